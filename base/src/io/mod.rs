@@ -1,0 +1,24 @@
+//! The only door to the outside: sockets, files, key-value environments, time, chance and tasks.
+//!
+//! Every handle is a concrete type over a real backend (`real`: monoio and a few threads per core) or the
+//! simulator (`sim`). Code above cannot tell which. A thread is one core: either `real::run` or `sim::Sim::run`
+//! set it up, and every function here finds its backend in a thread-local.
+//!
+//! # Invariants
+//!
+//! - A buffer given to an operation belongs to the kernel until it completes; operations take buffers by value.
+//! - A `Stream` whose read or write was dropped unfinished is broken: every later call fails. Deadlines are made by
+//!   `timeout` around a call, after which the stream is only good for dropping.
+//! - No function blocks the core; what has no ring operation runs on the core's own blocking threads.
+
+mod clock;
+pub mod fs;
+pub mod kv;
+pub mod real;
+pub mod sim;
+mod stream;
+mod task;
+
+pub use clock::{Elapsed, Instant, monotonic, random_u64, sleep, timeout, unix_time};
+pub use stream::{Listener, Stream};
+pub use task::{JoinHandle, spawn};

@@ -1,0 +1,14 @@
+//! What every Martlet server stands on. A file enters here when two crates use it and it has a noun
+//! for a name; `io` is the exception: it is the only door to the outside.
+
+pub mod checksum;
+pub mod conditional;
+pub mod config;
+pub mod hash_path;
+pub mod http;
+pub mod io;
+pub mod limits;
+pub mod names;
+pub mod quote;
+pub mod range;
+pub mod timestamp;

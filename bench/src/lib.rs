@@ -1,0 +1,1 @@
+//! Fixed workloads by name against any Swift endpoint, one report.

@@ -1,0 +1,10 @@
+//! One storage node: object, container and account services, their store and databases, every background loop.
+
+pub mod account;
+pub mod config;
+pub mod container;
+pub mod db;
+pub mod node;
+pub mod object;
+pub mod server;
+pub mod store;

@@ -1,0 +1,1 @@
+//! account verbs, one file each.

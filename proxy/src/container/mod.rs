@@ -1,0 +1,1 @@
+//! container verbs, one file each.

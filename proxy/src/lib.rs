@@ -1,0 +1,15 @@
+//! The proxy: one client request, many backend exchanges.
+
+pub mod account;
+pub mod app;
+pub mod backend;
+pub mod config;
+pub mod container;
+pub mod core;
+pub mod facts;
+pub mod middleware;
+pub mod object;
+pub mod pipeline;
+pub mod request;
+pub mod respond;
+pub mod server;

@@ -1,0 +1,3 @@
+//! Middleware, one file each; `pipeline` orders them.
+
+pub mod tempauth;

@@ -1,0 +1,1 @@
+//! object verbs, one file each.

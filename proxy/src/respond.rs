@@ -1,0 +1,1 @@
+//! The only place where an outcome of backends becomes a status for the client.

@@ -1,0 +1,1 @@
+//! Core: the ring builder: devices and weights in, assignments out (specs: ring §6).

@@ -1,0 +1,1 @@
+//! Core: Swift's order of handoff devices (specs: ring §4).

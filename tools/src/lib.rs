@@ -1,0 +1,1 @@
+//! What the executable `martlet` is made of: the dev cluster, the operator's commands, the simulated cluster.

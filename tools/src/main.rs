@@ -1,0 +1,3 @@
+//! The one executable: daemons, dev cluster, operator's tools.
+
+fn main() {}
