@@ -6,5 +6,7 @@ pub mod container;
 pub mod db;
 pub mod node;
 pub mod object;
+pub mod peer;
+pub mod reply;
 pub mod server;
 pub mod store;

@@ -1,11 +1,125 @@
 //! The listeners of one core and the way from a request to its service.
+//!
+//! A core listens on three ports and the port says which service is meant: the backend paths overlap (the PUT of a row looks
+//! like the PUT of a container). A core runs until its `Drain` starts: then the listeners close, exchanges under way end, and
+//! what was acknowledged is brought to its end.
 
 use crate::config::Config;
-use base::http::server::Drain;
-use std::io;
+use crate::node::Node;
+use crate::{account, container, object, reply};
+use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
+use base::http::{Method, Status};
+use base::io::{self, Listener};
+use std::io::Error;
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// Longest wait for exchanges and commits under way when a core is drained.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs one core of the node until drained: opens its devices, binds its three ports, starts its background loops.
-pub async fn run_core(_config: Rc<Config>, _core: usize, _drain: Drain) -> io::Result<()> {
-    todo!()
+pub async fn run_core(config: Rc<Config>, core: usize, drain: Drain) -> std::io::Result<()> {
+    let Some(ports) = config.cores.get(core).copied() else {
+        return Err(Error::other(format!("objectd.conf lists {} cores, there is no core {core}", config.cores.len())));
+    };
+    let node = Node::open(config.clone(), core).await?;
+    let limits = Rc::new(limits(&config));
+    let services =
+        [(Service::Object, ports.object), (Service::Container, ports.container), (Service::Account, ports.account)];
+    let mut listeners = Vec::with_capacity(services.len());
+    for (service, port) in services {
+        let address = SocketAddr::new(config.bind_ip, port);
+        let listener = Listener::bind(address, false).map_err(|error| {
+            Error::new(error.kind(), format!("{address}: cannot listen for the {} service: {error}", service.name()))
+        })?;
+        listeners.push((service, listener));
+    }
+    let mut accepting = Vec::with_capacity(services.len());
+    for (service, listener) in listeners {
+        let port = Rc::new(Port { node: node.clone(), service });
+        accepting.push(io::spawn(accept_loop(listener, limits.clone(), config.max_clients, port, drain.clone())));
+    }
+    io::spawn(node.clone().watch());
+    io::spawn(object::updater(node.clone()));
+    io::spawn(container::updater(node.clone()));
+    io::spawn(account::updater(node.clone()));
+    tracing::info!(core, object = ports.object, container = ports.container, account = ports.account, "serving");
+    for loop_of_port in accepting {
+        loop_of_port.await;
+    }
+    if !drain.finished(DRAIN_DEADLINE).await {
+        tracing::warn!(core, "connections were cut at the end of the drain");
+    }
+    if !node.settled(DRAIN_DEADLINE).await {
+        tracing::warn!(core, "background writes were cut at the end of the drain");
+    }
+    Ok(())
+}
+
+/// Swift's limits of a backend request (specs: object server §1), the same for all three kinds.
+fn limits(config: &Config) -> ServerLimits {
+    // max_meta_count and 36 others, times 1.6: what eventlet's servers allow.
+    let max_headers = (config.constraints.max_meta_count + 36) * 8 / 5;
+    ServerLimits {
+        client_timeout: config.client_timeout,
+        keepalive_timeout: config.keepalive_timeout,
+        max_request_line: 8192,
+        max_header_line: 8191,
+        max_header_block: 64 * 1024,
+        max_headers,
+    }
+}
+
+/// Which of the three services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    Object,
+    Container,
+    Account,
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Service::Object => "object",
+            Service::Container => "container",
+            Service::Account => "account",
+        }
+    }
+
+    fn methods(self) -> &'static str {
+        match self {
+            Service::Object => "DELETE, GET, HEAD, OPTIONS, POST, PUT, REPLICATE, SSYNC",
+            Service::Container => "DELETE, GET, HEAD, OPTIONS, POST, PUT, REPLICATE, UPDATE",
+            Service::Account => "DELETE, GET, HEAD, OPTIONS, POST, PUT, REPLICATE",
+        }
+    }
+}
+
+/// One listening port of this core.
+struct Port {
+    node: Rc<Node>,
+    service: Service,
+}
+
+impl Handler for Port {
+    fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response> {
+        Box::pin(async move {
+            let (node, service) = (self.node.clone(), self.service);
+            match request.head.method {
+                Method::Options => reply::options(&format!("{}-server", service.name()), service.methods()),
+                Method::Get | Method::Head if request.head.path() == b"/healthcheck" => reply::text(200, "OK"),
+                _ => match service {
+                    Service::Object => object::handle(node, request).await,
+                    Service::Container => container::handle(node, request).await,
+                    Service::Account => account::handle(node, request).await,
+                },
+            }
+        })
+    }
+
+    fn refuse(&self, status: Status, reason: &str) -> Response {
+        if reason.is_empty() { reply::status(status.0) } else { reply::text(status.0, reason.to_owned()) }
+    }
 }

@@ -67,6 +67,10 @@ impl TempFile {
     pub async fn publish(self, _target: &Path, _xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
         todo!()
     }
+    /// `publish` without any sync: the planted bug that the simulator's checker must find. Tests only.
+    pub async fn publish_unsynced(self, _target: &Path, _xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
+        todo!()
+    }
 }
 
 /// One name in a directory.
@@ -112,6 +116,12 @@ pub async fn read(_path: &Path, _max: usize) -> io::Result<Vec<u8>> {
 }
 /// Writes a file durably: temporary beside it, sync, rename, directory sync. `mode` as chmod takes it.
 pub async fn write_atomic(_path: &Path, _bytes: Vec<u8>, _mode: u32) -> io::Result<()> {
+    todo!()
+}
+/// Appends to a file, creating it (0644) in its directory, which must exist, and syncs its data; all of it while an exclusive
+/// `flock` on the file `lock` beside it is held (created if missing, waited for at most 10 s, then `WouldBlock`). Swift's daemons
+/// take the same lock. Runs to its end even if the future is dropped.
+pub async fn append_locked(_path: &Path, _lock: &Path, _bytes: Vec<u8>) -> io::Result<()> {
     todo!()
 }
 /// Creates the directory and its missing parents; every new entry is synced.
