@@ -1,4 +1,5 @@
-//! Core: the hash of a name (specs: ring §1), the root of placement and of directory names.
+//! Core: the hash of a name, the root of placement and of directory names. Salted by `swift.conf`, so that outsiders
+//! cannot choose names that all fall into one partition.
 
 use crate::checksum::hex;
 use md5::{Digest, Md5};
@@ -41,5 +42,20 @@ impl NameHash {
     /// Last three hex digits: the suffix directory.
     pub fn suffix(&self) -> String {
         self.hex().get(29..).unwrap_or_default().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_hash_as_in_swift() {
+        let salt = HashPath::new("specprefix", "specsuffix");
+        assert_eq!(salt.hash("AUTH_test", None, None).hex(), "7859cb79e40b6d13cc92501d314fec72");
+        assert_eq!(salt.hash("AUTH_test", Some("c1"), None).hex(), "0cf22fd4514d5922fd21c0eb29da25ae");
+        let object = salt.hash("AUTH_test", Some("c1"), Some("hello.txt"));
+        assert_eq!(object.hex(), "36c7c33291a6058ed150cd3e9034dd24");
+        assert_eq!(object.suffix(), "d24");
     }
 }

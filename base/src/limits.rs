@@ -1,4 +1,4 @@
-//! Core: every bound, in one place, with its reason. Swift's constraints (specs: internal-files §1.3) with Swift's names.
+//! Core: every bound, in one place, with its reason. Swift's constraints carry Swift's names.
 
 /// Swift's `[swift-constraints]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,21 @@ pub struct Constraints {
     pub container_listing_limit: usize,
     /// Rows of one account listing.
     pub account_listing_limit: usize,
+    /// Bytes of a request line.
+    pub max_request_line: usize,
+    /// Header lines allowed on top of [`max_header_count`](Self::max_header_count)'s own.
+    pub extra_header_count: usize,
+    /// First segments of client paths.
+    pub valid_api_versions: Vec<String>,
+    /// Accounts that begin so are made on first use by internal clients.
+    pub auto_create_account_prefix: String,
+}
+
+impl Constraints {
+    /// Header lines of a request: one per metadata item, and 36 that HTTP and Swift's daemons use themselves.
+    pub fn max_header_count(&self) -> usize {
+        self.max_meta_count.saturating_add(self.extra_header_count).saturating_add(36)
+    }
 }
 
 impl Default for Constraints {
@@ -41,6 +56,10 @@ impl Default for Constraints {
             max_account_name_length: 256,
             container_listing_limit: 10_000,
             account_listing_limit: 10_000,
+            max_request_line: 8192,
+            extra_header_count: 0,
+            valid_api_versions: vec!["v1".to_owned(), "v1.0".to_owned()],
+            auto_create_account_prefix: ".".to_owned(),
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Core: names of accounts, containers and objects: parsed once, valid after.
 //!
-//! A name is UTF-8, has no NUL (reserved names begin with one and are refused from clients), is not longer than
-//! `limits` allows; accounts and containers hold no `/`.
+//! A name is UTF-8 and has no NUL (reserved names begin with one and are refused from clients; backends accept them);
+//! accounts and containers hold no `/`. Swift splits the *decoded* path, so `%2F` separates like `/` does.
+//! Lengths are not judged here: servers answer a name that is too long in their own words ([`Path::too_long`]).
+
+use crate::limits::Constraints;
+use crate::quote::{quote, unquote};
 
 /// What a request path names: `/v1/a`, `/v1/a/c`, `/v1/a/c/o`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,14 +27,64 @@ pub enum InvalidPath {
     Shape,
 }
 
+/// Which of a path's names is longer than the constraints allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooLong {
+    /// The account's.
+    Account,
+    /// The container's.
+    Container,
+    /// The object's.
+    Object,
+}
+
 impl Path {
     /// From the percent-encoded path behind the API version (`/a/c/o`). A trailing slash behind account or container is ignored.
-    pub fn parse(_encoded: &[u8]) -> Result<Path, InvalidPath> {
-        todo!()
+    pub fn parse(encoded: &[u8]) -> Result<Path, InvalidPath> {
+        let text = String::from_utf8(unquote(encoded)).map_err(|_| InvalidPath::Encoding)?;
+        if text.contains('\0') {
+            return Err(InvalidPath::Encoding);
+        }
+        Path::split(text.strip_prefix('/').ok_or(InvalidPath::Shape)?)
     }
     /// `/a/c/o`, percent-encoded as Swift quotes it (safe: `/`), for backend requests.
     pub fn quoted(&self) -> String {
-        todo!()
+        quote(self.plain().as_bytes())
+    }
+    /// `/a/c/o` as it is: what logs show and the hash is made of.
+    pub fn plain(&self) -> String {
+        let names = [Some(self.account.as_str()), self.container.as_deref(), self.object.as_deref()];
+        let mut text = String::new();
+        for name in names.into_iter().flatten() {
+            text.push('/');
+            text.push_str(name);
+        }
+        text
+    }
+    /// The first name that is longer than `constraints` allow, counted in bytes.
+    pub fn too_long(&self, constraints: &Constraints) -> Option<TooLong> {
+        let length = |name: &Option<String>| name.as_ref().map_or(0, String::len);
+        if self.account.len() > constraints.max_account_name_length {
+            Some(TooLong::Account)
+        } else if length(&self.container) > constraints.max_container_name_length {
+            Some(TooLong::Container)
+        } else if length(&self.object) > constraints.max_object_name_length {
+            Some(TooLong::Object)
+        } else {
+            None
+        }
+    }
+
+    /// `account[/container[/object]]`; an object may hold slashes, even at its beginning.
+    fn split(text: &str) -> Result<Path, InvalidPath> {
+        let mut parts = text.splitn(3, '/');
+        let account = parts.next().filter(|name| !name.is_empty()).ok_or(InvalidPath::Shape)?.to_owned();
+        let mut name = || parts.next().filter(|name| !name.is_empty()).map(str::to_owned);
+        let (container, object) = (name(), name());
+        if object.is_some() && container.is_none() {
+            return Err(InvalidPath::Shape);
+        }
+        Ok(Path { account, container, object })
     }
 }
 
@@ -46,8 +100,88 @@ pub struct BackendPath {
 }
 
 impl BackendPath {
-    /// From the percent-encoded request path.
-    pub fn parse(_encoded: &[u8]) -> Result<BackendPath, InvalidPath> {
-        todo!()
+    /// From the percent-encoded request path. Reserved names (with NUL) are accepted: the proxy has judged them.
+    pub fn parse(encoded: &[u8]) -> Result<BackendPath, InvalidPath> {
+        let text = String::from_utf8(unquote(encoded)).map_err(|_| InvalidPath::Encoding)?;
+        let mut parts = text.splitn(4, '/');
+        if parts.next() != Some("") {
+            return Err(InvalidPath::Shape);
+        }
+        let device = parts.next().filter(|name| is_file_name(name)).ok_or(InvalidPath::Shape)?;
+        let digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let partition = parts.next().filter(digits).and_then(|part| part.parse().ok()).ok_or(InvalidPath::Shape)?;
+        let path = Path::split(parts.next().ok_or(InvalidPath::Shape)?)?;
+        Ok(BackendPath { device: device.to_owned(), partition, path })
+    }
+}
+
+/// A device becomes a directory name: nothing that would leave `devices`.
+fn is_file_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains('\0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path(account: &str, container: Option<&str>, object: Option<&str>) -> Path {
+        Path { account: account.into(), container: container.map(Into::into), object: object.map(Into::into) }
+    }
+
+    #[test]
+    fn a_trailing_slash_names_the_same_thing() {
+        for (text, expected) in [
+            ("/a", path("a", None, None)),
+            ("/a/", path("a", None, None)),
+            ("/a//", path("a", None, None)),
+            ("/a/c", path("a", Some("c"), None)),
+            ("/a/c/", path("a", Some("c"), None)),
+            ("/a/c//", path("a", Some("c"), Some("/"))),
+            ("/a/c//o", path("a", Some("c"), Some("/o"))),
+            ("/a/c/o/", path("a", Some("c"), Some("o/"))),
+            ("/a%2Fc/o%2fp%20q", path("a", Some("c"), Some("o/p q"))),
+            ("/%C3%A9", path("é", None, None)),
+        ] {
+            assert_eq!(Path::parse(text.as_bytes()), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn holes_and_foreign_encodings_are_refused() {
+        for text in ["", "a", "/", "//", "//c", "//c/o", "/a//o"] {
+            assert_eq!(Path::parse(text.as_bytes()), Err(InvalidPath::Shape), "{text}");
+        }
+        for text in ["/a/c/%ff", "/a/%00c", "/a/c/o%00", "/%ED%A0%80"] {
+            assert_eq!(Path::parse(text.as_bytes()), Err(InvalidPath::Encoding), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_backend_path_has_device_and_partition_in_front() {
+        let parsed = BackendPath::parse(b"/sda1/54/AUTH_test/c%201/%00o/p").unwrap();
+        assert_eq!((parsed.device.as_str(), parsed.partition), ("sda1", 54));
+        assert_eq!(parsed.path, path("AUTH_test", Some("c 1"), Some("\0o/p")));
+        for text in
+            ["/d", "/d/1", "/d/1/", "/d/x/a", "//1/a", "/../1/a", "/./1/a", "/d/-1/a", "/d/99999999999/a", "/d/+1/a"]
+        {
+            assert_eq!(BackendPath::parse(text.as_bytes()), Err(InvalidPath::Shape), "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_count_bytes() {
+        let constraints = Constraints { max_object_name_length: 3, ..Constraints::default() };
+        assert_eq!(path("a", Some("c"), Some("éé")).too_long(&constraints), Some(TooLong::Object));
+        assert_eq!(path("a", Some("c"), Some("éo")).too_long(&constraints), None);
+        assert_eq!(path(&"a".repeat(257), None, None).too_long(&constraints), Some(TooLong::Account));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_reads_back(account in "[^/\0]{1,9}", container in "[^/\0]{1,9}", object in "[^\0]{1,20}") {
+            let path = path(&account, Some(&container), Some(&object));
+            prop_assert_eq!(Path::parse(path.quoted().as_bytes()), Ok(path));
+        }
     }
 }

@@ -1,14 +1,43 @@
 //! Core: percent-encoding as Swift does it, and query strings.
+//!
+//! Python's `quote` and `unquote_to_bytes` decide what a path looks like on the wire between the daemons, so both are
+//! followed to the letter, broken escapes included.
 
 /// Encodes everything but unreserved characters and `/` (Python's `quote`).
-pub fn quote(_text: &[u8]) -> String {
-    todo!()
+pub fn quote(text: &[u8]) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or('0');
+    let mut quoted = String::with_capacity(text.len() + text.len() / 4);
+    for &byte in text {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'~' | b'/') {
+            quoted.push(char::from(byte));
+        } else {
+            quoted.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    quoted
 }
+
 /// Decodes `%XX`; a broken escape stays as it is (Python's `unquote_to_bytes`). `+` is not a blank.
-pub fn unquote(_text: &[u8]) -> Vec<u8> {
-    todo!()
+pub fn unquote(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, behind)) = rest.split_first() {
+        match (byte, behind) {
+            (b'%', [high, low, behind @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                plain.push(nibble(*high) << 4 | nibble(*low));
+                rest = behind;
+            }
+            _ => {
+                plain.push(byte);
+                rest = behind;
+            }
+        }
+    }
+    plain
 }
-/// Query parameters in order, decoded, `+` as blank; the first of a name wins on `get`.
+
+/// Query parameters in order, decoded, `+` as blank; the last of a name wins on `get`, as in Swift.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
@@ -16,15 +45,70 @@ pub struct Query {
 
 impl Query {
     /// Parses at most 1,000 parameters; the rest is ignored.
-    pub fn parse(_query: &[u8]) -> Query {
-        todo!()
+    pub fn parse(query: &[u8]) -> Query {
+        let decode = |part: &[u8]| {
+            let blanks: Vec<u8> = part.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
+            unquote(&blanks)
+        };
+        let pairs = query.split(|&b| b == b'&').filter(|pair| !pair.is_empty()).take(PARAMETERS_MAX).map(|pair| {
+            let mut halves = pair.splitn(2, |&b| b == b'=');
+            let name = halves.next().unwrap_or_default();
+            (decode(name), decode(halves.next().unwrap_or_default()))
+        });
+        Query { pairs: pairs.collect() }
     }
     /// Value of `name`, raw bytes.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.pairs.iter().find(|(n, _)| n == name.as_bytes()).map(|(_, v)| v.as_slice())
+        self.pairs.iter().rev().find(|(n, _)| n == name.as_bytes()).map(|(_, v)| v.as_slice())
     }
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.pairs.iter().map(|(n, v)| (n.as_slice(), v.as_slice()))
+    }
+}
+
+fn nibble(digit: u8) -> u8 {
+    char::from(digit).to_digit(16).map_or(0, |d| d as u8)
+}
+
+/// More than any client sends; keeps a hostile query from costing a million small allocations.
+const PARAMETERS_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn quoting_keeps_what_python_keeps() {
+        assert_eq!(quote("a/b c~_.-é+%".as_bytes()), "a/b%20c~_.-%C3%A9%2B%25");
+    }
+
+    #[test]
+    fn a_broken_escape_stays() {
+        assert_eq!(unquote(b"%zz%4%41+%"), b"%zz%4A+%");
+    }
+
+    #[test]
+    fn of_two_equal_names_the_last_wins() {
+        let query = Query::parse(b"prefix=a%26b&&limit=1&marker&limit=2&x=1+2=3");
+        assert_eq!(query.get("prefix"), Some(&b"a&b"[..]));
+        assert_eq!(query.get("limit"), Some(&b"2"[..]));
+        assert_eq!(query.get("marker"), Some(&b""[..]));
+        assert_eq!(query.get("x"), Some(&b"1 2=3"[..]));
+        assert_eq!(query.get("missing"), None);
+        assert_eq!(query.iter().count(), 5);
+    }
+
+    #[test]
+    fn a_query_is_bounded() {
+        assert_eq!(Query::parse("a&".repeat(5_000).as_bytes()).iter().count(), PARAMETERS_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn quoting_is_undone_by_unquoting(bytes: Vec<u8>) {
+            prop_assert_eq!(unquote(quote(&bytes).as_bytes()), bytes);
+        }
     }
 }
