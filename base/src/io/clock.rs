@@ -1,6 +1,9 @@
 //! Time and chance, real or simulated.
 
-use std::future::Future;
+use super::{real, sim, simulated};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 /// A point of the monotonic clock of this core, in nanoseconds since an arbitrary start.
@@ -38,21 +41,48 @@ impl From<Elapsed> for std::io::Error {
 
 /// Now, on the monotonic clock.
 pub fn monotonic() -> Instant {
-    todo!()
+    Instant(if simulated() { sim::clock::monotonic_nanos() } else { real::clock::monotonic_nanos() })
 }
+
 /// Wall time since 1970 (the node's own, possibly skewed, clock).
 pub fn unix_time() -> Duration {
-    todo!()
+    if simulated() { sim::clock::unix_time() } else { real::clock::unix_time() }
 }
+
 /// A random number (from the seed in the simulator; from the system otherwise).
 pub fn random_u64() -> u64 {
-    todo!()
+    if simulated() { sim::clock::random_u64() } else { real::clock::random_u64() }
 }
+
 /// Waits.
-pub async fn sleep(_duration: Duration) {
-    todo!()
+pub async fn sleep(duration: Duration) {
+    if simulated() {
+        sim::clock::sleep(duration).await;
+    } else {
+        real::clock::sleep(duration).await;
+    }
 }
+
 /// Runs `future` for at most `duration`; dropped past it.
-pub async fn timeout<F: Future>(_duration: Duration, _future: F) -> Result<F::Output, Elapsed> {
-    todo!()
+pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
+    // A box would cost every deadline an allocation, so each backend's timer is pinned where it stands.
+    if simulated() {
+        race(pin!(future), pin!(sim::clock::sleep(duration))).await
+    } else {
+        race(pin!(future), pin!(real::clock::sleep(duration))).await
+    }
+}
+
+/// The future goes first: one that is done when its deadline passes has made it.
+async fn race<F: Future>(
+    mut future: Pin<&mut F>,
+    mut deadline: Pin<&mut impl Future<Output = ()>>,
+) -> Result<F::Output, Elapsed> {
+    poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        deadline.as_mut().poll(context).map(|()| Err(Elapsed))
+    })
+    .await
 }

@@ -5,13 +5,20 @@
 //! last commit. Closures must be short: a read bounds its own range. The map grows by itself when it is full.
 //! Keys are 1 to 1,900 bytes.
 
+use super::{real, sim, simulated};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
 /// A handle to one environment; clones share it. Belongs to the core that opened it.
 #[derive(Clone)]
-pub struct Kv {}
+pub struct Kv(KvInner);
+
+#[derive(Clone)]
+enum KvInner {
+    Real(real::kv::Kv),
+    Sim(sim::kv::Kv),
+}
 
 /// A named table of the environment: index into the names given to `open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,36 +26,72 @@ pub struct Table(pub usize);
 
 impl Kv {
     /// Opens or creates the environment in the directory `path` with these tables (a fixed, ordered list).
-    pub async fn open(_path: &Path, _tables: &'static [&'static str]) -> io::Result<Kv> {
-        todo!()
+    pub async fn open(path: &Path, tables: &'static [&'static str]) -> io::Result<Kv> {
+        Ok(Kv(if simulated() {
+            KvInner::Sim(sim::kv::Kv::open(path, tables).await?)
+        } else {
+            KvInner::Real(real::kv::Kv::open(path, tables).await?)
+        }))
     }
+
     /// Runs `body` in a read transaction.
-    pub async fn read<T, F>(&self, _body: F) -> io::Result<T>
+    pub async fn read<T, F>(&self, body: F) -> io::Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&ReadTxn<'_>) -> io::Result<T> + Send + 'static,
     {
-        todo!()
+        match &self.0 {
+            KvInner::Real(kv) => kv.read(body).await,
+            KvInner::Sim(kv) => kv.read(body).await,
+        }
     }
+
     /// Runs `body` in a write transaction; `Err` from it undoes only its own changes. Durable when it answers `Ok`. Runs to its
     /// end even if the future is dropped. `body` may run more than once (after a map growth), so it is `FnMut`.
-    pub async fn write<T, F>(&self, _body: F) -> io::Result<T>
+    pub async fn write<T, F>(&self, body: F) -> io::Result<T>
     where
         T: Send + 'static,
         F: FnMut(&mut WriteTxn<'_>) -> io::Result<T> + Send + 'static,
     {
-        todo!()
+        match &self.0 {
+            KvInner::Real(kv) => kv.write(body).await,
+            KvInner::Sim(kv) => kv.write(body).await,
+        }
     }
 }
 
 /// A consistent view.
-pub struct ReadTxn<'a> {
-    _backend: std::marker::PhantomData<&'a ()>,
+pub struct ReadTxn<'a>(ReadInner<'a>);
+
+enum ReadInner<'a> {
+    Real(real::kv::ReadTxn<'a>),
+    Sim(sim::kv::ReadTxn<'a>),
+}
+
+impl<'a> ReadTxn<'a> {
+    pub(in crate::io) fn from_real(txn: real::kv::ReadTxn<'a>) -> Self {
+        ReadTxn(ReadInner::Real(txn))
+    }
+    pub(in crate::io) fn from_sim(txn: sim::kv::ReadTxn<'a>) -> Self {
+        ReadTxn(ReadInner::Sim(txn))
+    }
 }
 
 /// Changes that become durable together; its reads see them.
-pub struct WriteTxn<'a> {
-    _backend: std::marker::PhantomData<&'a ()>,
+pub struct WriteTxn<'a>(WriteInner<'a>);
+
+enum WriteInner<'a> {
+    Real(real::kv::WriteTxn<'a>),
+    Sim(sim::kv::WriteTxn<'a>),
+}
+
+impl<'a> WriteTxn<'a> {
+    pub(in crate::io) fn from_real(txn: real::kv::WriteTxn<'a>) -> Self {
+        WriteTxn(WriteInner::Real(txn))
+    }
+    pub(in crate::io) fn from_sim(txn: sim::kv::WriteTxn<'a>) -> Self {
+        WriteTxn(WriteInner::Sim(txn))
+    }
 }
 
 /// Key and value, borrowed from the environment.
@@ -70,42 +113,65 @@ pub trait Read {
 }
 
 impl Read for ReadTxn<'_> {
-    fn get(&self, _table: Table, _key: &[u8]) -> io::Result<Option<&[u8]>> {
-        todo!()
+    fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<&[u8]>> {
+        match &self.0 {
+            ReadInner::Real(txn) => txn.get(table, key),
+            ReadInner::Sim(txn) => txn.get(table, key),
+        }
     }
+
     fn scan(
         &self,
-        _table: Table,
-        _from: Bound<&[u8]>,
-        _to: Bound<&[u8]>,
-        _reverse: bool,
-        _visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+        visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
     ) -> io::Result<()> {
-        todo!()
+        match &self.0 {
+            ReadInner::Real(txn) => txn.scan(table, from, to, reverse, visit),
+            ReadInner::Sim(txn) => txn.scan(table, from, to, reverse, visit),
+        }
     }
 }
+
 impl Read for WriteTxn<'_> {
-    fn get(&self, _table: Table, _key: &[u8]) -> io::Result<Option<&[u8]>> {
-        todo!()
+    fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<&[u8]>> {
+        match &self.0 {
+            WriteInner::Real(txn) => txn.get(table, key),
+            WriteInner::Sim(txn) => txn.get(table, key),
+        }
     }
+
     fn scan(
         &self,
-        _table: Table,
-        _from: Bound<&[u8]>,
-        _to: Bound<&[u8]>,
-        _reverse: bool,
-        _visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+        visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
     ) -> io::Result<()> {
-        todo!()
+        match &self.0 {
+            WriteInner::Real(txn) => txn.scan(table, from, to, reverse, visit),
+            WriteInner::Sim(txn) => txn.scan(table, from, to, reverse, visit),
+        }
     }
 }
+
 impl WriteTxn<'_> {
     /// Sets.
-    pub fn put(&mut self, _table: Table, _key: &[u8], _value: &[u8]) -> io::Result<()> {
-        todo!()
+    pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
+        match &mut self.0 {
+            WriteInner::Real(txn) => txn.put(table, key, value),
+            WriteInner::Sim(txn) => txn.put(table, key, value),
+        }
     }
+
     /// Removes; answers whether it was there.
-    pub fn delete(&mut self, _table: Table, _key: &[u8]) -> io::Result<bool> {
-        todo!()
+    pub fn delete(&mut self, table: Table, key: &[u8]) -> io::Result<bool> {
+        match &mut self.0 {
+            WriteInner::Real(txn) => txn.delete(table, key),
+            WriteInner::Sim(txn) => txn.delete(table, key),
+        }
     }
 }

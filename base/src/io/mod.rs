@@ -15,10 +15,40 @@ mod clock;
 pub mod fs;
 pub mod kv;
 pub mod real;
+mod shutdown;
 pub mod sim;
 mod stream;
 mod task;
 
 pub use clock::{Elapsed, Instant, monotonic, random_u64, sleep, timeout, unix_time};
+pub use shutdown::Shutdown;
 pub use stream::{Listener, Stream};
 pub use task::{JoinHandle, spawn};
+
+use std::cell::Cell;
+
+thread_local! {
+    static SIMULATED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread belongs to the simulator. Every function of the door asks this and nothing else.
+fn simulated() -> bool {
+    SIMULATED.get()
+}
+
+/// Marks this thread as the simulator's until dropped.
+struct Simulated(());
+
+impl Simulated {
+    #[expect(dead_code, reason = "for the simulator's run loop")]
+    fn enter() -> Simulated {
+        assert!(!SIMULATED.replace(true), "one simulator per thread");
+        Simulated(())
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        SIMULATED.set(false);
+    }
+}

@@ -1,60 +1,118 @@
 //! TCP, real or simulated.
 
+use super::{real, sim, simulated};
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A listening socket of this core.
-pub struct Listener {}
+pub struct Listener(ListenerInner);
+
+enum ListenerInner {
+    Real(real::net::Listener),
+    Sim(sim::net::Listener),
+}
 
 impl Listener {
     /// Binds and listens. `shared`: `SO_REUSEPORT`, so that every core can have its own listener of one port (the proxy).
-    pub fn bind(_address: SocketAddr, _shared: bool) -> io::Result<Listener> {
-        todo!()
+    pub fn bind(address: SocketAddr, shared: bool) -> io::Result<Listener> {
+        Ok(Listener(if simulated() {
+            ListenerInner::Sim(sim::net::Listener::bind(address, shared)?)
+        } else {
+            ListenerInner::Real(real::net::Listener::bind(address, shared)?)
+        }))
     }
+
     /// The address bound (tells the port when 0 was asked for).
     pub fn local_address(&self) -> SocketAddr {
-        todo!()
+        match &self.0 {
+            ListenerInner::Real(listener) => listener.local_address(),
+            ListenerInner::Sim(listener) => listener.local_address(),
+        }
     }
-    /// The next connection. Never put into a `timeout` or dropped: it runs in a task of its own.
+
+    /// The next connection. May be dropped: a connection that arrives for nobody waits for the next call. One at a time.
     pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        todo!()
+        match &self.0 {
+            ListenerInner::Real(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Stream(StreamInner::Real(stream)), peer))
+            }
+            ListenerInner::Sim(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Stream(StreamInner::Sim(stream)), peer))
+            }
+        }
     }
 }
 
 /// One TCP connection. Clones are the same connection; it closes when the last one goes. One read and one write
 /// may be in flight at a time.
 #[derive(Clone)]
-pub struct Stream {}
+pub struct Stream(StreamInner);
+
+#[derive(Clone)]
+enum StreamInner {
+    Real(real::net::Stream),
+    Sim(sim::net::Stream),
+}
 
 impl Stream {
     /// Connects within `deadline`.
-    pub async fn connect(_address: SocketAddr, _deadline: Duration) -> io::Result<Stream> {
-        todo!()
+    pub async fn connect(address: SocketAddr, deadline: Duration) -> io::Result<Stream> {
+        Ok(Stream(if simulated() {
+            StreamInner::Sim(sim::net::Stream::connect(address, deadline).await?)
+        } else {
+            StreamInner::Real(real::net::Stream::connect(address, deadline).await?)
+        }))
     }
+
     /// Reads into the spare capacity behind `buffer`'s content (reserve first). Gives the bytes read, 0 at the end.
-    pub async fn read(&self, _buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
-        todo!()
+    pub async fn read(&self, buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
+        match &self.0 {
+            StreamInner::Real(stream) => stream.read(buffer).await,
+            StreamInner::Sim(stream) => stream.read(buffer).await,
+        }
     }
+
     /// Writes everything.
-    pub async fn write_all(&self, _bytes: Bytes) -> io::Result<()> {
-        todo!()
+    pub async fn write_all(&self, bytes: Bytes) -> io::Result<()> {
+        match &self.0 {
+            StreamInner::Real(stream) => stream.write_all(bytes).await,
+            StreamInner::Sim(stream) => stream.write_all(bytes).await,
+        }
     }
+
     /// Writes all parts in order, in as few system calls as possible.
-    pub async fn write_vectored(&self, _parts: Vec<Bytes>) -> io::Result<()> {
-        todo!()
+    pub async fn write_vectored(&self, parts: Vec<Bytes>) -> io::Result<()> {
+        match &self.0 {
+            StreamInner::Real(stream) => stream.write_vectored(parts).await,
+            StreamInner::Sim(stream) => stream.write_vectored(parts).await,
+        }
     }
+
     /// Ends our sending direction (FIN); the peer can still send.
     pub async fn shutdown_write(&self) -> io::Result<()> {
-        todo!()
+        match &self.0 {
+            StreamInner::Real(stream) => stream.shutdown_write(),
+            StreamInner::Sim(stream) => stream.shutdown_write().await,
+        }
     }
+
     /// Ends both directions at once; reads and writes in flight complete.
     pub fn shutdown(&self) {
-        todo!()
+        match &self.0 {
+            StreamInner::Real(stream) => stream.shutdown(),
+            StreamInner::Sim(stream) => stream.shutdown(),
+        }
     }
+
     /// The other end.
     pub fn peer_address(&self) -> SocketAddr {
-        todo!()
+        match &self.0 {
+            StreamInner::Real(stream) => stream.peer_address(),
+            StreamInner::Sim(stream) => stream.peer_address(),
+        }
     }
 }

@@ -1,5 +1,11 @@
 //! The real backend: monoio on io_uring (epoll where the kernel or a sandbox forbids it), blocking threads per core.
 
+pub(super) mod clock;
+pub(super) mod fs;
+pub(super) mod kv;
+pub(super) mod net;
+pub(super) mod task;
+
 use std::future::Future;
 use std::io;
 
