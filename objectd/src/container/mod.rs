@@ -1,20 +1,121 @@
-//! The container service.
+//! The container service: rows of objects, kept by `db`, spoken to by proxies and object servers (specs §2).
+//!
+//! `handle` finds the device and the database and hands over to the file of the verb. `updater` tells accounts what
+//! changed, in the foreground and in the background.
 
+mod delete;
+mod get;
+mod head;
+mod post;
+mod put;
+mod row_delete;
+mod row_put;
+mod rows_update;
+#[cfg(test)]
+mod tests;
+mod updater;
+
+use crate::db::info::Info;
+use crate::db::key::Kind;
+use crate::db::policies::Policies;
+use crate::db::service::{self, Answer, Service};
 use crate::node::Node;
-use base::http::server::{Request, Response};
+use crate::reply;
+use base::http::server::{Request, RequestBody, Response};
+use base::http::{Method, RequestHead};
+use base::names::BackendPath;
+use base::timestamp::Timestamp;
 use std::rc::Rc;
 
+pub(crate) use updater::reclaim;
+pub use updater::{update_once, updater};
+
+/// Headers saved beside `X-Container-Meta-*` and `X-Container-Sysmeta-*`.
+const SAVED: [&str; 4] = ["X-Container-Read", "X-Container-Write", "X-Container-Sync-Key", "X-Container-Sync-To"];
+
 /// Answers one request of the container port.
-pub async fn handle(_node: Rc<Node>, _request: Request) -> Response {
-    todo!()
+pub async fn handle(node: Rc<Node>, request: Request) -> Response {
+    let Request { head, mut body, .. } = request;
+    if head.method == Method::Options {
+        return options();
+    }
+    let path = match service::parse_path(&head) {
+        Ok(path) => path,
+        Err(refusal) => return refusal,
+    };
+    let Some(device) = node.device(&path.device).await else {
+        return reply::insufficient_storage(&path.device);
+    };
+    let BackendPath { device: name, path, .. } = path;
+    let service = Service {
+        rows: device.rows.clone(),
+        device: name,
+        hash: service::hash_of(&node.config.hash_path, Kind::Container, &path),
+        kind: Kind::Container,
+        path,
+        constraints: node.config.constraints.clone(),
+        policies: Policies::unnamed(node.config.policies.iter().copied()),
+        reclaim_age: node.config.reclaim_age,
+        node: Some(node),
+    };
+    serve(&service, &head, &mut body).await
 }
 
-/// The background loop of this core: sends what the foreground could not, until the process ends.
-pub async fn updater(_node: Rc<Node>) {
-    todo!()
+/// Answers a request whose device and name are known.
+pub(crate) async fn serve(service: &Service, head: &RequestHead, body: &mut RequestBody) -> Response {
+    let answer: Answer = match (head.method, &service.path.container, &service.path.object) {
+        (Method::Options, ..) => Ok(options()),
+        (_, None, _) => Err(service::invalid_path(head)),
+        (Method::Put, _, Some(object)) => row_put::put(service, head, object).await,
+        (Method::Delete, _, Some(object)) => row_delete::delete(service, head, object).await,
+        (Method::Get | Method::Head | Method::Post | Method::Update, _, Some(_)) => Err(service::invalid_path(head)),
+        (Method::Get, ..) => get::get(service, head).await,
+        (Method::Head, ..) => head::head(service, head).await,
+        (Method::Put, ..) => put::put(service, head).await,
+        (Method::Post, ..) => post::post(service, head).await,
+        (Method::Delete, ..) => delete::delete(service, head).await,
+        (Method::Update, ..) => rows_update::update(service, head, body).await,
+        _ => Err(reply::status(405)),
+    };
+    answer.unwrap_or_else(|refusal| refusal)
 }
 
-/// One pass of it.
-pub async fn update_once(_node: &Rc<Node>) {
-    todo!()
+fn options() -> Response {
+    reply::options("container-server", "DELETE, GET, HEAD, OPTIONS, POST, PUT, REPLICATE, UPDATE")
+}
+
+/// The policy a request names, if it is one this node knows.
+fn requested_policy(service: &Service, head: &RequestHead) -> Result<Option<u32>, Response> {
+    const NAME: &str = "X-Backend-Storage-Policy-Index";
+    let Some(value) = head.headers.get(NAME) else { return Ok(None) };
+    let text = String::from_utf8_lossy(value);
+    match text.parse().ok().filter(|index| service.policies.name(*index).is_some()) {
+        Some(index) => Ok(Some(index)),
+        None => Err(reply::text(400, format!("Invalid {NAME} {text}"))),
+    }
+}
+
+/// The headers of every HEAD and GET answer (specs §2.1): what the proxy needs to choose between replicas, and for a
+/// container that is there its counts, times and metadata.
+fn with_info(mut response: Response, info: Option<&Info>) -> Response {
+    let headers = &mut response.head.headers;
+    let time = |pick: fn(&Info) -> Timestamp| info.map_or(Timestamp::ZERO, pick).internal();
+    headers.set("X-Backend-Timestamp", time(|info| info.created_at));
+    headers.set("X-Backend-Put-Timestamp", time(|info| info.put));
+    headers.set("X-Backend-Delete-Timestamp", time(|info| info.delete));
+    headers.set("X-Backend-Status-Changed-At", time(|info| info.status_changed_at));
+    headers.set("X-Backend-Storage-Policy-Index", info.map_or(0, |info| info.policy).to_string());
+    if let Some(info) = info.filter(|info| !info.is_deleted()) {
+        let stats = info.stats_of(info.policy);
+        headers.set("X-Container-Object-Count", stats.objects.to_string());
+        headers.set("X-Container-Bytes-Used", stats.bytes.to_string());
+        headers.set("X-Timestamp", info.created_at.normal());
+        headers.set("X-Put-Timestamp", info.put.normal());
+        headers.set("X-Backend-Sharding-State", "unsharded");
+        headers.set("Last-Modified", base::http::date::format(info.put.ceil_seconds()));
+        for (name, value) in info.shown_metadata() {
+            headers.set(name.to_owned(), value.to_owned());
+        }
+    }
+    response
 }

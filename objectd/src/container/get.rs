@@ -1,0 +1,26 @@
+//! GET of a container: a page of its objects (specs §2.3).
+
+use super::{requested_policy, with_info};
+use crate::db::info::Info;
+use crate::db::render::Renderer;
+use crate::db::service::{self, Answer, Service};
+use crate::reply;
+use base::http::RequestHead;
+use base::quote::Query;
+
+/// Rows of the asked policy, else of the container's.
+pub(super) async fn get(service: &Service, head: &RequestHead) -> Answer {
+    let query = Query::parse(head.query());
+    let selection = service::selection(head, &query, service.constraints.container_listing_limit, true)?;
+    let format = service::format(head, &query)?;
+    let policy = requested_policy(service, head)?;
+    let renderer = Renderer::new(service::listing_of(service), format);
+
+    let (info, renderer) = service.list(selection, policy, renderer).await?;
+    let Some(info) = info.as_ref().filter(|info| !Info::is_deleted(info)) else {
+        return Err(with_info(reply::status(404), info.as_ref()));
+    };
+    Ok(with_info(service::listed(format, renderer.finish()), Some(info))
+        .header("X-Backend-Record-Type", "object")
+        .header("X-Backend-Record-Storage-Policy-Index", policy.unwrap_or(info.policy).to_string()))
+}
