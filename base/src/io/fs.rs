@@ -111,8 +111,11 @@ impl TempFile {
         }
     }
     /// `publish` without any sync: the planted bug that the simulator's checker must find. Tests only.
-    pub async fn publish_unsynced(self, _target: &Path, _xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
-        todo!()
+    pub async fn publish_unsynced(self, target: &Path, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
+        match self.0 {
+            TempInner::Real(_) => Err(io::ErrorKind::Unsupported.into()),
+            TempInner::Sim(file) => file.publish_unsynced(target, xattrs).await,
+        }
     }
 }
 
@@ -168,8 +171,8 @@ pub async fn write_atomic(path: &Path, bytes: Vec<u8>, mode: u32) -> io::Result<
 /// Appends to a file, creating it (0644) in its directory, which must exist, and syncs its data; all of it while an exclusive
 /// `flock` on the file `lock` beside it is held (created if missing, waited for at most 10 s, then `WouldBlock`). Swift's daemons
 /// take the same lock. Runs to its end even if the future is dropped.
-pub async fn append_locked(_path: &Path, _lock: &Path, _bytes: Vec<u8>) -> io::Result<()> {
-    todo!()
+pub async fn append_locked(path: &Path, lock: &Path, bytes: Vec<u8>) -> io::Result<()> {
+    if simulated() { sim::disk::append_locked(path, lock, bytes).await } else { todo!() }
 }
 /// Creates the directory and its missing parents; every new entry is synced.
 pub async fn create_dir_all(path: &Path) -> io::Result<()> {

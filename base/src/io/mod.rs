@@ -40,7 +40,6 @@ fn simulated() -> bool {
 struct Simulated(());
 
 impl Simulated {
-    #[expect(dead_code, reason = "for the simulator's run loop")]
     fn enter() -> Simulated {
         assert!(!SIMULATED.replace(true), "one simulator per thread");
         Simulated(())
