@@ -15,7 +15,7 @@ pub(in crate::io) fn unix_time() -> Duration {
 }
 
 pub(in crate::io) fn random_u64() -> u64 {
-    current().with_random(|random| random.next())
+    current().with_random(|random| random.bits())
 }
 
 /// Waits for `duration` of virtual time.

@@ -22,7 +22,7 @@ impl Random {
         Self { state: [next(), next(), next(), next()] }
     }
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let c = c ^ a;
@@ -33,7 +33,7 @@ impl Random {
     /// A number below `bound`; 0 when `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         // The high half of the product: no modulo bias worth a loop at the bounds used here.
-        let product = u128::from(self.next()) * u128::from(bound);
+        let product = u128::from(self.bits()) * u128::from(bound);
         u64::try_from(product >> 64).expect("the high half of a 128-bit product fits 64 bits")
     }
     /// A number of `low..=high`; `low` when the range is empty.
@@ -47,7 +47,7 @@ impl Random {
     /// True with this probability (0.0 to 1.0).
     pub fn chance(&mut self, probability: f64) -> bool {
         // 53 bits are what a double holds exactly.
-        let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        let unit = (self.bits() >> 11) as f64 / (1_u64 << 53) as f64;
         unit < probability
     }
     /// One of the elements; `None` of an empty slice.
@@ -64,7 +64,7 @@ mod tests {
     fn the_same_seed_gives_the_same_numbers_and_another_gives_others() {
         let take = |seed| {
             let mut random = Random::new(seed);
-            (0..20).map(|_| random.next()).collect::<Vec<_>>()
+            (0..20).map(|_| random.bits()).collect::<Vec<_>>()
         };
         assert_eq!(take(7), take(7));
         assert_ne!(take(7), take(8));

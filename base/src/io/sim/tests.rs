@@ -462,6 +462,37 @@ fn files_directories_and_their_errors_are_as_on_a_real_disk() {
 }
 
 #[test]
+fn appends_under_one_lock_all_arrive_and_survive() {
+    async fn work() {
+        let appends: Vec<_> = (0..8_u8)
+            .map(|n| spawn(async move { fs::append_locked(Path::new("/log"), Path::new("/.lock"), vec![n]).await }))
+            .collect();
+        for append in appends {
+            append.await.unwrap().unwrap();
+        }
+        fs::sync_dir(Path::new("/")).await.unwrap();
+        std::future::pending().await
+    }
+    async fn look() -> Vec<u8> {
+        fs::read(Path::new("/log"), 99).await.unwrap_or_default()
+    }
+    for seed in 0..50 {
+        let sim = Sim::new(seed, SimOptions::default());
+        let node = sim.node("node", ip(2));
+        sim.start(node, work);
+        let handle = sim.handle();
+        let mut found = sim.run(async move {
+            sleep(60 * SECOND).await;
+            handle.crash(node);
+            handle.start(node, std::future::pending);
+            handle.run_on(node, look()).await.unwrap()
+        });
+        found.sort_unstable();
+        assert_eq!(found, [0, 1, 2, 3, 4, 5, 6, 7], "seed {seed}");
+    }
+}
+
+#[test]
 fn disk_errors_come_as_often_as_asked_and_stop_with_the_faults() {
     let sim = Sim::new(1, SimOptions { read_error_chance: 0.5, ..Default::default() });
     let handle = sim.handle();
