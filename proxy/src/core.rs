@@ -15,3 +15,12 @@ pub struct Core {
     /// Accounts and containers as last seen.
     pub facts: Facts,
 }
+
+impl Core {
+    /// Loads the rings; nothing else is needed to serve.
+    pub async fn new(config: Rc<Config>) -> std::io::Result<Rc<Core>> {
+        let backend = Backend::load(&config).await?;
+        let facts = Facts::new(&config);
+        Ok(Rc::new(Core { config, backend, facts }))
+    }
+}

@@ -4,6 +4,7 @@ pub mod account;
 pub mod app;
 pub mod backend;
 pub mod config;
+pub mod constraints;
 pub mod container;
 pub mod core;
 pub mod facts;

@@ -1,1 +1,117 @@
-//! The only place where an outcome of backends becomes a status for the client.
+//! The only place where an outcome of backends becomes a status for the client, and where backend fields are taken off.
+
+use base::http::server::{Response, ResponseBody};
+use base::http::{Headers, ResponseHead, Status};
+use bytes::Bytes;
+
+/// A status with Swift's body for it.
+pub fn standard(status: Status) -> Response {
+    match explanation(status) {
+        "" => Response::full(status, HTML, ""),
+        text => {
+            let title = status.reason();
+            Response::full(status, HTML, format!("<html><h1>{title}</h1><p>{text}</p></html>"))
+        }
+    }
+}
+
+/// A status with a sentence for the caller.
+pub fn explained(status: Status, text: impl Into<String>) -> Response {
+    Response::full(status, "text/plain", text.into())
+}
+
+/// 400 with a sentence.
+pub fn bad_request(text: impl Into<String>) -> Response {
+    explained(Status(400), text)
+}
+
+/// 405 with the verbs that are allowed.
+pub fn not_allowed(allowed: &'static str) -> Response {
+    standard(Status(405)).header("Allow", allowed)
+}
+
+/// The answer to a write: the backends' status, with their body where it explains something. Of their fields only `ETag` and
+/// the like pass, by name.
+pub fn written(status: Status, headers: &Headers, body: Bytes) -> Response {
+    let mut response = match headers.get_str("Content-Type") {
+        Some(content_type) if !body.is_empty() && status.0 != 204 => {
+            let content_type = content_type.to_owned();
+            let mut head = ResponseHead::new(status);
+            head.headers.set("Content-Type", content_type);
+            Response { head, body: ResponseBody::Full(body) }
+        }
+        _ => standard(status),
+    };
+    for name in ["X-Backend-Storage-Policy-Index", "X-Backend-Content-Type"] {
+        // Kept for the middleware (they are stripped with all X-Backend fields on the way out).
+        if let Some(value) = headers.get(name) {
+            response.head.headers.set(name, value.clone());
+        }
+    }
+    response
+}
+
+/// Fields of a read answer for the client: framing and connection fields go, owner fields too unless the caller owns the account.
+pub fn read_headers(source: &Headers, is_owner: bool) -> Headers {
+    let mut headers = source.clone();
+    headers.retain(|name, _| {
+        let lower = name.to_ascii_lowercase();
+        let hop = matches!(
+            lower.as_slice(),
+            b"connection" | b"transfer-encoding" | b"keep-alive" | b"date" | b"trailer" | b"upgrade" | b"te"
+        );
+        !hop && (is_owner || !OWNER_FIELDS.iter().any(|owner| owner.as_bytes() == lower))
+    });
+    headers
+}
+
+/// Without its quotes, as Swift's proxy shows ETags.
+pub fn bare_etag(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+/// Fields only owners of an account see and set (Swift's `swift_owner_headers`), lower case.
+pub const OWNER_FIELDS: [&str; 9] = [
+    "x-container-read",
+    "x-container-write",
+    "x-container-sync-key",
+    "x-container-sync-to",
+    "x-account-meta-temp-url-key",
+    "x-account-meta-temp-url-key-2",
+    "x-container-meta-temp-url-key",
+    "x-container-meta-temp-url-key-2",
+    "x-account-access-control",
+];
+
+const HTML: &str = "text/html; charset=UTF-8";
+
+/// Swift's sentence for a status; empty where it sends no body.
+fn explanation(status: Status) -> &'static str {
+    match status.0 {
+        202 => "The request is accepted for processing.",
+        400 => "The server could not comply with the request since it is either malformed or otherwise incorrect.",
+        401 => "This server could not verify that you are authorized to access the document you requested.",
+        403 => "Access was denied to this resource.",
+        404 => "The resource could not be found.",
+        405 => "The method is not allowed for this resource.",
+        406 => "The resource is not available in a format acceptable to your browser.",
+        408 => "The server has waited too long for the request to be sent by the client.",
+        409 => "There was a conflict when trying to complete your request.",
+        410 => "This resource is no longer available.",
+        411 => "Content-Length header required.",
+        412 => "A precondition for this request was not met.",
+        413 => "The body of your request was too large for this server.",
+        414 => "The request URI was too long for this server.",
+        415 => "The request media type is not supported by this server.",
+        416 => "The Range requested is not available.",
+        417 => "Expectation failed.",
+        422 => "Unable to process the contained instructions",
+        499 => "The client was disconnected during request.",
+        500 => "The server has either erred or is incapable of performing the requested operation.",
+        501 => "The requested method is not implemented by this server.",
+        502 => "Bad gateway.",
+        503 => "The server is currently unavailable. Please try again at a later time.",
+        504 => "A timeout has occurred speaking to a backend server.",
+        _ => "",
+    }
+}

@@ -1,1 +1,75 @@
-//! account verbs, one file each.
+//! Account verbs, one file each.
+
+mod delete;
+mod get;
+mod post;
+mod put;
+
+use crate::app;
+use crate::backend::gather::{Outcome, Write, gather};
+use crate::backend::outgoing::{Origin, copy};
+use crate::core::Core;
+use crate::request::ClientRequest;
+use crate::respond;
+use base::http::server::Response;
+use base::http::{Headers, Method, Status};
+use base::names::Path;
+use std::rc::Rc;
+
+const ALLOWED: &str = "HEAD, GET, OPTIONS, POST";
+const ALLOWED_MANAGED: &str = "HEAD, GET, OPTIONS, POST, PUT, DELETE";
+
+/// Answers a request for an account, already authorized.
+pub async fn handle(core: &Rc<Core>, request: ClientRequest) -> Response {
+    let longest = core.config.constraints.max_account_name_length;
+    if request.path.account.len() > longest {
+        let length = request.path.account.len();
+        return respond::bad_request(format!("Account name length of {length} longer than {longest}"));
+    }
+    let managed = core.config.allow_account_management;
+    let allowed = if managed { ALLOWED_MANAGED } else { ALLOWED };
+    match request.method {
+        Method::Get | Method::Head => get::get(core, request).await,
+        Method::Post => post::post(core, request).await,
+        Method::Put if managed => put::put(core, request).await,
+        Method::Delete if managed => delete::delete(core, request).await,
+        Method::Options => app::options(allowed),
+        _ => respond::not_allowed(allowed),
+    }
+}
+
+/// Creates `account` on all its nodes; used by the first write to it.
+pub(crate) async fn autocreate(core: &Rc<Core>, origin: &Origin, account: &str) -> bool {
+    let path = Path { account: account.to_owned(), container: None, object: None };
+    write(core, Method::Put, path, origin.headers()).await.status.is_success()
+}
+
+/// Sends a write to every replica and forgets what was cached.
+async fn write(core: &Rc<Core>, method: Method, path: Path, headers: Headers) -> Outcome {
+    let placement = core.backend.place(&core.config, &path);
+    let replicas = placement.primaries().len();
+    let write = Write { method, path: path.clone(), placement, headers: vec![headers; replicas], read_as: &[] };
+    let outcome = gather(core, write).await;
+    core.facts.forget(&path);
+    outcome
+}
+
+/// The metadata fields of a client's PUT or POST; `X-Remove-Account-Meta-x` becomes an empty `X-Account-Meta-x`.
+fn metadata(request: &ClientRequest, target: &mut Headers) {
+    for (name, _) in request.headers.iter() {
+        let lower = String::from_utf8_lossy(name).to_ascii_lowercase();
+        if let Some(item) = lower.strip_prefix("x-remove-account-meta-") {
+            target.set(format!("X-Account-Meta-{item}"), "");
+        }
+    }
+    copy(&request.headers, target, |name| {
+        name.starts_with("x-account-meta-") || name.starts_with("x-account-sysmeta-")
+    });
+}
+
+fn written(outcome: Outcome) -> Response {
+    let deleted =
+        outcome.headers.get_str("X-Account-Status").is_some_and(|value| value.eq_ignore_ascii_case("deleted"));
+    let status = if outcome.status.0 == 404 && deleted { Status(410) } else { outcome.status };
+    respond::written(status, &Headers::new(), outcome.body)
+}

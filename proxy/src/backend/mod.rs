@@ -1,4 +1,110 @@
 //! Backends: nodes of a partition in the order to try, exchanges with deadlines, pooled connections, error limits.
+//!
+//! Two ways to ask: `gather` sends one write to every replica and lets `quorum` decide; `read` asks one node after the other
+//! until one has a good answer. `object::put` drives its exchanges itself, because a body flows through them.
+
+pub mod error_limit;
+pub mod exchange;
+pub mod gather;
+pub mod nodes;
+pub mod outgoing;
+pub mod pool;
+pub mod queue;
+pub mod quorum;
+pub mod read;
+pub mod rings;
+
+use crate::config::Config;
+use base::hash_path::NameHash;
+use base::http::Status;
+use base::io;
+use base::names::Path;
+use error_limit::ErrorLimits;
+use nodes::{Candidates, Node};
+use pool::Pool;
+use ring::Ring;
+use rings::{Rings, Service};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
 
 /// Rings, pooled connections and error limits of one core.
-pub struct Backend {}
+pub struct Backend {
+    rings: Rings,
+    pool: Pool,
+    limits: RefCell<ErrorLimits>,
+    request_node_count: Option<usize>,
+}
+
+/// Where a name lives: its ring and its partition there.
+#[derive(Clone)]
+pub struct Placement {
+    /// The ring.
+    pub ring: Rc<Ring>,
+    /// The partition.
+    pub partition: u32,
+}
+
+impl Placement {
+    /// The primaries, in the ring's order.
+    pub fn primaries(&self) -> Vec<Node> {
+        self.ring.primaries(self.partition).into_iter().filter_map(|device| Node::new(device, true)).collect()
+    }
+}
+
+impl Backend {
+    /// Loads the rings.
+    pub async fn load(config: &Config) -> std::io::Result<Backend> {
+        Ok(Backend {
+            rings: Rings::load(&config.swift_dir).await?,
+            pool: Pool::default(),
+            limits: RefCell::new(ErrorLimits::new(config.error_suppression_limit, config.error_suppression_interval)),
+            request_node_count: config.request_node_count,
+        })
+    }
+
+    /// Where `path` lives: an object if it names one, else a container or an account.
+    pub fn place(&self, config: &Config, path: &Path) -> Placement {
+        let service = match (&path.container, &path.object) {
+            (Some(_), Some(_)) => Service::Object,
+            (Some(_), None) => Service::Container,
+            (None, _) => Service::Account,
+        };
+        let ring = self.rings.get(service);
+        let NameHash(hash) = config.hash_path.hash(&path.account, path.container.as_deref(), path.object.as_deref());
+        let partition = ring.partition(&hash);
+        Placement { ring, partition }
+    }
+
+    /// The nodes to try for a request, primaries in random order.
+    pub fn candidates(&self, placement: &Placement) -> Candidates {
+        Candidates::new(placement.ring.clone(), placement.partition, self.request_node_count, io::random_u64)
+    }
+
+    /// The next candidate that is not error-limited.
+    pub fn next(&self, candidates: &mut Candidates) -> Option<Node> {
+        let now = now();
+        candidates.next(|node| self.limits.borrow_mut().is_limited(&node.name, now))
+    }
+
+    /// Counts what an answer says about its node; true when the answer can be used (anything but 5xx).
+    pub fn judge(&self, node: &Node, status: Status) -> bool {
+        if status.0 == 507 {
+            tracing::warn!(node = %node.name, "the node says 507, it is left out for a while");
+            self.limits.borrow_mut().suppress(&node.name, now());
+        } else if status.is_server_error() {
+            self.limits.borrow_mut().failed(&node.name, now());
+        }
+        !status.is_server_error()
+    }
+
+    /// Counts a node that could not be reached or went away.
+    pub fn failed(&self, node: &Node, error: &std::io::Error) {
+        tracing::info!(node = %node.name, %error, "no answer from the node");
+        self.limits.borrow_mut().failed(&node.name, now());
+    }
+}
+
+fn now() -> Duration {
+    Duration::from_nanos(io::monotonic().as_nanos())
+}

@@ -1,1 +1,63 @@
-//! object verbs, one file each.
+//! Object verbs, one file each.
+
+mod delete;
+mod get;
+mod post;
+mod put;
+pub(crate) mod stream;
+mod updates;
+mod upload;
+
+use crate::app::{self, authorize_with};
+use crate::core::Core;
+use crate::facts::{Info, container_info};
+use crate::request::ClientRequest;
+use crate::respond;
+use base::http::server::Response;
+use base::http::{Method, Status};
+use std::rc::Rc;
+
+const ALLOWED: &str = "HEAD, GET, PUT, POST, OPTIONS, DELETE";
+
+/// Answers a request for an object.
+pub async fn handle(core: &Rc<Core>, request: ClientRequest) -> Response {
+    match request.method {
+        Method::Get | Method::Head => get::get(core, request).await,
+        Method::Put => put::put(core, request).await,
+        Method::Post => post::post(core, request).await,
+        Method::Delete => delete::delete(core, request).await,
+        Method::Options => app::options(ALLOWED),
+        _ => respond::not_allowed(ALLOWED),
+    }
+}
+
+/// The container's facts, after its read or write ACL allowed the request.
+async fn authorized_container(core: &Rc<Core>, request: &mut ClientRequest) -> Result<Rc<Info>, Box<Response>> {
+    let container = request.path.container.clone().unwrap_or_default();
+    let info = container_info(core, &request.path.account, &container, &request.trans_id).await;
+    let reads = matches!(request.method, Method::Get | Method::Head);
+    let acl = if reads { info.read_acl() } else { info.write_acl() };
+    authorize_with(core, request, acl)?;
+    Ok(info)
+}
+
+/// A write needs a container: 404 without one, 503 when nobody knows.
+fn need_container(info: &Info) -> Result<(), Box<Response>> {
+    match info.status {
+        200..=299 => Ok(()),
+        500.. => Err(Box::new(respond::standard(Status(503)))),
+        _ => Err(Box::new(respond::standard(Status(404)))),
+    }
+}
+
+/// Object fields a client may store, beside its metadata (lower case).
+const STORED_FIELDS: [&str; 5] =
+    ["cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
+
+fn is_stored(name: &str) -> bool {
+    name.starts_with("x-object-meta-")
+        || name.starts_with("x-object-sysmeta-")
+        || name.starts_with("x-object-transient-sysmeta-")
+        || STORED_FIELDS.contains(&name)
+        || matches!(name, "x-object-manifest" | "x-static-large-object" | "x-robots-tag")
+}

@@ -1,0 +1,135 @@
+//! One request to one node: a pooled or fresh connection, deadlines, and the way back into the pool.
+//!
+//! # Invariants
+//!
+//! - A request that found its pooled connection closed by the peer is sent once more on a fresh one, as long as no byte of its
+//!   body was sent.
+//! - A connection returns to the pool only when its exchange is complete; an answer dropped half-read closes it.
+
+use super::nodes::Node;
+use crate::core::Core;
+use base::http::client::{Connection, Framing};
+use base::http::{RequestHead, ResponseHead};
+use base::io;
+use bytes::Bytes;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Body bytes of an informative answer (errors, empty bodies) that are read; more closes the connection.
+const MAX_ANSWER_BODY: usize = 64 * 1024;
+
+/// A request on its way: head sent, first answer read (which may be `100 Continue`).
+pub struct Exchange {
+    core: Rc<Core>,
+    connection: Option<Connection>,
+    deadline: Duration,
+}
+
+impl Exchange {
+    /// Sends `head` to `node` and reads the first answer. `deadline` bounds every later wait as well.
+    pub async fn open(
+        core: &Rc<Core>,
+        node: &Node,
+        head: &RequestHead,
+        framing: Framing,
+        deadline: Duration,
+    ) -> std::io::Result<(Exchange, ResponseHead)> {
+        if let Some(connection) = core.backend.pool.take(node.address) {
+            match Self::on(core, connection, head, framing, deadline).await {
+                Err(error) if is_stale(&error) => {}
+                outcome => return outcome,
+            }
+        }
+        let connect_deadline = core.config.conn_timeout;
+        let connection = io::timeout(connect_deadline, Connection::connect(node.address, connect_deadline)).await??;
+        Self::on(core, connection, head, framing, deadline).await
+    }
+
+    async fn on(
+        core: &Rc<Core>,
+        connection: Connection,
+        head: &RequestHead,
+        framing: Framing,
+        deadline: Duration,
+    ) -> std::io::Result<(Exchange, ResponseHead)> {
+        let exchange = Exchange { core: core.clone(), connection: Some(connection.clone()), deadline };
+        let answer = io::timeout(deadline, async {
+            connection.send_head(head, framing, true).await?;
+            // An empty body is complete with its head; one that waits for `100 Continue` is not.
+            if matches!(framing, Framing::None | Framing::Length(0)) {
+                connection.finish().await?;
+            }
+            connection.read_head().await
+        })
+        .await??;
+        Ok((exchange, answer))
+    }
+
+    /// Sends a piece of the body.
+    pub async fn send(&self, bytes: Bytes) -> std::io::Result<()> {
+        io::timeout(self.deadline, self.connection()?.send_data(bytes)).await?
+    }
+
+    /// Ends the body and reads the final answer.
+    pub async fn finish(&self) -> std::io::Result<ResponseHead> {
+        let connection = self.connection()?;
+        io::timeout(self.deadline, async {
+            connection.finish().await?;
+            connection.read_head().await
+        })
+        .await?
+    }
+
+    /// The next piece of the answer's body.
+    pub async fn read(&mut self) -> std::io::Result<Option<Bytes>> {
+        let piece = io::timeout(self.deadline, self.connection()?.read_data()).await??;
+        if piece.is_none() {
+            self.give_back();
+        }
+        Ok(piece)
+    }
+
+    /// Reads the whole, small, body of an answer; a large one is cut off and its connection closed.
+    pub async fn collect(mut self) -> std::io::Result<Bytes> {
+        let mut collected = Vec::new();
+        while let Some(piece) = self.read().await? {
+            if collected.len() + piece.len() > MAX_ANSWER_BODY {
+                break;
+            }
+            collected.extend_from_slice(&piece);
+        }
+        Ok(collected.into())
+    }
+
+    fn connection(&self) -> std::io::Result<&Connection> {
+        self.connection.as_ref().ok_or_else(|| std::io::Error::other("the exchange is over"))
+    }
+
+    fn give_back(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.core.backend.pool.put(connection);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close();
+        }
+    }
+}
+
+/// The peer closed the idle connection before or while our request arrived. A deadline that passed is no such case.
+fn is_stale(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::NotConnected
+            | ErrorKind::WriteZero
+    )
+}

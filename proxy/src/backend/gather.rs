@@ -1,0 +1,131 @@
+//! One write to every replica of a partition: requests run side by side, `quorum` decides.
+//!
+//! Every request takes the next candidate; a node that fails (no connection, no answer, 5xx) is replaced by the next one. Once
+//! some class has its quorum the others get [`POST_QUORUM_GRACE`] to finish: a client that reads right after its write then
+//! meets replicas that all know it. What is still running after that goes on in the background, bounded by its deadlines.
+
+use super::Placement;
+use super::exchange::Exchange;
+use super::nodes::Candidates;
+use super::outgoing;
+use super::queue::{Sender, queue};
+use super::quorum::{Best, Progress, Quorum};
+use crate::core::Core;
+use base::http::client::Framing;
+use base::http::{Headers, Method, ResponseHead, Status};
+use base::io;
+use base::names::Path;
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Swift's `post_quorum_timeout`.
+pub const POST_QUORUM_GRACE: Duration = Duration::from_millis(500);
+
+/// One write for all replicas.
+pub struct Write {
+    /// The verb.
+    pub method: Method,
+    /// What it names.
+    pub path: Path,
+    /// Where that lives.
+    pub placement: Placement,
+    /// Fields, one set per replica.
+    pub headers: Vec<Headers>,
+    /// Statuses to read as others when no class agrees.
+    pub read_as: &'static [(u16, u16)],
+}
+
+/// What the replicas amount to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The status.
+    pub status: Status,
+    /// Fields of the answer that speaks for all; none when made up.
+    pub headers: Headers,
+    /// Its body, small.
+    pub body: Bytes,
+    /// Heads of all answers that came in time.
+    pub answers: Vec<ResponseHead>,
+}
+
+/// Sends `write` and waits for the outcome.
+pub async fn gather(core: &Rc<Core>, write: Write) -> Outcome {
+    let candidates = Rc::new(RefCell::new(core.backend.candidates(&write.placement)));
+    let nodes = write.headers.len();
+    let (sender, mut receiver) = queue(nodes);
+    for headers in &write.headers {
+        let (core, candidates, sender) = (core.clone(), candidates.clone(), sender.clone());
+        let request = (write.method, write.path.clone(), write.placement.partition, headers.clone());
+        io::spawn(async move { ask(&core, &candidates, request, sender).await });
+    }
+    drop(sender);
+
+    let mut quorum = Quorum::new(nodes);
+    let mut answers: Vec<(ResponseHead, Bytes)> = Vec::with_capacity(nodes);
+    let mut progress = quorum.progress();
+    let mut decided_at = None;
+    // Ends: each turn takes one of `nodes` answers, or the deadline passes.
+    while progress != Progress::Complete {
+        let next = if progress == Progress::Decided {
+            let since = *decided_at.get_or_insert_with(io::monotonic);
+            let left = POST_QUORUM_GRACE.saturating_sub(io::monotonic().since(since));
+            match io::timeout(left, receiver.receive()).await {
+                Ok(next) => next,
+                Err(io::Elapsed) => break,
+            }
+        } else {
+            receiver.receive().await
+        };
+        let Some((head, body)) = next else { break };
+        progress = quorum.answer(head.status.0);
+        answers.push((head, body));
+    }
+    outcome(&quorum, write.read_as, answers)
+}
+
+fn outcome(quorum: &Quorum, read_as: &[(u16, u16)], answers: Vec<(ResponseHead, Bytes)>) -> Outcome {
+    let heads = answers.iter().map(|(head, _)| head.clone()).collect();
+    let made_up = |status: u16| (Status(status), Headers::new(), Bytes::new());
+    let (status, headers, body) = match quorum.best(read_as) {
+        Best::Answer(index) => match answers.into_iter().nth(index) {
+            Some((head, body)) => (head.status, head.headers, body),
+            None => made_up(503),
+        },
+        Best::Status(status) => made_up(status),
+        Best::Unavailable => made_up(503),
+    };
+    Outcome { status, headers, body, answers: heads }
+}
+
+type Request = (Method, Path, u32, Headers);
+
+/// Asks candidates until one gives a usable answer; none left is a 503.
+async fn ask(
+    core: &Rc<Core>,
+    candidates: &RefCell<Candidates>,
+    (method, path, partition, headers): Request,
+    sender: Sender<(ResponseHead, Bytes)>,
+) {
+    // Ends: candidates are finite.
+    loop {
+        let next = core.backend.next(&mut candidates.borrow_mut());
+        let Some(node) = next else { break };
+        let head = outgoing::head(method, &node, partition, &path, "", headers.clone());
+        // A POST or PUT without a body says so; DELETE needs no length.
+        let framing = if method == Method::Delete { Framing::None } else { Framing::Length(0) };
+        match Exchange::open(core, &node, &head, framing, core.config.node_timeout).await {
+            Ok((exchange, answer)) => {
+                let usable = core.backend.judge(&node, answer.status);
+                let body = exchange.collect().await.unwrap_or_default();
+                if usable {
+                    let _ = sender.try_send((answer, body));
+                    return;
+                }
+            }
+            Err(error) => core.backend.failed(&node, &error),
+        }
+    }
+    let _ = sender.try_send((ResponseHead::new(Status(503)), Bytes::new()));
+}

@@ -1,0 +1,55 @@
+//! GET and HEAD of a container: its listing (as JSON), counts, metadata and ACLs.
+
+use super::listing;
+use crate::app::authorize_with;
+use crate::backend::outgoing::Origin;
+use crate::backend::read::{Found, Read, find};
+use crate::core::Core;
+use crate::facts::account_info;
+use crate::request::ClientRequest;
+use crate::respond;
+use base::http::Status;
+use base::http::server::Response;
+use std::rc::Rc;
+
+/// Asks the container's nodes; its ACL decides who may see the answer.
+pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response {
+    if !request.path.account.starts_with('.') {
+        let info = account_info(core, &request.path.account, &request.trans_id).await;
+        if !info.exists() {
+            return refuse(core, &mut request, Status(if info.status >= 500 { 503 } else { 404 }));
+        }
+    }
+    let placement = core.backend.place(&core.config, &request.path);
+    let mut candidates = core.backend.candidates(&placement);
+    let mut headers = Origin::of(&request).headers();
+    headers.set("Accept", "application/json");
+    let read = Read {
+        method: request.method,
+        path: request.path.clone(),
+        placement,
+        query: listing::query(&request.query),
+        headers,
+        deadline: core.config.node_timeout,
+        newest: listing::wants_newest(&request),
+        tombstones: false,
+    };
+    match find(core, &read, &mut candidates).await {
+        Found::Source(source) => {
+            let acl = source.head.headers.get_str("X-Container-Read").map(str::to_owned);
+            if let Err(denial) = authorize_with(core, &mut request, acl.as_deref()) {
+                return *denial;
+            }
+            listing::answer(core, *source, &request).header("X-Storage-Policy", "Policy-0")
+        }
+        Found::Nothing(head) => refuse(core, &mut request, head.status),
+    }
+}
+
+/// Who may not read the account does not learn what it lacks.
+fn refuse(core: &Rc<Core>, request: &mut ClientRequest, status: Status) -> Response {
+    match authorize_with(core, request, None) {
+        Ok(()) => respond::standard(status),
+        Err(denial) => *denial,
+    }
+}

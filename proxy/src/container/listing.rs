@@ -1,0 +1,48 @@
+//! What listings of accounts and containers share: their parameters and their answers.
+
+use crate::backend::read::Source;
+use crate::core::Core;
+use crate::request::ClientRequest;
+use crate::{object, respond};
+use base::config::is_true;
+use base::http::server::{Response, ResponseBody};
+use base::http::{Method, ResponseHead};
+use base::quote::{Query, quote};
+use std::rc::Rc;
+
+/// The query for the backends: JSON, and the parameters a listing knows.
+pub(crate) fn query(client: &Query) -> String {
+    let mut query = String::from("?format=json");
+    for (name, value) in client.iter() {
+        if let Some(known) = KNOWN.iter().find(|known| known.as_bytes() == name) {
+            query.push('&');
+            query.push_str(known);
+            query.push('=');
+            // `quote` leaves the slash alone, which is legal in a query.
+            query.push_str(&quote(value));
+        }
+    }
+    query
+}
+
+/// `X-Newest: true`.
+pub(crate) fn wants_newest(request: &ClientRequest) -> bool {
+    request.headers.get_str("X-Newest").is_some_and(is_true)
+}
+
+/// The client's answer: the source's status, cleaned fields, its body streamed.
+pub(crate) fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest) -> Response {
+    let mut head = ResponseHead::new(source.head.status);
+    head.headers = respond::read_headers(&source.head.headers, request.is_owner);
+    head.headers.set("Accept-Ranges", "bytes");
+    let length = head.headers.get_str("Content-Length").and_then(|text| text.parse().ok());
+    if request.method == Method::Head || head.status.0 == 204 {
+        object::stream::discard(core, source.exchange);
+        return Response { head, body: ResponseBody::Empty };
+    }
+    head.headers.remove("Content-Length");
+    let body = object::stream::Plain::new(source.exchange);
+    Response { head, body: ResponseBody::Stream { length, source: Box::new(body) } }
+}
+
+const KNOWN: [&str; 7] = ["limit", "marker", "end_marker", "prefix", "delimiter", "path", "reverse"];

@@ -1,0 +1,108 @@
+//! GET and HEAD of one object.
+
+use super::authorized_container;
+use super::stream::{Resume, Resuming, discard};
+use crate::backend::outgoing::{Origin, copy};
+use crate::backend::read::{Found, Read, Source, find};
+use crate::container::listing::wants_newest;
+use crate::core::Core;
+use crate::request::ClientRequest;
+use crate::respond;
+use base::http::server::{Response, ResponseBody};
+use base::http::{Headers, Method, ResponseHead};
+use bytes::Bytes;
+use std::rc::Rc;
+
+/// Reads the object from the first replica that has it (or the newest with `X-Newest`), going on from another one should it
+/// fail on the way.
+pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response {
+    let info = match authorized_container(core, &mut request).await {
+        Ok(info) => info,
+        Err(denial) => return *denial,
+    };
+    let placement = core.backend.place(&core.config, &request.path);
+    let mut candidates = core.backend.candidates(&placement);
+    let mut headers = Origin::of(&request).headers();
+    headers.set("X-Backend-Storage-Policy-Index", info.policy_index().to_string());
+    let plain = headers.clone();
+    copy(&request.headers, &mut headers, |name| PASSED.contains(&name));
+    if request.method == Method::Head {
+        headers.remove("Range");
+    }
+    let read = Read {
+        method: request.method,
+        path: request.path.clone(),
+        placement,
+        query: String::new(),
+        headers,
+        deadline: core.config.recoverable_node_timeout,
+        newest: wants_newest(&request),
+        tombstones: true,
+    };
+    match find(core, &read, &mut candidates).await {
+        Found::Source(source) => {
+            let resume =
+                Resume { core: core.clone(), read: Read { headers: plain, newest: false, ..read }, candidates };
+            answer(core, *source, &request, resume)
+        }
+        Found::Nothing(head) => {
+            let mut response = respond::standard(head.status);
+            if head.status.0 == 412 {
+                response.head.headers = client_headers(&head.headers, request.is_owner);
+                response.body = ResponseBody::Empty;
+            } else if let Some(time) = head.headers.get("X-Backend-Timestamp") {
+                response.head.headers.set("X-Backend-Timestamp", time.clone());
+            }
+            response
+        }
+    }
+}
+
+fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest, resume: Resume) -> Response {
+    let status = source.head.status;
+    let mut head = ResponseHead::new(status);
+    head.headers = client_headers(&source.head.headers, request.is_owner);
+    if status.0 == 416 {
+        let mut response = respond::standard(status);
+        discard(core, source.exchange);
+        head.headers.remove("Content-Length");
+        head.headers.set("Content-Type", "text/html; charset=UTF-8");
+        response.head = head;
+        return response;
+    }
+    if request.method == Method::Head || !status.is_success() {
+        discard(core, source.exchange);
+        return Response { head, body: ResponseBody::Empty };
+    }
+    let length = head.headers.remove("Content-Length").and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+    let body = Resuming::new(source, length, resume);
+    Response { head, body: ResponseBody::Stream { length, source: Box::new(body) } }
+}
+
+/// Fields as clients know them: ETag without quotes, ranges announced, no `swift_bytes` in the type.
+fn client_headers(source: &Headers, is_owner: bool) -> Headers {
+    let mut headers = respond::read_headers(source, is_owner);
+    if let Some(etag) = headers.get("Etag").map(|value| Bytes::copy_from_slice(respond::bare_etag(value))) {
+        headers.set("Etag", etag);
+    }
+    headers.set("Accept-Ranges", "bytes");
+    if let Some(content_type) = headers.get_str("Content-Type").filter(|text| text.contains("swift_bytes")) {
+        let kept: Vec<&str> =
+            content_type.split(';').map(str::trim).filter(|parameter| !parameter.starts_with("swift_bytes=")).collect();
+        headers.set("Content-Type", kept.join(";"));
+    }
+    headers
+}
+
+/// Fields of a read that go to the backends: conditions, ranges, and what the middleware asks of them.
+const PASSED: [&str; 9] = [
+    "range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "x-backend-etag-is-at",
+    "x-backend-ignore-range-if-metadata-present",
+    "x-backend-open-expired",
+    "x-backend-replication",
+];

@@ -1,0 +1,197 @@
+//! PUT of one object, told from the first check to the answer.
+//!
+//! The client's body is read only after a quorum of replicas said `100 Continue`, and every piece goes to all of them at once.
+//! Placement is `ring`'s, the decision `quorum`'s, the connections are `upload`'s.
+
+use super::updates::{self, Expiry};
+use super::upload::Upload;
+use super::{authorized_container, is_stored, need_container};
+use crate::backend::outgoing::{Origin, copy};
+use crate::backend::quorum::{Best, Quorum};
+use crate::constraints::{EXPIRER_ACCOUNT, check_metadata, content_type, delete_at, expirer_container};
+use crate::core::Core;
+use crate::request::ClientRequest;
+use crate::respond;
+use base::http::client::Framing;
+use base::http::server::{BodyError, Response};
+use base::http::{Headers, ResponseHead, Status, date};
+use base::names::Path;
+use bytes::Bytes;
+use std::rc::Rc;
+
+/// Stores the object.
+pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Response {
+    match try_put(core, &mut request).await {
+        Ok(response) => response,
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn try_put(core: &Rc<Core>, request: &mut ClientRequest) -> Result<Response, Box<Response>> {
+    check_condition(request)?;
+    let info = authorized_container(core, request).await?;
+    need_container(&info)?;
+    check_limits(core, request)?;
+    let expiry = expiry(core, request).map_err(|text| Box::new(respond::bad_request(text)))?;
+
+    let framing = request.body.length().map_or(Framing::Chunked, Framing::Length);
+    let placement = core.backend.place(&core.config, &request.path);
+    let common = common_headers(request, info.policy_index(), expiry.as_ref(), framing);
+    let container = Path { object: None, ..request.path.clone() };
+    let of_container = core.backend.place(&core.config, &container);
+    let requests = updates::requests(&common, placement.primaries().len(), &of_container, expiry.as_ref());
+
+    let candidates = core.backend.candidates(&placement);
+    let partition = placement.partition;
+    let mut upload = Upload::open(core, candidates, &request.path, partition, requests, framing).await;
+    check_refusals(request, &upload, framing)?;
+    transfer(core, request, &mut upload).await?;
+    let (quorum, heads) = upload.finish().await;
+    Ok(answer(request, &quorum, &heads))
+}
+
+/// When the object expires and which queue container learns of it.
+pub(super) fn expiry(core: &Rc<Core>, request: &ClientRequest) -> Result<Option<Expiry>, String> {
+    let Some(at) = delete_at(&request.headers, request.timestamp)? else { return Ok(None) };
+    let path = &request.path;
+    let hash = core.config.hash_path.hash(&path.account, path.container.as_deref(), path.object.as_deref());
+    let container = expirer_container(at, &hash.0);
+    let queue = Path { account: EXPIRER_ACCOUNT.to_owned(), container: Some(container.clone()), object: None };
+    Ok(Some(Expiry { at, container, placement: core.backend.place(&core.config, &queue) }))
+}
+
+fn check_condition(request: &ClientRequest) -> Result<(), Box<Response>> {
+    match request.headers.get("If-None-Match") {
+        Some(value) if !value.contains(&b'*') => Err(Box::new(respond::bad_request("If-None-Match only supports *"))),
+        _ => Ok(()),
+    }
+}
+
+fn check_limits(core: &Core, request: &ClientRequest) -> Result<(), Box<Response>> {
+    let limits = &core.config.constraints;
+    if request.body.length().is_some_and(|length| length > limits.max_file_size) {
+        return Err(too_large());
+    }
+    if !request.body.is_framed() {
+        return Err(Box::new(respond::explained(Status(411), "Missing Content-Length header.")));
+    }
+    let length = request.path.object.as_deref().unwrap_or_default().len();
+    if length > limits.max_object_name_length {
+        let text = format!("Object name length of {length} longer than {}", limits.max_object_name_length);
+        return Err(Box::new(respond::bad_request(text)));
+    }
+    if request.headers.get("Content-Type").is_some_and(|value| std::str::from_utf8(value).is_err()) {
+        return Err(Box::new(respond::bad_request("Please specify a valid Content-Type")));
+    }
+    check_metadata(limits, &request.headers, "Object").map_err(|text| Box::new(respond::bad_request(text)))
+}
+
+fn common_headers(request: &ClientRequest, policy: u32, expiry: Option<&Expiry>, framing: Framing) -> Headers {
+    let mut headers = Origin::of(request).headers();
+    headers.set("X-Backend-Storage-Policy-Index", policy.to_string());
+    copy(&request.headers, &mut headers, |name| is_stored(name) || PASSED.contains(&name));
+    let object = request.path.object.as_deref().unwrap_or_default();
+    headers.set("Content-Type", content_type(&request.headers, object));
+    if let Some(expiry) = expiry {
+        headers.set("X-Delete-At", expiry.at.to_string());
+    }
+    if framing != Framing::Length(0) {
+        headers.set("Expect", "100-continue");
+    }
+    headers
+}
+
+/// Beside what is stored. Container update overrides come from middleware, never from clients (the gatekeeper).
+const PASSED: [&str; 5] = [
+    "etag",
+    "if-none-match",
+    "x-backend-container-update-override-etag",
+    "x-backend-container-update-override-size",
+    "x-backend-container-update-override-content-type",
+];
+
+/// What the replicas said before they saw a byte may settle it.
+fn check_refusals(request: &ClientRequest, upload: &Upload, framing: Framing) -> Result<(), Box<Response>> {
+    let conditional = request.headers.contains("If-None-Match");
+    if conditional && upload.refusals().any(|status| status.0 == 412) {
+        return Err(Box::new(respond::standard(Status(412))));
+    }
+    if upload.refusals().any(|status| status.0 == 409) {
+        // Something newer is there: to the client it is as if this object had been stored and replaced at once.
+        return Err(Box::new(respond::standard(Status(202))));
+    }
+    // An empty object was decided by its head; its quorum is counted at the end.
+    if framing != Framing::Length(0) && !upload.has_quorum() {
+        let mut quorum = Quorum::new(upload.replica_count());
+        for status in upload.refusals() {
+            quorum.answer(status.0);
+        }
+        let status = match quorum.best(&[]) {
+            Best::Answer(index) => upload.refusals().nth(index).unwrap_or(Status(503)),
+            Best::Status(_) | Best::Unavailable => Status(503),
+        };
+        return Err(Box::new(respond::standard(status)));
+    }
+    Ok(())
+}
+
+/// Streams the client's body to the replicas.
+async fn transfer(core: &Core, request: &mut ClientRequest, upload: &mut Upload) -> Result<(), Box<Response>> {
+    let longest = core.config.constraints.max_file_size;
+    let mut received: u64 = 0;
+    // Ends: the body is bounded by `longest`, each piece by the client's deadline.
+    while let Some(piece) = request.body.next().await {
+        let bytes: Bytes = piece.map_err(|error| {
+            Box::new(respond::standard(match error {
+                BodyError::Disconnected => Status(499),
+                BodyError::TimedOut => Status(408),
+                BodyError::Malformed => Status(400),
+            }))
+        })?;
+        received += bytes.len() as u64;
+        if received > longest {
+            return Err(too_large());
+        }
+        if bytes.is_empty() {
+            continue;
+        }
+        upload.send(&bytes).await;
+        if !upload.has_quorum() {
+            return Err(Box::new(respond::standard(Status(503))));
+        }
+    }
+    if request.body.length().is_some_and(|length| received < length) {
+        return Err(Box::new(respond::standard(Status(499))));
+    }
+    Ok(())
+}
+
+fn answer(request: &ClientRequest, quorum: &Quorum, heads: &[ResponseHead]) -> Response {
+    let mut etags = heads
+        .iter()
+        .filter(|head| head.status.is_success())
+        .filter_map(|head| head.headers.get("Etag"))
+        .map(|etag| Bytes::copy_from_slice(respond::bare_etag(etag)));
+    let etag = etags.next();
+    if etags.any(|other| Some(&other) != etag.as_ref()) {
+        tracing::error!(path = %request.path.quoted(), "object servers stored bodies with different ETags");
+        return respond::standard(Status(500));
+    }
+    let status = match quorum.best(&[]) {
+        Best::Answer(index) => heads.get(index).map_or(Status(503), |head| head.status),
+        Best::Status(status) => Status(status),
+        Best::Unavailable => Status(503),
+    };
+    let mut response = respond::standard(status);
+    if status.is_success() {
+        response = response.header("Last-Modified", date::format(request.timestamp.ceil_seconds()));
+        if let Some(etag) = etag {
+            response = response.header("Etag", etag);
+        }
+    }
+    response
+}
+
+fn too_large() -> Box<Response> {
+    Box::new(respond::explained(Status(413), "Your request is too large."))
+}

@@ -1,0 +1,246 @@
+//! The replicas of one PUT: connections opened side by side, pieces streamed to all, answers gathered.
+//!
+//! Every replica is a task that opens an exchange (going on to the next candidate when a node fails before the body), waits
+//! for pieces in a bounded queue, and reports. Dropping the upload before its end closes the connections: backends see a body
+//! cut short and store nothing.
+//!
+//! # Invariants
+//!
+//! - At most [`QUEUED_PIECES`] pieces wait per replica; a replica that takes none for `node_timeout` is dropped.
+//! - A node that received a byte of the body is not replaced.
+
+use crate::backend::exchange::Exchange;
+use crate::backend::gather::POST_QUORUM_GRACE;
+use crate::backend::nodes::{Candidates, Node};
+use crate::backend::outgoing;
+use crate::backend::queue::{Receiver, Sender, queue};
+use crate::backend::quorum::{Progress, Quorum, quorum_size};
+use crate::core::Core;
+use base::http::client::Framing;
+use base::http::{Headers, Method, ResponseHead, Status};
+use base::io;
+use base::names::Path;
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Pieces of up to 64 KiB that wait per replica: 256 KiB smooth out one slow flush without holding much.
+const QUEUED_PIECES: usize = 4;
+
+/// One PUT to several replicas.
+pub(super) struct Upload {
+    core: Rc<Core>,
+    replicas: Vec<Option<Sender<Piece>>>,
+    reports: Receiver<(usize, Report)>,
+    finals: Vec<(usize, ResponseHead)>,
+}
+
+enum Piece {
+    Data(Bytes),
+    End,
+}
+
+enum Report {
+    /// The node waits for the body.
+    Ready,
+    /// The node's last word.
+    Final(ResponseHead),
+}
+
+/// Everything a replica's task needs.
+struct Replica {
+    core: Rc<Core>,
+    candidates: Rc<RefCell<Candidates>>,
+    path: Path,
+    partition: u32,
+    headers: Headers,
+    framing: Framing,
+    number: usize,
+    reports: Sender<(usize, Report)>,
+    pieces: Receiver<Piece>,
+}
+
+impl Upload {
+    /// Opens one exchange per set of `requests` and waits until each is ready or has failed.
+    pub(super) async fn open(
+        core: &Rc<Core>,
+        candidates: Candidates,
+        path: &Path,
+        partition: u32,
+        requests: Vec<Headers>,
+        framing: Framing,
+    ) -> Upload {
+        let count = requests.len();
+        let candidates = Rc::new(RefCell::new(candidates));
+        let (report_sender, reports) = queue(2 * count);
+        let mut replicas = Vec::with_capacity(count);
+        for (number, headers) in requests.into_iter().enumerate() {
+            let (sender, pieces) = queue(QUEUED_PIECES);
+            let replica = Replica {
+                core: core.clone(),
+                candidates: candidates.clone(),
+                path: path.clone(),
+                partition,
+                headers,
+                framing,
+                number,
+                reports: report_sender.clone(),
+                pieces,
+            };
+            io::spawn(replica.run());
+            replicas.push(Some(sender));
+        }
+        drop(report_sender);
+        let mut upload = Upload { core: core.clone(), replicas, reports, finals: Vec::new() };
+        // Ends: one first report per replica, each within its deadlines.
+        for _ in 0..count {
+            match upload.reports.receive().await {
+                Some((number, Report::Final(head))) => upload.close(number, head),
+                Some((_, Report::Ready)) => {}
+                None => break,
+            }
+        }
+        upload
+    }
+
+    /// Statuses of the replicas that ended before the body.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = Status> + '_ {
+        self.finals.iter().map(|(_, head)| head.status)
+    }
+
+    /// How many replicas there are.
+    pub(super) fn replica_count(&self) -> usize {
+        self.replicas.len()
+    }
+
+    /// Whether enough replicas live for the write to succeed.
+    pub(super) fn has_quorum(&self) -> bool {
+        let done = self.finals.iter().filter(|(_, head)| head.status.is_success()).count();
+        self.replicas.iter().flatten().count() + done >= quorum_size(self.replicas.len())
+    }
+
+    /// Hands a piece to every living replica.
+    pub(super) async fn send(&mut self, bytes: &Bytes) {
+        let deadline = self.core.config.node_timeout;
+        for replica in &mut self.replicas {
+            let Some(sender) = replica else { continue };
+            match io::timeout(deadline, sender.send(Piece::Data(bytes.clone()))).await {
+                Ok(Ok(())) => {}
+                // Its task has ended and told why, or it is too slow: either way its connection closes.
+                Ok(Err(_)) | Err(io::Elapsed) => *replica = None,
+            }
+        }
+    }
+
+    /// Ends the body and gathers the answers; one per replica at most.
+    pub(super) async fn finish(mut self) -> (Quorum, Vec<ResponseHead>) {
+        let deadline = self.core.config.node_timeout;
+        for replica in &mut self.replicas {
+            if let Some(sender) = replica.take() {
+                let _ = io::timeout(deadline, sender.send(Piece::End)).await;
+            }
+        }
+        let mut quorum = Quorum::new(self.replicas.len());
+        let mut heads = Vec::with_capacity(self.replicas.len());
+        let mut progress = quorum.progress();
+        for (_, head) in std::mem::take(&mut self.finals) {
+            progress = quorum.answer(head.status.0);
+            heads.push(head);
+        }
+        let mut decided_at = None;
+        // Ends: one answer per replica, or the grace time passes.
+        while progress != Progress::Complete {
+            let next = if progress == Progress::Decided {
+                let since = *decided_at.get_or_insert_with(io::monotonic);
+                let left = POST_QUORUM_GRACE.saturating_sub(io::monotonic().since(since));
+                match io::timeout(left, self.reports.receive()).await {
+                    Ok(next) => next,
+                    Err(io::Elapsed) => break,
+                }
+            } else {
+                self.reports.receive().await
+            };
+            match next {
+                Some((_, Report::Final(head))) => {
+                    progress = quorum.answer(head.status.0);
+                    heads.push(head);
+                }
+                Some((_, Report::Ready)) => {}
+                None => break,
+            }
+        }
+        (quorum, heads)
+    }
+
+    fn close(&mut self, number: usize, head: ResponseHead) {
+        if let Some(replica) = self.replicas.get_mut(number) {
+            *replica = None;
+        }
+        self.finals.push((number, head));
+    }
+}
+
+impl Replica {
+    async fn run(mut self) {
+        let head = self.exchange().await.unwrap_or_else(|| ResponseHead::new(Status(503)));
+        let _ = self.reports.try_send((self.number, Report::Final(head)));
+    }
+
+    /// From the first candidate to the final answer; `None` when the replica failed.
+    async fn exchange(&mut self) -> Option<ResponseHead> {
+        let (node, exchange, head) = self.open().await?;
+        let waits = head.status.0 == 100;
+        if !waits && self.framing != Framing::Length(0) {
+            // The node has decided without the body (409, 412 …).
+            let _ = exchange.collect().await;
+            return Some(head);
+        }
+        if !waits {
+            self.core.backend.judge(&node, head.status);
+            let _ = exchange.collect().await;
+            return Some(head);
+        }
+        let _ = self.reports.try_send((self.number, Report::Ready));
+        match self.stream(&exchange).await {
+            Ok(Some(head)) => {
+                self.core.backend.judge(&node, head.status);
+                let _ = exchange.collect().await;
+                Some(head)
+            }
+            Ok(None) => None,
+            Err(error) => {
+                self.core.backend.failed(&node, &error);
+                None
+            }
+        }
+    }
+
+    /// Opens an exchange with the next candidate that answers.
+    async fn open(&mut self) -> Option<(Node, Exchange, ResponseHead)> {
+        // Ends: candidates are finite.
+        loop {
+            let next = self.core.backend.next(&mut self.candidates.borrow_mut());
+            let node = next?;
+            let headers = self.headers.clone();
+            let head = outgoing::head(Method::Put, &node, self.partition, &self.path, "", headers);
+            match Exchange::open(&self.core, &node, &head, self.framing, self.core.config.node_timeout).await {
+                Ok((exchange, answer)) if self.core.backend.judge(&node, answer.status) => {
+                    return Some((node, exchange, answer));
+                }
+                Ok(_) => {}
+                Err(error) => self.core.backend.failed(&node, &error),
+            }
+        }
+    }
+
+    /// Passes pieces on until the end; `None` when the upload was given up.
+    async fn stream(&mut self, exchange: &Exchange) -> std::io::Result<Option<ResponseHead>> {
+        while let Some(piece) = self.pieces.receive().await {
+            match piece {
+                Piece::Data(bytes) => exchange.send(bytes).await?,
+                Piece::End => return exchange.finish().await.map(Some),
+            }
+        }
+        Ok(None)
+    }
+}
