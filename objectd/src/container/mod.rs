@@ -27,6 +27,8 @@ use base::names::BackendPath;
 use base::timestamp::Timestamp;
 use std::rc::Rc;
 
+#[cfg(test)]
+pub(crate) use rows_update::row as row_of;
 pub(crate) use updater::reclaim;
 pub use updater::{update_once, updater};
 

@@ -195,10 +195,7 @@ pub fn merge_objects(
     let Some(mut now) = before.clone().or_else(|| create.map(Change::new_info)) else {
         return Ok(false);
     };
-    let mut changed = before.is_none();
-    for update in updates {
-        changed |= merge::merge_object(write, hash, &mut now, update)?;
-    }
+    let changed = merge::merge_objects(write, hash, &mut now, updates)? || before.is_none();
     if changed {
         info::store(write, hash, before.as_ref(), &now)?;
     }

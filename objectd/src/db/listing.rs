@@ -44,6 +44,9 @@ pub enum Entry<'a> {
     Subdir(&'a str),
 }
 
+/// One end of a range of names or keys.
+type Edge = Bound<Vec<u8>>;
+
 /// A walk that may be interrupted.
 #[derive(Clone, Debug)]
 pub struct Walk {
@@ -56,8 +59,8 @@ pub struct Walk {
     taken: usize,
     /// The lower marker: a collapsed prefix equal to it is not shown.
     lower_marker: Vec<u8>,
-    from: Bound<Vec<u8>>,
-    to: Bound<Vec<u8>>,
+    from: Edge,
+    to: Edge,
 }
 
 /// Why a scan ended.
@@ -202,7 +205,7 @@ impl Walk {
     }
 
     /// Bounds as keys; `None` when nothing can lie between them.
-    fn key_bounds(&self) -> Option<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+    fn key_bounds(&self) -> Option<(Edge, Edge)> {
         let whole = |name: &Vec<u8>| [self.range.as_slice(), name.as_slice()].concat();
         let from = match &self.from {
             Bound::Unbounded => Bound::Included(self.range.clone()),
@@ -223,14 +226,14 @@ impl Walk {
     }
 }
 
-fn edge(bound: &Bound<Vec<u8>>) -> Option<&[u8]> {
+fn edge(bound: &Edge) -> Option<&[u8]> {
     match bound {
         Bound::Included(name) | Bound::Excluded(name) => Some(name),
         Bound::Unbounded => None,
     }
 }
 
-fn borrowed(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+fn borrowed(bound: &Edge) -> Bound<&[u8]> {
     bound.as_ref().map(Vec::as_slice)
 }
 

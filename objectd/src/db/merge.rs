@@ -10,6 +10,7 @@ use super::object_row::{ObjectRow, ObjectUpdate};
 use super::{GRAVES, ORDER, ROWS, Write, chexor};
 use base::hash_path::NameHash;
 use base::io::kv::Read;
+use std::collections::BTreeMap;
 use std::io;
 
 /// The bytes of a stored row and whether it is live; looks at the live range first.
@@ -22,34 +23,73 @@ pub fn find(read: &impl Read, hash: &NameHash, policy: u32, name: &str) -> io::R
     Ok(None)
 }
 
-/// Merges one update of an object into a container's rows; `info` is stored by the caller. True when a row changed.
-pub fn merge_object(
+/// Merges updates of objects into a container's rows, in order; `info` is stored by the caller. True when a row changed.
+/// A row is written once, however many of the updates concern it.
+pub fn merge_objects(
     write: &mut impl Write,
     hash: &NameHash,
     info: &mut Info,
-    update: &ObjectUpdate,
+    updates: &[ObjectUpdate],
 ) -> io::Result<bool> {
-    let found = find(write, hash, update.policy, &update.name)?;
-    let stored = found.as_ref().map(|(_, value)| ObjectRow::decode(value)).transpose()?;
-    let Some(mut row) = update.merge(stored.as_ref())? else {
-        return Ok(false);
-    };
-    if let Some(stored) = &stored {
-        forget_object(write, hash, info, update.policy, &update.name, stored)?;
+    let mut touched: Vec<Touched<'_>> = Vec::with_capacity(updates.len());
+    let mut places: BTreeMap<(u32, &str), usize> = BTreeMap::new();
+    for update in updates {
+        let place = *places.entry((update.policy, update.name.as_str())).or_insert(touched.len());
+        if place == touched.len() {
+            let stored = find(write, hash, update.policy, &update.name)?.map(|(_, value)| value);
+            touched.push(Touched { update, stored, row: None });
+        }
+        let touched = touched.get_mut(place).expect("places are indexes of what was pushed");
+        let stored = touched.stored.as_deref().map(ObjectRow::decode).transpose()?;
+        let base = touched.row.as_ref().map(ObjectRow::borrowed).or(stored);
+        if let Some(row) = update.merge(base.as_ref())? {
+            touched.row = Some(row);
+        }
+    }
+    let mut changed = false;
+    for Touched { update, stored, row } in touched {
+        if let Some(row) = row {
+            let stored = stored.as_deref().map(ObjectRow::decode).transpose()?;
+            replace_object(write, hash, info, (update.policy, &update.name), stored.as_ref(), row)?;
+            changed = true;
+        }
+    }
+    Ok(changed)
+}
+
+/// A row that updates concern.
+struct Touched<'u> {
+    /// The first of them: for its name and policy.
+    update: &'u ObjectUpdate,
+    /// What is stored.
+    stored: Option<Vec<u8>>,
+    /// What it becomes, if anything was newer.
+    row: Option<ObjectRow<String>>,
+}
+
+fn replace_object(
+    write: &mut impl Write,
+    hash: &NameHash,
+    info: &mut Info,
+    (policy, name): (u32, &str),
+    stored: Option<&ObjectRow<&str>>,
+    mut row: ObjectRow<String>,
+) -> io::Result<()> {
+    if let Some(stored) = stored {
+        forget_object(write, hash, info, policy, name, stored)?;
     }
     info.max_row += 1;
     row.row_id = info.max_row;
-    let state = state_of(row.deleted);
-    let row_key = key::row(hash, state, update.policy, &update.name)?;
+    let row_key = key::row(hash, state_of(row.deleted), policy, name)?;
     write.put(ROWS, &row_key, &row.encode())?;
     write.put(ORDER, &key::order(hash, row.row_id), row_key.get(16..).unwrap_or_default())?;
     if row.deleted {
         let [data, ..] = row.times()?;
         write.put(GRAVES, &key::grave_of_row(data.raw(), &row_key), &[])?;
     }
-    count_object(info, update.policy, &row, 1);
-    chexor::toggle(&mut info.hash, &update.name, &row.created_at);
-    Ok(true)
+    count_object(info, policy, &row, 1);
+    chexor::toggle(&mut info.hash, name, &row.created_at);
+    Ok(())
 }
 
 /// Removes an object's row with all that points to it, and takes it out of statistics and hash.

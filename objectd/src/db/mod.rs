@@ -59,3 +59,6 @@ impl Write for WriteTxn<'_> {
         WriteTxn::delete(self, table, key)
     }
 }
+
+#[cfg(test)]
+mod tests;

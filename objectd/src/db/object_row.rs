@@ -65,6 +65,18 @@ impl<T: AsRef<str>> ObjectRow<T> {
         to.finish()
     }
 
+    /// The same row, borrowed.
+    pub fn borrowed(&self) -> ObjectRow<&str> {
+        ObjectRow {
+            row_id: self.row_id,
+            deleted: self.deleted,
+            size: self.size,
+            created_at: self.created_at.as_ref(),
+            content_type: self.content_type.as_ref(),
+            etag: self.etag.as_ref(),
+        }
+    }
+
     /// The three times.
     pub fn times(&self) -> io::Result<[Timestamp; 3]> {
         times(self.created_at.as_ref())

@@ -20,6 +20,7 @@ use base::limits::Constraints;
 use base::names::{BackendPath, InvalidPath, Path};
 use base::quote::Query;
 use base::timestamp::Timestamp;
+use std::cmp::Reverse;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -132,7 +133,7 @@ fn accepted(accept: &str) -> Option<Format> {
         })
         .filter(|(quality, ..)| *quality > 0)
         .collect();
-    wanted.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+    wanted.sort_by_key(|(quality, is_exact, _)| Reverse((*quality, *is_exact)));
     wanted
         .iter()
         .find_map(|(_, _, range)| OFFERS.iter().find(|(offer, _)| matches(range, offer)).map(|(_, format)| *format))

@@ -1,0 +1,435 @@
+//! The cores against Swift's own results and against plain models.
+
+use super::container_row::{ContainerRow, ContainerUpdate};
+use super::info::{self, Info};
+use super::key::{self, Kind, State};
+use super::lifecycle::{self, Change, Outcome};
+use super::listing::{Entry, Selection, Walk};
+use super::memory::Memory;
+use super::object_row::{ObjectRow, ObjectUpdate};
+use super::{GRAVES, INFO, ORDER, PENDING, ROWS, chexor, merge, reclaim};
+use crate::container;
+use base::checksum::hex;
+use base::hash_path::{HashPath, NameHash};
+use base::limits::Constraints;
+use base::timestamp::Timestamp;
+use proptest::prelude::*;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn hash(name: &str) -> NameHash {
+    HashPath::new("", "salt").hash("a", Some(name), None)
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_raw(seconds * 100_000, 0)
+}
+
+fn change(kind: Kind, seconds: u64) -> Change {
+    Change {
+        kind,
+        hash: hash("c"),
+        account: "a".to_owned(),
+        container: if kind == Kind::Container { "c".to_owned() } else { String::new() },
+        time: at(seconds),
+        now: at(1000),
+        id: "id".to_owned(),
+        policy: None,
+        default_policy: 0,
+        metadata: Vec::new(),
+        constraints: Constraints::default(),
+        forget_before: Timestamp::ZERO,
+    }
+}
+
+fn put_object(name: &str, seconds: u64, size: i64, policy: u32) -> ObjectUpdate {
+    ObjectUpdate {
+        name: name.to_owned(),
+        policy,
+        created_at: at(seconds).internal(),
+        size,
+        content_type: "t/t".to_owned(),
+        etag: "e".to_owned(),
+        deleted: false,
+        content_type_time: None,
+        metadata_time: None,
+    }
+}
+
+/// Everything stored about rows, by policy and name, live ones and tombstones.
+fn rows_of(memory: &Memory) -> Vec<(u32, String, Vec<u8>)> {
+    memory.0[ROWS.0]
+        .iter()
+        .map(|(key, value)| {
+            let policy = u32::from_be_bytes(key[17..21].try_into().unwrap());
+            (policy, String::from_utf8(key[21..].to_vec()).unwrap(), value.clone())
+        })
+        .collect()
+}
+
+/// What must hold in every state of a container database.
+fn check_container(memory: &Memory, hash: &NameHash) {
+    let Some(info) = info::load(memory, Kind::Container, hash).unwrap() else {
+        assert!(memory.0.iter().all(BTreeMap::is_empty), "nothing is left of a forgotten database");
+        return;
+    };
+    let (mut sums, mut sum, mut graves) = (BTreeMap::<u32, (i64, i64)>::new(), [0; 16], 0);
+    for (policy, name, value) in rows_of(memory) {
+        let row = ObjectRow::decode(&value).unwrap();
+        let entry = sums.entry(policy).or_default();
+        *entry = (entry.0 + i64::from(!row.deleted), entry.1 + row.size);
+        graves += usize::from(row.deleted);
+        chexor::toggle(&mut sum, &name, row.created_at);
+        let state = if row.deleted { State::Dead } else { State::Live };
+        let row_key = key::row(hash, state, policy, &name).unwrap();
+        assert_eq!(memory.0[ROWS.0].get(&row_key), Some(&value), "a row lies in the range of its state");
+        assert_eq!(memory.0[ORDER.0].get(&key::order(hash, row.row_id)).map(Vec::as_slice), Some(&row_key[16..]));
+    }
+    for (policy, stats) in &info.stats {
+        assert_eq!(
+            (stats.objects, stats.bytes),
+            sums.remove(policy).unwrap_or_default(),
+            "counts are sums over the rows"
+        );
+    }
+    assert!(sums.is_empty(), "no rows without counts");
+    assert_eq!(info.hash, sum, "the hash is the sum over the rows");
+    assert_eq!(memory.0[ORDER.0].len(), memory.0[ROWS.0].len());
+    assert_eq!(memory.0[GRAVES.0].len(), graves + usize::from(info.is_deleted()));
+    assert_eq!(memory.0[PENDING.0].contains_key(hash.0.as_slice()), info.report() != info.reported);
+    assert_eq!(Info::decode(&info.encode()).unwrap(), info);
+}
+
+#[test]
+fn containers_merge_rows_as_swift_does() {
+    let cases: Value = serde_json::from_str(include_str!("../../tests/vectors/container-merge.json")).unwrap();
+    for case in cases.as_array().unwrap() {
+        let mut memory = Memory::new();
+        let create = change(Kind::Container, 1);
+        for batch in case["batches"].as_array().unwrap() {
+            let updates: Vec<_> =
+                batch.as_array().unwrap().iter().map(|row| container::row_of(row).expect("a row")).collect();
+            assert!(lifecycle::merge_objects(&mut memory, &create.hash, Some(&create), &updates).unwrap());
+        }
+        check_container(&memory, &create.hash);
+        let mut found: Vec<Value> = rows_of(&memory)
+            .into_iter()
+            .map(|(policy, name, value)| {
+                let row = ObjectRow::decode(&value).unwrap();
+                serde_json::json!({"ROWID": row.row_id, "name": name, "created_at": row.created_at, "size": row.size,
+                    "content_type": row.content_type, "etag": row.etag, "deleted": i64::from(row.deleted),
+                    "storage_policy_index": policy})
+            })
+            .collect();
+        found.sort_by_key(|row| row["ROWID"].as_u64());
+        assert_eq!(Value::Array(found), case["object_rows"], "{}", case["case"]);
+        let info = info::load(&memory, Kind::Container, &create.hash).unwrap().unwrap();
+        assert_eq!(hex(&info.hash), case["hash"], "{}", case["case"]);
+        let stats: Vec<Value> = info
+            .stats
+            .iter()
+            .map(|(policy, stats)| serde_json::json!({"storage_policy_index": policy, "object_count": stats.objects, "bytes_used": stats.bytes}))
+            .collect();
+        assert_eq!(Value::Array(stats), case["policy_stat"], "{}", case["case"]);
+    }
+    assert_eq!(cases.as_array().unwrap().len(), 19);
+}
+
+#[test]
+fn accounts_merge_rows_as_swift_does() {
+    let cases: Value = serde_json::from_str(include_str!("../../tests/vectors/account-merge.json")).unwrap();
+    let number = |value: &Value| value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    for case in cases.as_array().unwrap() {
+        let mut memory = Memory::new();
+        let create = change(Kind::Account, 1);
+        for batch in case["batches"].as_array().unwrap() {
+            let update = |row: &Value| ContainerUpdate {
+                name: text(&row["name"]).unwrap(),
+                put: text(&row["put_timestamp"]),
+                delete: text(&row["delete_timestamp"]),
+                objects: number(&row["object_count"]),
+                bytes: number(&row["bytes_used"]),
+                policy: number(&row["storage_policy_index"]).and_then(|index| index.try_into().ok()),
+            };
+            let updates: Vec<_> = batch.as_array().unwrap().iter().map(update).collect();
+            assert!(lifecycle::merge_containers(&mut memory, &create.hash, Some(&create), true, &updates).unwrap());
+        }
+        let found: Vec<Value> = rows_of(&memory)
+            .into_iter()
+            .map(|(_, name, value)| {
+                let row = ContainerRow::decode(&value).unwrap();
+                serde_json::json!({"ROWID": row.row_id, "name": name, "put_timestamp": row.put,
+                    "delete_timestamp": row.delete, "object_count": row.objects, "bytes_used": row.bytes,
+                    "deleted": i64::from(row.deleted), "storage_policy_index": row.policy})
+            })
+            .collect();
+        assert_eq!(Value::Array(found), case["container_rows"], "{}", case["case"]);
+        let info = info::load(&memory, Kind::Account, &create.hash).unwrap().unwrap();
+        let total = info.total();
+        let stat = serde_json::json!({"container_count": total.containers, "object_count": total.objects,
+            "bytes_used": total.bytes, "hash": hex(&info.hash)});
+        assert_eq!(stat, case["account_stat"], "{}", case["case"]);
+        let stats: Vec<Value> = info
+            .stats
+            .iter()
+            .map(|(policy, stats)| {
+                serde_json::json!({"storage_policy_index": policy, "container_count": stats.containers,
+                "object_count": stats.objects, "bytes_used": stats.bytes})
+            })
+            .collect();
+        assert_eq!(Value::Array(stats), case["policy_stat"], "{}", case["case"]);
+    }
+}
+
+#[test]
+fn what_could_not_have_been_written_is_refused() {
+    let row = ObjectRow { row_id: 1, deleted: false, size: 2, created_at: "1", content_type: "t", etag: "e" };
+    let bytes = row.encode();
+    assert_eq!(ObjectRow::decode(&bytes).unwrap(), row);
+    let record = Info::new(Kind::Container, "a", "c", "id".to_owned(), at(1), at(2)).encode();
+    for end in 0..bytes.len() {
+        assert!(ObjectRow::decode(&bytes[..end]).is_err(), "cut at {end}");
+    }
+    for end in 0..record.len() {
+        assert!(Info::decode(&record[..end]).is_err(), "cut at {end}");
+    }
+    assert!(ObjectRow::decode(&[bytes.clone(), vec![0]].concat()).is_err(), "bytes left over");
+    let mut flipped = bytes.clone();
+    flipped[0] = 2;
+    assert!(ObjectRow::decode(&flipped).is_err(), "another version");
+    assert!(merge::find(&Memory::new(), &hash("c"), 0, &"n".repeat(key::NAME_BYTES_MAX + 1)).is_err());
+}
+
+#[test]
+fn metadata_is_bounded_and_the_newer_item_wins() {
+    let mut memory = Memory::new();
+    let with = |seconds, items: &[(&str, &str)]| Change {
+        metadata: items.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..change(Kind::Container, seconds)
+    };
+    lifecycle::put_container(&mut memory, &with(5, &[("X-Container-Meta-A", "new")])).unwrap();
+    lifecycle::put_container(&mut memory, &with(4, &[("X-Container-Meta-A", "old"), ("X-Container-Meta-B", "b")]))
+        .unwrap();
+    let info = info::load(&memory, Kind::Container, &hash("c")).unwrap().unwrap();
+    let shown: Vec<_> = info.shown_metadata().collect();
+    assert_eq!(shown, [("X-Container-Meta-A", "new"), ("X-Container-Meta-B", "b")]);
+    let long = "x".repeat(5000);
+    let refused = lifecycle::post(&mut memory, &with(9, &[("X-Container-Meta-C", &long)]), true).unwrap();
+    assert_eq!(refused, Outcome::Refused("Total metadata too large; max 4096".to_owned()));
+    let many: Vec<(String, String)> = (0..91).map(|n| (format!("X-Container-Meta-{n}"), "v".to_owned())).collect();
+    let refused = lifecycle::post(&mut memory, &Change { metadata: many, ..change(Kind::Container, 9) }, true).unwrap();
+    assert_eq!(refused, Outcome::Refused("Too many metadata items; max 90".to_owned()));
+    let after = info::load(&memory, Kind::Container, &hash("c")).unwrap().unwrap();
+    assert_eq!(after, info, "a refused change leaves nothing");
+}
+
+#[test]
+fn a_reported_container_leaves_the_pending_table_until_it_changes() {
+    let mut memory = Memory::new();
+    let create = change(Kind::Container, 2);
+    let Outcome::Created(info) = lifecycle::put_container(&mut memory, &create).unwrap() else { panic!("created") };
+    assert_eq!(memory.0[PENDING.0].len(), 1);
+    lifecycle::reported(&mut memory, &create.hash, info.report()).unwrap();
+    assert_eq!(memory.0[PENDING.0].len(), 0);
+    lifecycle::merge_objects(&mut memory, &create.hash, None, &[put_object("o", 3, 7, 0)]).unwrap();
+    assert_eq!(memory.0[PENDING.0].len(), 1, "its counts changed");
+    lifecycle::merge_objects(&mut memory, &create.hash, None, &[put_object("p", 3, 7, 1)]).unwrap();
+    lifecycle::reported(&mut memory, &create.hash, info.report()).unwrap();
+    assert_eq!(memory.0[PENDING.0].len(), 1, "it was told something older");
+    check_container(&memory, &create.hash);
+}
+
+#[test]
+fn old_tombstones_and_deleted_databases_are_forgotten_and_nothing_else() {
+    let mut memory = Memory::new();
+    let create = change(Kind::Container, 2);
+    lifecycle::put_container(&mut memory, &create).unwrap();
+    for n in 0..10 {
+        let name = format!("o{n}");
+        lifecycle::merge_objects(&mut memory, &create.hash, None, &[put_object(&name, 3, 1, 0)]).unwrap();
+        let gone = ObjectUpdate::deletion(&name, 0, at(10 + n));
+        lifecycle::merge_objects(&mut memory, &create.hash, None, &[gone]).unwrap();
+    }
+    let Outcome::Deleted(info) = lifecycle::delete_container(&mut memory, &change(Kind::Container, 30)).unwrap() else {
+        panic!("deleted")
+    };
+    let run = |memory: &mut Memory, before| {
+        let (mut position, mut forgotten) = (Vec::new(), 0);
+        for _ in 0..100 {
+            let progress = reclaim::step(memory, &position, at(before), 3).unwrap();
+            forgotten += progress.forgotten;
+            position = progress.position;
+            if progress.done {
+                return forgotten;
+            }
+        }
+        panic!("a pass ends");
+    };
+    assert_eq!(run(&mut memory, 15), 5);
+    check_container(&memory, &create.hash);
+    assert_eq!(run(&mut memory, 15), 0);
+    assert_eq!(run(&mut memory, 100), 5, "the database waits until its account knows");
+    lifecycle::reported(&mut memory, &create.hash, info.report()).unwrap();
+    assert_eq!(run(&mut memory, 30), 0, "it is not old enough");
+    assert_eq!(run(&mut memory, 100), 1);
+    check_container(&memory, &create.hash);
+    assert!(memory.0[INFO.0].is_empty());
+}
+
+/// A listing told in the plainest way: every name in order, one after the other.
+fn model(names: &BTreeSet<String>, selection: &Selection) -> Vec<(bool, String)> {
+    let (mut prefix, mut delimiter) = (selection.prefix.clone(), selection.delimiter.clone());
+    if let Some(path) = &selection.path {
+        prefix = if path.is_empty() { String::new() } else { format!("{}/", path.trim_end_matches('/')) };
+        delimiter = "/".to_owned();
+    }
+    let (mut lower, mut upper) = (&selection.marker, &selection.end_marker);
+    if selection.reverse {
+        (lower, upper) = (upper, lower);
+    }
+    let mut entries = Vec::new();
+    for name in names.iter().filter(|name| {
+        name.starts_with(&prefix)
+            && (lower.is_empty() || *name > lower)
+            && (upper.is_empty() || *name < upper)
+            && (selection.show_reserved || !name.starts_with('\0'))
+    }) {
+        let end = (!delimiter.is_empty())
+            .then(|| name[prefix.len()..].find(&delimiter).map(|found| prefix.len() + found + delimiter.len()))
+            .flatten();
+        match end {
+            Some(end) if selection.path.is_some() && end < name.len() => {}
+            Some(end) if selection.path.is_none() => entries.push((true, name[..end].to_owned())),
+            _ if selection.path.is_some() && *name == prefix => {}
+            _ => entries.push((false, name.clone())),
+        }
+    }
+    entries.dedup();
+    entries.retain(|(is_subdir, name)| !is_subdir || name != lower);
+    if selection.reverse {
+        entries.reverse();
+    }
+    entries.truncate(selection.limit);
+    entries
+}
+
+fn listed(memory: &Memory, policy: u32, selection: &Selection, budget: usize) -> Vec<(bool, String)> {
+    let mut walk = Walk::new(key::row_prefix(&hash("c"), State::Live, policy), selection);
+    let mut entries = Vec::new();
+    for _ in 0..10_000 {
+        let done = walk
+            .advance(memory, budget, &mut |entry| {
+                entries.push(match entry {
+                    Entry::Row(name, value) => {
+                        assert!(!ObjectRow::decode(value)?.deleted);
+                        (false, name.to_owned())
+                    }
+                    Entry::Subdir(name) => (true, name.to_owned()),
+                });
+                Ok(())
+            })
+            .unwrap();
+        if done {
+            return entries;
+        }
+    }
+    panic!("a walk ends");
+}
+
+/// Short names over an alphabet in which prefixes, delimiters and their neighbours collide often.
+fn name() -> impl Strategy<Value = String> {
+    proptest::collection::vec(
+        prop_oneof![4 => Just('a'), 4 => Just('/'), 2 => Just('0'), 2 => Just('.'), 1 => Just('é'),
+        1 => Just('\0'), 1 => Just('\u{1}')],
+        1..6,
+    )
+    .prop_map(|characters| characters.into_iter().collect())
+}
+
+fn maybe_name() -> impl Strategy<Value = String> {
+    prop_oneof![2 => Just(String::new()), 3 => name()]
+}
+
+fn selection() -> impl Strategy<Value = Selection> {
+    let delimiter = prop_oneof![2 => Just(""), 3 => Just("/"), 1 => Just("//"), 1 => Just("a/"), 1 => Just("é")];
+    let path = prop_oneof![3 => Just(None), 1 => maybe_name().prop_map(Some)];
+    let limit = prop_oneof![3 => Just(10_000_usize), 2 => 0..6_usize];
+    (limit, maybe_name(), maybe_name(), maybe_name(), delimiter, path, any::<bool>(), any::<bool>()).prop_map(
+        |(limit, marker, end_marker, prefix, delimiter, path, reverse, show_reserved)| Selection {
+            limit,
+            marker,
+            end_marker,
+            prefix,
+            delimiter: delimiter.to_owned(),
+            path,
+            reverse,
+            show_reserved,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Random changes in two policies; then every listing equals the model's, whatever the slices.
+    #[test]
+    fn listings_equal_a_walk_over_a_plain_set(
+        operations in proptest::collection::vec((name(), 1..20_u64, any::<bool>(), 0..2_u32, 0..100_i64), 0..40),
+        selections in proptest::collection::vec((selection(), 1..5_usize), 1..12),
+    ) {
+        let mut memory = Memory::new();
+        let create = change(Kind::Container, 1);
+        lifecycle::put_container(&mut memory, &create).unwrap();
+        let mut newest: BTreeMap<(u32, String), (u64, bool)> = BTreeMap::new();
+        for (name, seconds, deleted, policy, size) in operations {
+            let update = match deleted {
+                true => ObjectUpdate::deletion(&name, policy, at(seconds)),
+                false => put_object(&name, seconds, size, policy),
+            };
+            lifecycle::merge_objects(&mut memory, &create.hash, None, &[update]).unwrap();
+            let stored = newest.entry((policy, name)).or_insert((0, true));
+            if stored.0 < seconds {
+                *stored = (seconds, deleted);
+            }
+        }
+        check_container(&memory, &create.hash);
+        for policy in 0..2 {
+            let names: BTreeSet<String> = newest.iter()
+                .filter(|((of, _), (_, deleted))| *of == policy && !deleted)
+                .map(|((_, name), _)| name.clone())
+                .collect();
+            for (selection, budget) in &selections {
+                let expected = model(&names, selection);
+                prop_assert_eq!(listed(&memory, policy, selection, *budget), expected.clone(), "{:?}", selection);
+                prop_assert_eq!(listed(&memory, policy, selection, 1000), expected, "{:?}", selection);
+            }
+        }
+    }
+
+    /// The order in which updates of distinct times arrive does not change the rows, and so not the hash.
+    #[test]
+    fn rows_converge_in_any_order(
+        updates in proptest::collection::vec((0..3_u8, any::<bool>(), 0..9_i64), 1..12).prop_shuffle(),
+        order in any::<u64>(),
+    ) {
+        let make = |(index, (name, deleted, size)): (usize, &(u8, bool, i64))| {
+            let (name, seconds) = (format!("o{name}"), 10 + index as u64);
+            if *deleted { ObjectUpdate::deletion(&name, 0, at(seconds)) } else { put_object(&name, seconds, *size, 0) }
+        };
+        let updates: Vec<_> = updates.iter().enumerate().map(make).collect();
+        let mut other = updates.clone();
+        let turn = usize::try_from(order).unwrap() % updates.len();
+        other.rotate_left(turn);
+        other.reverse();
+        let create = change(Kind::Container, 1);
+        let summary = |updates: &[ObjectUpdate]| {
+            let mut memory = Memory::new();
+            lifecycle::merge_objects(&mut memory, &create.hash, Some(&create), updates).unwrap();
+            check_container(&memory, &create.hash);
+            let info = info::load(&memory, Kind::Container, &create.hash).unwrap().unwrap();
+            (info.hash, info.stats)
+        };
+        prop_assert_eq!(summary(&updates), summary(&other));
+    }
+}
