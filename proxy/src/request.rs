@@ -6,6 +6,9 @@ use base::names::Path;
 use base::quote::Query;
 use base::timestamp::Timestamp;
 
+/// Fields of the client that a request of the pipeline itself carries on: the referrer decides `.r:` ACLs, the agent is for logs.
+const CARRIED: [&str; 2] = ["Referer", "User-Agent"];
+
 /// Who asks, as the auth middleware found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -48,4 +51,29 @@ pub struct ClientRequest {
     pub is_owner: bool,
     /// The client's address, for logs.
     pub remote: String,
+}
+
+impl ClientRequest {
+    /// A request of the pipeline itself on behalf of this one: same caller, transaction and time, no body, no query, no conditions.
+    pub fn subrequest(&self, method: Method, path: Path) -> ClientRequest {
+        let mut headers = Headers::new();
+        for name in CARRIED {
+            if let Some(value) = self.headers.get(name) {
+                headers.append(name, value.clone());
+            }
+        }
+        ClientRequest {
+            method,
+            path,
+            query: Query::default(),
+            headers,
+            body: RequestBody::full(""),
+            trans_id: self.trans_id.clone(),
+            identity: self.identity.clone(),
+            authority: self.authority,
+            timestamp: self.timestamp,
+            is_owner: false,
+            remote: self.remote.clone(),
+        }
+    }
 }

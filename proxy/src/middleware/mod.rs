@@ -1,3 +1,15 @@
 //! Middleware, one file each; `pipeline` orders them.
 
+pub mod acl;
+pub mod catch_errors;
+pub mod copy;
+pub mod cors;
+pub mod dlo;
+pub mod gatekeeper;
+pub mod healthcheck;
+pub mod info;
+pub mod listing_formats;
+pub mod proxy_logging;
+pub mod refusal;
 pub mod tempauth;
+pub mod token;
