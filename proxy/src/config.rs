@@ -1,14 +1,52 @@
-//! What the proxy is told: parsed from `proxy-server.conf` and `swift.conf` before a port is bound.
+//! Core: what the proxy is told: parsed from `proxy-server.conf` and `swift.conf` before a port is bound.
+//!
+//! - `parse` reads every option: its name, bounds and what happens without it stand in one line each.
+//! - `users` reads tempauth's users, `members` the `pipeline =` line, `policies` the storage policies.
+//!
+//! Nothing is silently ignored: what is wrong refuses the start, what is unknown or not used is named in `notices`.
+
+mod members;
+mod parse;
+mod policies;
+mod users;
+
+pub use members::Member;
+pub use policies::Policy;
 
 use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;
+use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Bytes that no log may show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl From<Vec<u8>> for Secret {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for Secret {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// One tempauth user: `user_<account>_<user> = <key> [group …] [url]`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct User {
     /// Account without the reseller prefix.
     pub account: String,
@@ -20,6 +58,12 @@ pub struct User {
     pub groups: Vec<String>,
     /// Storage URL given in the configuration.
     pub url: Option<String>,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "User({}:{}, ***, {:?})", self.account, self.user, self.groups)
+    }
 }
 
 /// Settings of the proxy.
@@ -40,7 +84,7 @@ pub struct Config {
     /// Seconds a token lives.
     pub token_life: Duration,
     /// Signs tokens, so that they survive a restart and are known to every core.
-    pub token_secret: Vec<u8>,
+    pub token_secret: Secret,
     /// Create accounts on first use.
     pub account_autocreate: bool,
     /// PUT and DELETE of accounts allowed to reseller admins.
@@ -63,17 +107,43 @@ pub struct Config {
     pub recheck_container_existence: Duration,
     /// Nodes tried for a read: `request_node_count`, default 2 * replicas.
     pub request_node_count: Option<usize>,
-    /// Members of the pipeline that are on, in their order.
-    pub pipeline: Vec<String>,
+    /// Members of the pipeline that are on, in their order, by Swift's names.
+    pub pipeline: Vec<Member>,
     /// `cors_allow_origin`, `strict_cors_mode`.
     pub cors_allow_origin: Vec<String>,
     /// See Swift's option.
     pub strict_cors_mode: bool,
+    /// Response headers shown to scripts of other origins, beside the usual ones.
+    pub cors_expose_headers: Vec<String>,
+    /// Cores (threads) to run; Swift's `workers` is not used.
+    pub cores: usize,
+    /// Connections of clients per core.
+    pub max_clients: usize,
+    /// Longest idle time between two requests of a connection.
+    pub keepalive_timeout: Duration,
+    /// Scheme of `X-Storage-Url` behind something that ends TLS; `None` is our own, http.
+    pub storage_url_scheme: Option<String>,
+    /// With this file there, `/healthcheck` answers 503.
+    pub healthcheck_disable_path: Option<PathBuf>,
+    /// Whether `/info` answers.
+    pub expose_info: bool,
+    /// Storage policies of `swift.conf`, by index.
+    pub policies: Vec<Policy>,
+    /// Sentences for the log: unknown and unused options, members added.
+    pub notices: Vec<String>,
 }
 
 impl Config {
     /// From the text of `proxy-server.conf` and of `swift.conf`.
-    pub fn parse(_conf_file: &str, _conf: &str, _swift_conf: &str) -> Result<Config, ConfigError> {
-        todo!()
+    pub fn parse(conf_file: &str, conf: &str, swift_conf: &str) -> Result<Config, ConfigError> {
+        parse::parse(conf_file, conf, swift_conf)
+    }
+
+    /// Whether a member of the pipeline is on.
+    pub fn is_on(&self, member: Member) -> bool {
+        self.pipeline.contains(&member)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,1 +1,192 @@
-//! The order of the middleware, a reason per line.
+//! The order of the middleware, a reason per line, and the way of a request through it.
+//!
+//! | member | why it stands here |
+//! |---|---|
+//! | catch_errors | first, so that every answer has a transaction id and every failure becomes an answer |
+//! | gatekeeper | before anyone could believe a field that only backends may send |
+//! | healthcheck | before the log: a balancer asks every second |
+//! | proxy-logging | before everything a client can be refused by |
+//! | tempauth: tokens | before anything is done for someone who lies about who he is |
+//! | cors | before authorization: a browser's preflight carries no token |
+//! | listing_formats | outside whatever reads listings itself, which wants JSON |
+//! | copy | outside dlo, so that a copied manifest brings its content |
+//! | dlo | next to the application, whose objects it joins |
+//!
+//! The first part works on the raw request, because `/healthcheck`, `/info` and `/auth` are not Swift paths. The rest are
+//! layers: each is an `Application` around another, and requests that are not its business pass without a detour.
+
+use crate::app;
+use crate::config::{Config, Member};
+use crate::core::Core;
+use crate::middleware::catch_errors::{self, CatchPanic};
+use crate::middleware::copy::Copy;
+use crate::middleware::cors::Cors;
+use crate::middleware::dlo::Dlo;
+use crate::middleware::listing_formats::ListingFormats;
+use crate::middleware::{gatekeeper, healthcheck, info, proxy_logging, refusal, tempauth};
+use crate::request::{Authority, ClientRequest, Identity};
+use base::http::server::{LocalFuture, Request, Response};
+use base::http::{Method, Status};
+use base::io;
+use base::names::{InvalidPath, Path};
+use base::quote::{Query, unquote};
+use base::timestamp::Timestamp;
+use std::rc::Rc;
+
+/// What answers a request for `/v1/…`: the proxy application, or a layer around it.
+pub trait Application: 'static {
+    /// Answers one request.
+    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response>;
+}
+
+/// The whole pipeline. One per core.
+pub struct Pipeline {
+    config: Rc<Config>,
+    layers: Rc<dyn Application>,
+}
+
+struct App {
+    core: Rc<Core>,
+}
+
+impl Application for App {
+    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+        let core = Rc::clone(&self.core);
+        Box::pin(async move { app::handle(&core, request).await })
+    }
+}
+
+impl Pipeline {
+    /// Around the application of this core.
+    pub fn new(core: Rc<Core>) -> Pipeline {
+        let config = Rc::clone(&core.config);
+        Pipeline::around(config, Rc::new(App { core }))
+    }
+
+    /// Around any application (tests).
+    pub fn around(config: Rc<Config>, application: Rc<dyn Application>) -> Pipeline {
+        // From the inside out; the table above has the reasons.
+        let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), application));
+        let copy: Rc<dyn Application> = Rc::new(Copy::new(Rc::clone(&config), dlo));
+        let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(copy));
+        let layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings));
+        Pipeline { config, layers }
+    }
+
+    /// Answers one raw request.
+    pub async fn answer(&self, mut request: Request) -> Response {
+        let now = io::unix_time();
+        let trans_id = catch_errors::transaction_id(&request.head, now, io::random_u64(), io::random_u64());
+        gatekeeper::clean_request(&mut request.head.headers);
+        let inner = CatchPanic::new(self.answer_logged(request, &trans_id));
+        let mut response = inner.await.unwrap_or_else(|| {
+            tracing::error!(target: "proxy", %trans_id, "a request panicked");
+            refusal::standard(Status(500))
+        });
+        gatekeeper::clean_response(&mut response.head.headers);
+        catch_errors::stamp(&mut response, &trans_id);
+        response
+    }
+
+    async fn answer_logged(&self, request: Request, trans_id: &str) -> Response {
+        if self.config.is_on(Member::Healthcheck) && request.head.path() == b"/healthcheck" {
+            return healthcheck::answer(&self.config).await;
+        }
+        let entry = self.config.is_on(Member::ProxyLogging).then(|| proxy_logging::Entry::begin(&request, trans_id, io::unix_time()));
+        let response = self.answer_inner(request, trans_id).await;
+        match entry {
+            Some(entry) => entry.end_with(response),
+            None => response,
+        }
+    }
+
+    async fn answer_inner(&self, request: Request, trans_id: &str) -> Response {
+        let now = io::unix_time();
+        let mut identity = Identity::default();
+        if self.config.is_on(Member::Tempauth) {
+            if let Some(rest) = tempauth::auth_path(request.head.path()) {
+                return tempauth::give_token(&self.config, &request, rest, now.as_secs());
+            }
+            match tempauth::identify(&self.config, &request.head, now.as_secs()) {
+                Ok(known) => identity = known,
+                Err(refused) => return *refused,
+            }
+        }
+        let path = match route(&self.config, request.head.path()) {
+            Route::Swift(path) => path,
+            Route::Info if self.config.expose_info => return info::answer(&self.config, request.head.method),
+            Route::Info => return refusal::standard(Status(403)),
+            Route::Refused(response) => return *response,
+        };
+        if let Some(refused) = refuse_method(request.head.method) {
+            return refused;
+        }
+        let is_open = !self.config.is_on(Member::Tempauth);
+        let mut request = ClientRequest {
+            method: request.head.method,
+            path,
+            query: Query::parse(request.head.query()),
+            remote: request.peer.ip().to_string(),
+            headers: request.head.headers,
+            body: request.body,
+            trans_id: trans_id.to_owned(),
+            identity,
+            authority: if is_open { Authority::Granted } else { Authority::Ask },
+            timestamp: Timestamp::from_unix(now),
+            is_owner: is_open,
+        };
+        if let Err(refused) = tempauth::clean_acls(&mut request) {
+            return *refused;
+        }
+        self.layers.call(request).await
+    }
+}
+
+/// What a path is for.
+enum Route {
+    Swift(Path),
+    Info,
+    Refused(Box<Response>),
+}
+
+/// `/v1/…` (any valid version), `/info`, or Swift's refusal.
+fn route(config: &Config, path: &[u8]) -> Route {
+    let refused = |response: Response| Route::Refused(Box::new(response));
+    if path == b"/info" {
+        return Route::Info;
+    }
+    let decoded = unquote(path);
+    if decoded.contains(&0) || std::str::from_utf8(&decoded).is_err() {
+        return refused(refusal::because(Status(412), "Invalid UTF8 or contains NULL"));
+    }
+    let behind_slash = path.strip_prefix(b"/").unwrap_or_default();
+    let end = behind_slash.iter().position(|&byte| byte == b'/').unwrap_or(behind_slash.len());
+    let (version, rest) = behind_slash.split_at(end);
+    if version.is_empty() {
+        return refused(refusal::standard(Status(404)));
+    }
+    let bad_url = || refused(refusal::because(Status(412), "Bad URL"));
+    if matches!(rest, b"" | b"/") || rest.starts_with(b"//") {
+        return bad_url();
+    }
+    let known = config.constraints.valid_api_versions.iter().any(|known| known.as_bytes() == unquote(version));
+    if !known {
+        return refused(refusal::standard(Status(400)));
+    }
+    match Path::parse(rest) {
+        Ok(path) => Route::Swift(path),
+        Err(InvalidPath::Shape) => bad_url(),
+        Err(InvalidPath::Encoding) => refused(refusal::because(Status(412), "Invalid UTF8 or contains NULL")),
+    }
+}
+
+/// Verbs that only backends know.
+fn refuse_method(method: Method) -> Option<Response> {
+    let is_backend_verb = matches!(method, Method::Replicate | Method::Ssync | Method::Update);
+    is_backend_verb.then(|| {
+        refusal::standard(Status(405)).header("Allow", "HEAD, GET, PUT, POST, OPTIONS, DELETE, COPY")
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,11 +1,59 @@
 //! The listener of one core: from accepted connection to `pipeline`.
 
 use crate::config::Config;
-use base::http::server::Drain;
+use crate::core::Core;
+use crate::middleware::refusal;
+use crate::pipeline::Pipeline;
+use base::http::Status;
+use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
+use base::io::Listener;
 use std::io;
 use std::rc::Rc;
 
+/// Most bytes of all fields of one request. Swift bounds their number and each one's length, which multiplies to far more than
+/// any client needs and far more than an idle connection may cost.
+const MAX_HEADER_BLOCK: usize = 128 * 1024;
+
 /// Runs one core of the proxy until drained: loads rings, binds with SO_REUSEPORT, serves.
-pub async fn run_core(_config: Rc<Config>, _core: usize, _drain: Drain) -> io::Result<()> {
-    todo!()
+pub async fn run_core(config: Rc<Config>, core_number: usize, drain: Drain) -> io::Result<()> {
+    if core_number == 0 {
+        for notice in &config.notices {
+            tracing::warn!(target: "proxy", "{notice}");
+        }
+    }
+    // Rings first: a core that cannot place anything must not accept a connection.
+    let core = Core::new(Rc::clone(&config)).await?;
+    let listener = Listener::bind(config.bind, true)?;
+    tracing::info!(target: "proxy", core = core_number, address = %listener.local_address(), "serving");
+    let handler = Rc::new(Front { pipeline: Pipeline::new(core) });
+    accept_loop(listener, Rc::new(limits(&config)), config.max_clients, handler, drain).await;
+    Ok(())
+}
+
+/// What answers the requests of this core's connections.
+struct Front {
+    pipeline: Pipeline,
+}
+
+impl Handler for Front {
+    fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response> {
+        Box::pin(async move { self.pipeline.answer(request).await })
+    }
+
+    fn refuse(&self, status: Status, reason: &str) -> Response {
+        // Nothing of the request is repeated: it could not even be read.
+        if reason.is_empty() { refusal::standard(status) } else { refusal::because(status, reason) }
+    }
+}
+
+fn limits(config: &Config) -> ServerLimits {
+    let constraints = &config.constraints;
+    ServerLimits {
+        client_timeout: config.client_timeout,
+        keepalive_timeout: config.keepalive_timeout,
+        max_request_line: constraints.max_request_line,
+        max_header_line: constraints.max_header_size,
+        max_header_block: MAX_HEADER_BLOCK,
+        max_headers: constraints.max_header_count(),
+    }
 }

@@ -1,11 +1,200 @@
-//! tempauth: users in the configuration, tokens, ACLs.
+//! Core: tempauth: users in the configuration, tokens, ACLs.
+//!
+//! - `give_token` answers `/auth/v1.0`; `identify` finds out who a token is; `authorize` decides, asked by the application with the
+//!   ACL that applies.
+//! - Who may what: a `.reseller_admin` everything, a `.reseller_reader` reading, an `.admin` his own account, others what an ACL says.
 
-use crate::config::Config;
-use crate::request::ClientRequest;
-use base::http::server::Response;
+use super::acl::{self, Kind};
+use super::{refusal, token};
+use crate::config::{Config, User};
+use crate::request::{Authority, ClientRequest, Identity};
+use base::http::server::{Request, Response};
+use base::http::{Headers, Method, RequestHead, Status};
+use base::quote::{quote, unquote};
+use std::net::SocketAddr;
 
 /// Decides whether `request` may go on given the ACL that applies (the container's read or write ACL; `None` when there is none).
 /// Sets `request.is_owner`. The error is the finished 401 (anonymous) or 403.
-pub fn authorize(_config: &Config, _request: &mut ClientRequest, _acl: Option<&str>) -> Result<(), Box<Response>> {
-    todo!()
+pub fn authorize(config: &Config, request: &mut ClientRequest, acl: Option<&str>) -> Result<(), Box<Response>> {
+    if request.authority == Authority::Granted {
+        return Ok(());
+    }
+    match verdict(config, request, acl) {
+        Verdict::Owner => {
+            request.is_owner = true;
+            Ok(())
+        }
+        Verdict::Allowed => Ok(()),
+        Verdict::Denied if request.identity.user.is_some() => Err(Box::new(refusal::standard(Status(403)))),
+        Verdict::Denied => Err(Box::new(unauthorized(Some(&request.path.account)))),
+    }
 }
+
+enum Verdict {
+    Owner,
+    Allowed,
+    Denied,
+}
+
+fn verdict(config: &Config, request: &ClientRequest, acl: Option<&str>) -> Verdict {
+    let account = request.path.account.as_str();
+    let Some(bare) = account.strip_prefix(&config.reseller_prefix).filter(|bare| !bare.is_empty()) else {
+        // Not an account of this auth system.
+        return Verdict::Denied;
+    };
+    let groups = &request.identity.groups;
+    let has = |group: &str| groups.iter().any(|own| own == group);
+    // Accounts behind the prefix that begin with a dot are the cluster's own.
+    let is_internal = bare.starts_with('.');
+    if has(".reseller_admin") && !is_internal {
+        return Verdict::Owner;
+    }
+    if has(".reseller_reader") && !is_internal && matches!(request.method, Method::Get | Method::Head) {
+        return Verdict::Allowed;
+    }
+    // Whole accounts come and go by the reseller's hand only.
+    let is_management = request.path.container.is_none() && matches!(request.method, Method::Put | Method::Delete);
+    if has(account) && !is_management {
+        return Verdict::Owner;
+    }
+    if request.method == Method::Options {
+        return Verdict::Allowed;
+    }
+    // An ACL belongs to a container; nothing of it reaches up to the account.
+    let Some(acl) = acl.filter(|_| request.path.container.is_some()).map(acl::parse_acl) else { return Verdict::Denied };
+    let referer = request.headers.get_str("Referer");
+    let may_list = || acl.groups.iter().any(|group| group == ".rlistings");
+    if acl::referrer_allowed(referer, &acl.referrers) && (request.path.object.is_some() || may_list()) {
+        return Verdict::Allowed;
+    }
+    if acl.groups.iter().any(|group| has(group)) { Verdict::Allowed } else { Verdict::Denied }
+}
+
+/// Who sends this request. An invalid token is refused at once; none is an anonymous caller.
+pub fn identify(config: &Config, head: &RequestHead, now: u64) -> Result<Identity, Box<Response>> {
+    let headers = &head.headers;
+    let Some(given) = headers.get("X-Auth-Token").or_else(|| headers.get("X-Storage-Token")) else {
+        return Ok(Identity::default());
+    };
+    let user = std::str::from_utf8(given).ok().and_then(|given| token::verify(config, given, now));
+    user.map(|user| identity_of(config, user)).ok_or_else(|| Box::new(unauthorized(account_of(head).as_deref())))
+}
+
+/// The groups of a user, as Swift counts them: account, account:user, those configured, and the account he administers.
+fn identity_of(config: &Config, user: &User) -> Identity {
+    let name = format!("{}:{}", user.account, user.user);
+    let mut groups = vec![user.account.clone(), name.clone()];
+    // `.admin` is not a group one could name in an ACL: it becomes the account's own.
+    groups.extend(user.groups.iter().filter(|group| *group != ".admin").cloned());
+    if user.groups.iter().any(|group| group == ".admin") {
+        groups.push(format!("{}{}", config.reseller_prefix, user.account));
+    }
+    Identity { user: Some(name), groups }
+}
+
+/// What stands behind `/auth/`, if this path is for us.
+pub fn auth_path(path: &[u8]) -> Option<&[u8]> {
+    path.strip_prefix(b"/auth/")
+}
+
+/// Answers `GET /auth/v1.0`, `/auth/v1` and `/auth/v1/<account>/auth`.
+pub fn give_token(config: &Config, request: &Request, rest: &[u8], now: u64) -> Response {
+    let headers = &request.head.headers;
+    if request.head.method != Method::Get {
+        return refusal::standard(Status(400));
+    }
+    let Some(named) = credentials(headers, rest) else { return refusal::standard(Status(404)) };
+    let genuine = named.and_then(|(account, user, key)| {
+        let user = config.users.iter().find(|known| known.account == account && known.user == user)?;
+        token::key_matches(config, user, key).then_some(user)
+    });
+    let Some(user) = genuine else { return unauthorized(None) };
+    let life = config.token_life.as_secs();
+    let token = token::issue(config, user, now.saturating_add(life));
+    Response::full(Status(200), refusal::HTML, "")
+        .header("X-Auth-Token", token.clone())
+        .header("X-Storage-Token", token)
+        .header("X-Auth-Token-Expires", life.to_string())
+        .header("X-Storage-Url", storage_url(config, headers, user))
+}
+
+/// Account, user and key.
+type Credentials<'a> = (String, String, &'a [u8]);
+
+/// `None`: no such path. `Some(None)`: nobody could be meant.
+fn credentials<'a>(headers: &'a Headers, rest: &[u8]) -> Option<Option<Credentials<'a>>> {
+    let rest = std::str::from_utf8(rest).ok()?.trim_end_matches('/');
+    let either = |first: &str, second: &str| headers.get(first).or_else(|| headers.get(second));
+    let text = |first: &str, second: &str| either(first, second).and_then(|v| std::str::from_utf8(v).ok().map(str::to_owned));
+    let segments: Vec<&str> = rest.split('/').collect();
+    match segments.as_slice() {
+        ["v1" | "v1.0" | "1.0"] => Some((|| {
+            let named = text("X-Storage-User", "X-Auth-User")?;
+            let (account, user) = named.split_once(':')?;
+            let key = either("X-Storage-Pass", "X-Auth-Key")?;
+            Some((account.to_owned(), user.to_owned(), key.as_ref()))
+        })()),
+        ["v1", account, "auth"] => Some((|| {
+            let account = String::from_utf8(unquote(account.as_bytes())).ok()?;
+            let named = text("X-Storage-User", "X-Auth-User")?;
+            let user = match named.split_once(':') {
+                Some((stated, user)) if stated == account => user.to_owned(),
+                Some(_) => return None,
+                None => named,
+            };
+            let key = either("X-Storage-Pass", "X-Auth-Key")?;
+            Some((account, user, key.as_ref()))
+        })()),
+        _ => None,
+    }
+}
+
+/// Where this user's account is, as this client reaches us.
+fn storage_url(config: &Config, headers: &Headers, user: &User) -> String {
+    let scheme = config.storage_url_scheme.as_deref().unwrap_or("http");
+    // Only what can be a host goes back: the field is the client's own.
+    let is_host = |host: &&str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+    let host = headers.get_str("Host").filter(is_host).map_or_else(|| own_address(config.bind), str::to_owned);
+    let host_url = format!("{scheme}://{host}");
+    match &user.url {
+        Some(url) => url.replace("$HOST", &host_url),
+        None => format!("{host_url}/v1/{}{}", config.reseller_prefix, quote(user.account.as_bytes())),
+    }
+}
+
+fn own_address(bind: SocketAddr) -> String {
+    let port = bind.port();
+    if bind.ip().is_unspecified() { format!("127.0.0.1:{port}") } else { bind.to_string() }
+}
+
+/// Cleans `X-Container-Read` and `-Write` of a PUT or POST of a container; 400 says what is wrong with them.
+pub fn clean_acls(request: &mut ClientRequest) -> Result<(), Box<Response>> {
+    let is_container = request.path.container.is_some() && request.path.object.is_none();
+    if !is_container || !matches!(request.method, Method::Put | Method::Post) {
+        return Ok(());
+    }
+    for (name, kind) in [("X-Container-Read", Kind::Read), ("X-Container-Write", Kind::Write)] {
+        let Some(value) = request.headers.get(name) else { continue };
+        let refuse = |reason: String| Box::new(refusal::because(Status(400), reason));
+        let value = std::str::from_utf8(value).map_err(|_| refuse(format!("{name} must be UTF-8")))?;
+        let cleaned = acl::clean_acl(kind, value).map_err(refuse)?;
+        request.headers.set(name, cleaned);
+    }
+    Ok(())
+}
+
+/// 401 with the realm: the account asked for, or `unknown`. Quoted, as it is the client's own text.
+pub fn unauthorized(account: Option<&str>) -> Response {
+    let realm = account.map_or_else(|| "unknown".to_owned(), |account| quote(account.as_bytes()));
+    refusal::standard(Status(401)).header("Www-Authenticate", format!("Swift realm=\"{realm}\""))
+}
+
+/// The account a raw path names, for the realm.
+fn account_of(head: &RequestHead) -> Option<String> {
+    let account = head.path().split(|&byte| byte == b'/').nth(2).map(unquote)?;
+    String::from_utf8(account).ok().filter(|account| !account.is_empty())
+}
+
+#[cfg(test)]
+#[path = "tempauth/tests.rs"]
+mod tests;

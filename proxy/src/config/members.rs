@@ -1,0 +1,101 @@
+//! Core: the `pipeline =` line: which members are on, and whether they stand in a legal order.
+
+use base::config::{Config as Ini, ConfigError};
+
+/// A member of the pipeline. The order of the variants is the only legal order; `pipeline.rs` says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Member {
+    /// Transaction ids; every failure becomes an answer.
+    CatchErrors,
+    /// What only backends may say is taken out.
+    Gatekeeper,
+    /// `/healthcheck`.
+    Healthcheck,
+    /// The access log.
+    ProxyLogging,
+    /// Facts of accounts and containers; each core always has its own.
+    Cache,
+    /// Listings in the client's format.
+    ListingFormats,
+    /// Users, tokens, ACLs.
+    Tempauth,
+    /// COPY and `X-Copy-From`.
+    Copy,
+    /// Dynamic large objects.
+    Dlo,
+    /// The application.
+    ProxyServer,
+}
+
+use Member::{CatchErrors, Copy, Dlo, Gatekeeper, ListingFormats, ProxyServer};
+
+const ALL: [(Member, &str, &str); 10] = [
+    (Member::CatchErrors, "catch_errors", "catch_errors"),
+    (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
+    (Member::Healthcheck, "healthcheck", "healthcheck"),
+    (Member::ProxyLogging, "proxy-logging", "proxy_logging"),
+    (Member::Cache, "cache", "memcache"),
+    (Member::ListingFormats, "listing_formats", "listing_formats"),
+    (Member::Tempauth, "tempauth", "tempauth"),
+    (Member::Copy, "copy", "copy"),
+    (Member::Dlo, "dlo", "dlo"),
+    (Member::ProxyServer, "proxy-server", "proxy"),
+];
+
+/// What Swift adds to any pipeline that lacks it, because the application is wrong without.
+const REQUIRED: [Member; 5] = [CatchErrors, Gatekeeper, ListingFormats, Copy, Dlo];
+
+impl Member {
+    /// Swift's usual name in a pipeline.
+    pub fn name(self) -> &'static str {
+        ALL.iter().find(|(member, ..)| *member == self).map_or("?", |(_, name, _)| name)
+    }
+
+    /// By its usual name or the name of its egg entry point.
+    fn from_name(name: &str) -> Option<Member> {
+        ALL.iter().find(|(_, usual, entry)| *usual == name || *entry == name).map(|(member, ..)| *member)
+    }
+}
+
+/// The members that are on, in order, and sentences about those that were added.
+pub(super) fn members(file: &str, ini: &Ini) -> Result<(Vec<Member>, Vec<String>), ConfigError> {
+    let line = ini.section("pipeline:main").and_then(|section| section.get("pipeline"));
+    let line = line.ok_or_else(|| ConfigError::new(format!("{file}: [pipeline:main] with `pipeline =` is missing")))?;
+    let mut members: Vec<Member> = Vec::new();
+    for name in line.split_whitespace() {
+        let member = resolve(file, ini, name)?;
+        if members.contains(&member) {
+            // Swift's own sample names proxy-logging twice; one line per request is what it is for.
+            if member == Member::ProxyLogging {
+                continue;
+            }
+            return Err(ConfigError::new(format!("{file}: pipeline: `{name}` stands there twice, name it once")));
+        }
+        if let Some(before) = members.iter().find(|before| **before > member) {
+            return Err(ConfigError::new(format!("{file}: pipeline: `{name}` must stand before `{}`", before.name())));
+        }
+        members.push(member);
+    }
+    if members.last() != Some(&ProxyServer) {
+        return Err(ConfigError::new(format!("{file}: pipeline: the last member must be `proxy-server`")));
+    }
+    let mut notices = Vec::new();
+    for member in REQUIRED {
+        if !members.contains(&member) {
+            notices.push(format!("{file}: pipeline: added `{}`, which every pipeline needs", member.name()));
+            members.push(member);
+        }
+    }
+    members.sort_unstable();
+    Ok((members, notices))
+}
+
+/// A name of the line: through the `use = egg:swift#…` of its section, else by the name itself.
+fn resolve(file: &str, ini: &Ini, name: &str) -> Result<Member, ConfigError> {
+    let section = ini.section(&format!("filter:{name}")).or_else(|| ini.section(&format!("app:{name}")));
+    let entry = section.and_then(|section| section.get("use")).and_then(|egg| egg.split_once('#')).map(|(_, entry)| entry);
+    let known = || ALL.iter().map(|(_, name, _)| *name).collect::<Vec<_>>().join(" ");
+    Member::from_name(entry.unwrap_or(name)).ok_or_else(|| {
+        ConfigError::new(format!("{file}: pipeline: `{name}` is not offered here, take it out; there are: {}", known()))
+    })
+}

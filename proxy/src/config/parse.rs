@@ -1,0 +1,184 @@
+//! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
+
+use super::{Config, Member, Secret, members, policies, users};
+use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
+use sha2::{Digest, Sha256};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options of Swift that have no meaning here; a file that holds them is not wrong. Each with the reason.
+const UNUSED: [(&str, &str); 9] = [
+    ("workers", "cores are counted by `cores`"),
+    ("user", "start the daemon as the user it should be"),
+    ("log_facility", "logs go to standard error"),
+    ("log_level", "set RUST_LOG"),
+    ("log_name", "logs go to standard error"),
+    ("log_address", "logs go to standard error"),
+    ("eventlet_debug", "there is no eventlet"),
+    ("backlog", "the kernel's maximum is used"),
+    ("allow_open_expired", "expired objects are never opened"),
+];
+
+/// See `Config::parse`.
+pub(super) fn parse(file: &str, text: &str, swift_text: &str) -> Result<Config, ConfigError> {
+    let ini = Ini::parse(file, text)?;
+    let swift = SwiftConf::parse("swift.conf", swift_text)?;
+    let swift_ini = Ini::parse("swift.conf", swift_text)?;
+    let (pipeline, mut notices) = members::members(file, &ini)?;
+    let defaults = ini.defaults();
+    let app = ini.section_or_defaults("app:proxy-server");
+    let auth = section_of(&ini, "tempauth");
+    let users = users::users(auth)?;
+    let token_secret = token_secret(auth, &swift_ini, &users)?;
+    if pipeline.contains(&Member::Tempauth) && users.is_empty() {
+        notices.push(format!("{file}: tempauth has no users: nobody can get a token"));
+    }
+    let config = Config {
+        swift_dir: PathBuf::from(defaults.get("swift_dir").unwrap_or("/etc/swift")),
+        bind: bind(defaults)?,
+        hash_path: swift.hash_path,
+        constraints: swift.constraints,
+        policies: policies::policies("swift.conf", &swift_ini)?,
+        // [DEFAULT]
+        cores: cores(defaults)?,
+        max_clients: size(defaults, "max_clients", 1024, 1..=65_536)?,
+        client_timeout: defaults.seconds("client_timeout", 60.0)?,
+        keepalive_timeout: keepalive_timeout(defaults)?,
+        cors_allow_origin: defaults.list("cors_allow_origin", ""),
+        cors_expose_headers: defaults.list("cors_expose_headers", ""),
+        strict_cors_mode: defaults.boolean("strict_cors_mode", true),
+        expose_info: defaults.boolean("expose_info", true),
+        // [app:proxy-server]
+        account_autocreate: app.boolean("account_autocreate", false),
+        allow_account_management: app.boolean("allow_account_management", false),
+        conn_timeout: app.seconds("conn_timeout", 0.5)?,
+        node_timeout: app.seconds("node_timeout", 10.0)?,
+        recoverable_node_timeout: recoverable_node_timeout(app)?,
+        error_suppression_limit: u32::try_from(app.integer("error_suppression_limit", 10, 1..=1_000_000)?).unwrap_or(10),
+        error_suppression_interval: app.seconds("error_suppression_interval", 60.0)?,
+        recheck_account_existence: app.seconds("recheck_account_existence", 60.0)?,
+        recheck_container_existence: app.seconds("recheck_container_existence", 60.0)?,
+        request_node_count: request_node_count(app)?,
+        // [filter:tempauth]
+        users,
+        token_secret,
+        reseller_prefix: reseller_prefix(auth)?,
+        token_life: Duration::from_secs(auth.integer("token_life", 86_400, 1..=315_360_000)?),
+        storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
+        // [filter:healthcheck]
+        healthcheck_disable_path: section_of(&ini, "healthcheck").get("disable_path").map(PathBuf::from),
+        pipeline,
+        notices: Vec::new(),
+    };
+    notices.extend(unused(&ini));
+    Ok(Config { notices, ..config })
+}
+
+/// The filter's section by its usual name, or any whose `use` names its egg entry.
+fn section_of<'a>(ini: &'a Ini, kind: &str) -> &'a Section {
+    let usual = format!("filter:{kind}");
+    let names: Vec<&str> = ini.sections().filter(|name| name.starts_with("filter:")).collect();
+    let by_use = names.into_iter().find(|name| {
+        let section = ini.section(name);
+        section.and_then(|s| s.get("use")).and_then(|egg| egg.split_once('#')).is_some_and(|(_, entry)| entry == kind)
+    });
+    ini.section_or_defaults(by_use.unwrap_or(&usual))
+}
+
+fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {
+    let ip: IpAddr = defaults.get("bind_ip").unwrap_or("0.0.0.0").parse().map_err(|_| defaults.error("bind_ip", "an IP address"))?;
+    if defaults.get("cert_file").is_some() {
+        return Err(defaults.error("cert_file", "absent: TLS is ended in front of the proxy"));
+    }
+    let port = defaults.integer("bind_port", 8080, 0..=65_535)?;
+    Ok(SocketAddr::new(ip, u16::try_from(port).unwrap_or_default()))
+}
+
+/// `cores`; without it, the ones this process may run on.
+fn cores(defaults: &Section) -> Result<usize, ConfigError> {
+    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    size(defaults, "cores", available as u64, 1..=1024)
+}
+
+fn size(section: &Section, name: &str, default: u64, bounds: std::ops::RangeInclusive<u64>) -> Result<usize, ConfigError> {
+    Ok(usize::try_from(section.integer(name, default, bounds)?).unwrap_or(usize::MAX))
+}
+
+/// Swift's default is the client's timeout.
+fn keepalive_timeout(defaults: &Section) -> Result<Duration, ConfigError> {
+    let client = defaults.seconds("client_timeout", 60.0)?.as_secs_f64();
+    defaults.seconds("keepalive_timeout", client)
+}
+
+/// Swift's default is `node_timeout`.
+fn recoverable_node_timeout(app: &Section) -> Result<Duration, ConfigError> {
+    let node = app.seconds("node_timeout", 10.0)?.as_secs_f64();
+    app.seconds("recoverable_node_timeout", node)
+}
+
+/// A number, or `2 * replicas`, which is `None`: only the ring knows the replicas.
+fn request_node_count(app: &Section) -> Result<Option<usize>, ConfigError> {
+    let Some(value) = app.get("request_node_count") else { return Ok(None) };
+    let words: Vec<&str> = value.split_whitespace().collect();
+    match words.as_slice() {
+        ["2", "*", "replicas"] => Ok(None),
+        [number] => match number.parse() {
+            Ok(count) if (1..=1024).contains(&count) => Ok(Some(count)),
+            _ => Err(app.error("request_node_count", "a whole number from 1 to 1024, or `2 * replicas`")),
+        },
+        _ => Err(app.error("request_node_count", "a whole number from 1 to 1024, or `2 * replicas`")),
+    }
+}
+
+/// One prefix, with its underscore.
+fn reseller_prefix(auth: &Section) -> Result<String, ConfigError> {
+    let prefixes = auth.list("reseller_prefix", "AUTH");
+    match prefixes.as_slice() {
+        [prefix] if prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') => {
+            Ok(format!("{}_", prefix.trim_end_matches('_')))
+        }
+        _ => Err(auth.error("reseller_prefix", "one prefix of letters and digits, such as AUTH")),
+    }
+}
+
+/// Given in hex, or derived from what all proxies of a cluster share.
+fn token_secret(auth: &Section, swift: &Ini, users: &[super::User]) -> Result<Secret, ConfigError> {
+    if let Some(text) = auth.get("token_secret") {
+        return unhex(text).filter(|bytes| bytes.len() >= 16).map(Secret::from).ok_or_else(|| {
+            // The value stays out of the sentence.
+            ConfigError::new("tempauth: token_secret must be at least 32 hex digits, such as `openssl rand -hex 32` prints")
+        });
+    }
+    let salt = swift.section_or_defaults("swift-hash");
+    let salts = ["swift_hash_path_prefix", "swift_hash_path_suffix"].map(|name| salt.get(name).unwrap_or_default());
+    let mut digest = Sha256::new();
+    let names = users.iter().flat_map(|user| [user.account.as_str(), user.user.as_str(), user.key.as_str()]);
+    for part in ["martlet token secret 1"].into_iter().chain(salts).chain(names) {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    Ok(Secret::from(digest.finalize().to_vec()))
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = |&[high, low]: &[u8; 2]| u8::try_from(digit(high)? << 4 | digit(low)?).ok();
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
+}
+
+/// Options nobody asked for, in sentences.
+fn unused(ini: &Ini) -> Vec<String> {
+    let sections = ini.sections().filter_map(|name| Some((name, ini.section(name)?)));
+    let mut notices = Vec::new();
+    for (name, section) in sections.chain([("DEFAULT", ini.defaults())]) {
+        for (option, place) in section.unknown() {
+            notices.push(match UNUSED.iter().find(|(unused, _)| *unused == option) {
+                Some((_, reason)) => format!("{place}: [{name}] {option} is not used: {reason}"),
+                None => format!("{place}: [{name}] {option} is not known and has no effect"),
+            });
+        }
+    }
+    notices
+}

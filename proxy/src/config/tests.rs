@@ -1,0 +1,104 @@
+//! What the configuration accepts and what it refuses.
+
+use super::*;
+
+const SWIFT: &str = "[swift-hash]\nswift_hash_path_suffix = something\n";
+
+/// A configuration for tests of the middleware.
+pub(crate) fn sample() -> Config {
+    parse(
+        "[pipeline:main]\npipeline = healthcheck proxy-logging tempauth proxy-server\n[filter:tempauth]\n\
+         user_test_tester = testing .admin\nuser_test_other = other\nuser_test2_tester2 = testing2 .admin\n\
+         user_admin_admin = admin .admin .reseller_admin\ntoken_secret = 000102030405060708090a0b0c0d0e0f\n\
+         [app:proxy-server]\naccount_autocreate = yes\n",
+    )
+    .unwrap()
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse("proxy-server.conf", text, SWIFT)
+}
+
+fn pipeline(line: &str) -> Result<Vec<Member>, String> {
+    parse(&format!("[pipeline:main]\npipeline = {line}\n")).map(|c| c.pipeline).map_err(|e| e.message)
+}
+
+#[test]
+fn the_usual_pipeline_is_accepted_and_completed() {
+    let all = "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats tempauth copy dlo proxy-logging proxy-server";
+    assert_eq!(pipeline(all).unwrap().len(), 10);
+    let completed = pipeline("tempauth proxy-server").unwrap();
+    assert_eq!(completed.first(), Some(&Member::CatchErrors));
+    assert!(completed.contains(&Member::Dlo));
+    assert!(!completed.contains(&Member::ProxyLogging));
+}
+
+#[test]
+fn a_pipeline_that_cannot_be_meant_is_refused_in_one_sentence() {
+    let check = |line: &str, part: &str| {
+        let message = pipeline(line).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    };
+    check("dlo copy proxy-server", "`copy` must stand before `dlo`");
+    check("slo proxy-server", "`slo` is not offered here");
+    check("copy copy proxy-server", "twice");
+    check("copy", "the last member must be `proxy-server`");
+    assert!(parse("[DEFAULT]\n").unwrap_err().message.contains("pipeline"));
+}
+
+#[test]
+fn a_member_is_found_through_its_egg() {
+    let text = "[pipeline:main]\npipeline = auth front\n[filter:auth]\nuse = egg:swift#tempauth\nuser_a_b = c\n\
+                [app:front]\nuse = egg:swift#proxy\n";
+    let config = parse(text).unwrap();
+    assert!(config.is_on(Member::Tempauth));
+    assert_eq!(config.users.len(), 1);
+}
+
+#[test]
+fn users_have_names_keys_groups_and_urls() {
+    let text = "[pipeline:main]\npipeline = tempauth proxy-server\n[filter:tempauth]\nuser_acc_us_er = k .admin http://h/v1/x\n\
+                user64_dW5kZXJfc2NvcmU_YV9i = pass\n";
+    let config = parse(text).unwrap();
+    let [encoded, plain] = config.users.as_slice() else { panic!("two users, got {:?}", config.users) };
+    assert_eq!((encoded.account.as_str(), encoded.user.as_str()), ("under_score", "a_b"));
+    assert_eq!((plain.account.as_str(), plain.user.as_str()), ("acc", "us_er"));
+    assert_eq!(plain.groups, [".admin"]);
+    assert_eq!(plain.url.as_deref(), Some("http://h/v1/x"));
+}
+
+#[test]
+fn secrets_stay_out_of_debug_output() {
+    let config = sample();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("testing"), "{shown}");
+    assert!(!shown.contains("1, 2, 3"), "{shown}");
+}
+
+#[test]
+fn the_token_secret_follows_from_salt_and_users() {
+    let text = "[pipeline:main]\npipeline = tempauth proxy-server\n[filter:tempauth]\nuser_a_b = c\n";
+    let other = text.replace("= c", "= d");
+    assert_eq!(parse(text).unwrap().token_secret, parse(text).unwrap().token_secret);
+    assert_ne!(parse(text).unwrap().token_secret, parse(&other).unwrap().token_secret);
+    let swift = SWIFT.replace("something", "else");
+    assert_ne!(parse(text).unwrap().token_secret, Config::parse("p", text, &swift).unwrap().token_secret);
+    let short = format!("{text}token_secret = 00\n");
+    assert!(parse(&short).unwrap_err().message.contains("token_secret"));
+}
+
+#[test]
+fn unknown_and_unused_options_are_named() {
+    let text = "[DEFAULT]\nlog_level = INFO\n[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\nnode_timeuot = 3\n";
+    let notices = parse(text).unwrap().notices.join("\n");
+    assert!(notices.contains("node_timeuot is not known"), "{notices}");
+    assert!(notices.contains("log_level is not used"), "{notices}");
+}
+
+#[test]
+fn values_out_of_bounds_are_refused() {
+    for line in ["node_timeout = soon", "request_node_count = 3 * replicas", "error_suppression_limit = 0"] {
+        let text = format!("[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\n{line}\n");
+        assert!(parse(&text).is_err(), "{line}");
+    }
+}

@@ -1,0 +1,69 @@
+//! catch_errors: every answer carries a transaction id, and a panic costs one request, not the core.
+
+use base::http::RequestHead;
+use base::http::server::Response;
+use base::quote::quote;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Most characters of the client's `X-Trans-Id-Extra` that are taken over.
+const EXTRA_MAX: usize = 32;
+
+/// `tx` + 21 hex digits of chance + `-` + 10 hex digits of the time [+ `-` + the client's own suffix].
+pub fn transaction_id(head: &RequestHead, now: Duration, chance: u64, more_chance: u64) -> String {
+    let digits = format!("{chance:016x}{:05x}", more_chance & 0xf_ffff);
+    let mut id = format!("tx{digits}-{:010x}", now.as_secs());
+    if let Some(extra) = head.headers.get_str("X-Trans-Id-Extra") {
+        // Quoted: it comes back in a response header and in logs.
+        let cut: String = extra.chars().take(EXTRA_MAX).collect();
+        id.push('-');
+        id.push_str(&quote(cut.as_bytes()));
+    }
+    id
+}
+
+/// Writes the id into the answer.
+pub fn stamp(response: &mut Response, trans_id: &str) {
+    response.head.headers.set("X-Trans-Id", trans_id.to_owned());
+    response.head.headers.set("X-Openstack-Request-Id", trans_id.to_owned());
+}
+
+/// A future whose panic becomes `None`. What it held is dropped; nothing of a request is shared with others except caches,
+/// whose borrows never outlive a poll.
+pub struct CatchPanic<F>(Pin<Box<F>>);
+
+impl<F: Future> CatchPanic<F> {
+    /// Around `future`.
+    pub fn new(future: F) -> Self {
+        Self(Box::pin(future))
+    }
+}
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Option<F::Output>;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::http::Method;
+
+    #[test]
+    fn an_id_has_swifts_form() {
+        let mut head = RequestHead::new(Method::Get, "/v1/a");
+        let id = transaction_id(&head, Duration::from_secs(0x6a1b_2c3d), 7, u64::MAX);
+        assert_eq!(id, "tx0000000000000007fffff-006a1b2c3d");
+        head.headers.set("X-Trans-Id-Extra", "mine & yours, and much more than thirty two");
+        let id = transaction_id(&head, Duration::ZERO, 0, 0);
+        assert!(id.ends_with("-0000000000-mine%20%26%20yours%2C%20and%20much%20more%20th"), "{id}");
+    }
+}
