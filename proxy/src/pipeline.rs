@@ -23,8 +23,9 @@ use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
 use crate::middleware::listing_formats::ListingFormats;
-use crate::middleware::{gatekeeper, healthcheck, info, proxy_logging, refusal, tempauth};
+use crate::middleware::{gatekeeper, healthcheck, info, proxy_logging, tempauth};
 use crate::request::{Authority, ClientRequest, Identity};
+use crate::respond;
 use base::http::server::{LocalFuture, Request, Response};
 use base::http::{Method, Status};
 use base::io;
@@ -81,7 +82,7 @@ impl Pipeline {
         let inner = CatchPanic::new(self.answer_logged(request, &trans_id));
         let mut response = inner.await.unwrap_or_else(|| {
             tracing::error!(target: "proxy", %trans_id, "a request panicked");
-            refusal::standard(Status(500))
+            respond::standard(Status(500))
         });
         gatekeeper::clean_response(&mut response.head.headers);
         catch_errors::stamp(&mut response, &trans_id);
@@ -92,7 +93,10 @@ impl Pipeline {
         if self.config.is_on(Member::Healthcheck) && request.head.path() == b"/healthcheck" {
             return healthcheck::answer(&self.config).await;
         }
-        let entry = self.config.is_on(Member::ProxyLogging).then(|| proxy_logging::Entry::begin(&request, trans_id, io::unix_time()));
+        let entry = self
+            .config
+            .is_on(Member::ProxyLogging)
+            .then(|| proxy_logging::Entry::begin(&request, trans_id, io::unix_time()));
         let response = self.answer_inner(request, trans_id).await;
         match entry {
             Some(entry) => entry.end_with(response),
@@ -115,7 +119,7 @@ impl Pipeline {
         let path = match route(&self.config, request.head.path()) {
             Route::Swift(path) => path,
             Route::Info if self.config.expose_info => return info::answer(&self.config, request.head.method),
-            Route::Info => return refusal::standard(Status(403)),
+            Route::Info => return respond::standard(Status(403)),
             Route::Refused(response) => return *response,
         };
         if let Some(refused) = refuse_method(request.head.method) {
@@ -157,35 +161,34 @@ fn route(config: &Config, path: &[u8]) -> Route {
     }
     let decoded = unquote(path);
     if decoded.contains(&0) || std::str::from_utf8(&decoded).is_err() {
-        return refused(refusal::because(Status(412), "Invalid UTF8 or contains NULL"));
+        return refused(respond::explained(Status(412), "Invalid UTF8 or contains NULL"));
     }
     let behind_slash = path.strip_prefix(b"/").unwrap_or_default();
     let end = behind_slash.iter().position(|&byte| byte == b'/').unwrap_or(behind_slash.len());
     let (version, rest) = behind_slash.split_at(end);
     if version.is_empty() {
-        return refused(refusal::standard(Status(404)));
+        return refused(respond::standard(Status(404)));
     }
-    let bad_url = || refused(refusal::because(Status(412), "Bad URL"));
+    let bad_url = || refused(respond::explained(Status(412), "Bad URL"));
     if matches!(rest, b"" | b"/") || rest.starts_with(b"//") {
         return bad_url();
     }
     let known = config.constraints.valid_api_versions.iter().any(|known| known.as_bytes() == unquote(version));
     if !known {
-        return refused(refusal::standard(Status(400)));
+        return refused(respond::standard(Status(400)));
     }
     match Path::parse(rest) {
         Ok(path) => Route::Swift(path),
         Err(InvalidPath::Shape) => bad_url(),
-        Err(InvalidPath::Encoding) => refused(refusal::because(Status(412), "Invalid UTF8 or contains NULL")),
+        Err(InvalidPath::Encoding) => refused(respond::explained(Status(412), "Invalid UTF8 or contains NULL")),
     }
 }
 
 /// Verbs that only backends know.
 fn refuse_method(method: Method) -> Option<Response> {
     let is_backend_verb = matches!(method, Method::Replicate | Method::Ssync | Method::Update);
-    is_backend_verb.then(|| {
-        refusal::standard(Status(405)).header("Allow", "HEAD, GET, PUT, POST, OPTIONS, DELETE, COPY")
-    })
+    is_backend_verb
+        .then(|| respond::standard(Status(405)).header("Allow", "HEAD, GET, PUT, POST, OPTIONS, DELETE, COPY"))
 }
 
 #[cfg(test)]

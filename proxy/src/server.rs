@@ -2,8 +2,8 @@
 
 use crate::config::Config;
 use crate::core::Core;
-use crate::middleware::refusal;
 use crate::pipeline::Pipeline;
+use crate::respond;
 use base::http::Status;
 use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
 use base::io::Listener;
@@ -42,7 +42,7 @@ impl Handler for Front {
 
     fn refuse(&self, status: Status, reason: &str) -> Response {
         // Nothing of the request is repeated: it could not even be read.
-        if reason.is_empty() { refusal::standard(status) } else { refusal::because(status, reason) }
+        if reason.is_empty() { respond::standard(status) } else { respond::explained(status, reason) }
     }
 }
 

@@ -27,7 +27,7 @@ pub enum Member {
     ProxyServer,
 }
 
-use Member::{CatchErrors, Copy, Dlo, Gatekeeper, ListingFormats, ProxyServer};
+use Member::ProxyServer;
 
 const ALL: [(Member, &str, &str); 10] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
@@ -43,7 +43,8 @@ const ALL: [(Member, &str, &str); 10] = [
 ];
 
 /// What Swift adds to any pipeline that lacks it, because the application is wrong without.
-const REQUIRED: [Member; 5] = [CatchErrors, Gatekeeper, ListingFormats, Copy, Dlo];
+const REQUIRED: [Member; 5] =
+    [Member::CatchErrors, Member::Gatekeeper, Member::ListingFormats, Member::Copy, Member::Dlo];
 
 impl Member {
     /// Swift's usual name in a pipeline.
@@ -93,7 +94,8 @@ pub(super) fn members(file: &str, ini: &Ini) -> Result<(Vec<Member>, Vec<String>
 /// A name of the line: through the `use = egg:swift#…` of its section, else by the name itself.
 fn resolve(file: &str, ini: &Ini, name: &str) -> Result<Member, ConfigError> {
     let section = ini.section(&format!("filter:{name}")).or_else(|| ini.section(&format!("app:{name}")));
-    let entry = section.and_then(|section| section.get("use")).and_then(|egg| egg.split_once('#')).map(|(_, entry)| entry);
+    let entry =
+        section.and_then(|section| section.get("use")).and_then(|egg| egg.split_once('#')).map(|(_, entry)| entry);
     let known = || ALL.iter().map(|(_, name, _)| *name).collect::<Vec<_>>().join(" ");
     Member::from_name(entry.unwrap_or(name)).ok_or_else(|| {
         ConfigError::new(format!("{file}: pipeline: `{name}` is not offered here, take it out; there are: {}", known()))

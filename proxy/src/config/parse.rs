@@ -55,7 +55,8 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str) -> Result<Config, 
         conn_timeout: app.seconds("conn_timeout", 0.5)?,
         node_timeout: app.seconds("node_timeout", 10.0)?,
         recoverable_node_timeout: recoverable_node_timeout(app)?,
-        error_suppression_limit: u32::try_from(app.integer("error_suppression_limit", 10, 1..=1_000_000)?).unwrap_or(10),
+        error_suppression_limit: u32::try_from(app.integer("error_suppression_limit", 10, 1..=1_000_000)?)
+            .unwrap_or(10),
         error_suppression_interval: app.seconds("error_suppression_interval", 60.0)?,
         recheck_account_existence: app.seconds("recheck_account_existence", 60.0)?,
         recheck_container_existence: app.seconds("recheck_container_existence", 60.0)?,
@@ -87,7 +88,8 @@ fn section_of<'a>(ini: &'a Ini, kind: &str) -> &'a Section {
 }
 
 fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {
-    let ip: IpAddr = defaults.get("bind_ip").unwrap_or("0.0.0.0").parse().map_err(|_| defaults.error("bind_ip", "an IP address"))?;
+    let ip: IpAddr =
+        defaults.get("bind_ip").unwrap_or("0.0.0.0").parse().map_err(|_| defaults.error("bind_ip", "an IP address"))?;
     if defaults.get("cert_file").is_some() {
         return Err(defaults.error("cert_file", "absent: TLS is ended in front of the proxy"));
     }
@@ -101,7 +103,12 @@ fn cores(defaults: &Section) -> Result<usize, ConfigError> {
     size(defaults, "cores", available as u64, 1..=1024)
 }
 
-fn size(section: &Section, name: &str, default: u64, bounds: std::ops::RangeInclusive<u64>) -> Result<usize, ConfigError> {
+fn size(
+    section: &Section,
+    name: &str,
+    default: u64,
+    bounds: std::ops::RangeInclusive<u64>,
+) -> Result<usize, ConfigError> {
     Ok(usize::try_from(section.integer(name, default, bounds)?).unwrap_or(usize::MAX))
 }
 
@@ -147,7 +154,9 @@ fn token_secret(auth: &Section, swift: &Ini, users: &[super::User]) -> Result<Se
     if let Some(text) = auth.get("token_secret") {
         return unhex(text).filter(|bytes| bytes.len() >= 16).map(Secret::from).ok_or_else(|| {
             // The value stays out of the sentence.
-            ConfigError::new("tempauth: token_secret must be at least 32 hex digits, such as `openssl rand -hex 32` prints")
+            ConfigError::new(
+                "tempauth: token_secret must be at least 32 hex digits, such as `openssl rand -hex 32` prints",
+            )
         });
     }
     let salt = swift.section_or_defaults("swift-hash");

@@ -35,7 +35,8 @@ pub(super) fn policies(file: &str, ini: &Ini) -> Result<Vec<Policy>, ConfigError
         if names.is_empty() {
             return refuse(format!("[{name}] has no name"));
         }
-        names.extend(section.list("aliases", "").into_iter().filter(|alias| !names.contains(alias)).collect::<Vec<_>>());
+        names
+            .extend(section.list("aliases", "").into_iter().filter(|alias| !names.contains(alias)).collect::<Vec<_>>());
         if section.get("policy_type").is_some_and(|kind| kind != "replication") {
             return refuse(format!("[{name}] is not replicated, and only replicated policies are served"));
         }

@@ -89,7 +89,8 @@ fn the_token_secret_follows_from_salt_and_users() {
 
 #[test]
 fn unknown_and_unused_options_are_named() {
-    let text = "[DEFAULT]\nlog_level = INFO\n[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\nnode_timeuot = 3\n";
+    let text =
+        "[DEFAULT]\nlog_level = INFO\n[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\nnode_timeuot = 3\n";
     let notices = parse(text).unwrap().notices.join("\n");
     assert!(notices.contains("node_timeuot is not known"), "{notices}");
     assert!(notices.contains("log_level is not used"), "{notices}");

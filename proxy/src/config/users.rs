@@ -13,7 +13,8 @@ pub(super) fn users(section: &Section) -> Result<Vec<User>, ConfigError> {
         let mut words = section.get(&name).unwrap_or_default().split_whitespace().map(str::to_owned);
         let key = words.next().ok_or_else(|| ConfigError::new(format!("tempauth: {name} has no key")))?;
         let mut groups: Vec<String> = words.collect();
-        let url = groups.pop_if(|word| word.starts_with("http://") || word.starts_with("https://") || word.starts_with("$HOST"));
+        let url = groups
+            .pop_if(|word| word.starts_with("http://") || word.starts_with("https://") || word.starts_with("$HOST"));
         if users.iter().any(|other| other.account == account && other.user == user) {
             return Err(ConfigError::new(format!("tempauth: {account}:{user} is configured twice")));
         }

@@ -28,7 +28,9 @@ pub fn clean_acl(kind: Kind, value: &str) -> Result<String, String> {
     let mut cleaned = Vec::new();
     for item in value.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         match item.split_once(':').map(|(first, second)| (first.trim(), second.trim())) {
-            Some((first, second)) if first.starts_with('.') => cleaned.push(clean_designator(kind, item, first, second)?),
+            Some((first, second)) if first.starts_with('.') => {
+                cleaned.push(clean_designator(kind, item, first, second)?)
+            }
             _ => cleaned.push(item.to_owned()),
         }
     }

@@ -6,11 +6,18 @@ use base::http::server::{LocalFuture, Response};
 use std::rc::Rc;
 /// The layer.
 #[expect(dead_code, reason = "to come")]
-pub struct Copy { config: Rc<Config>, next: Rc<dyn Application> }
+pub struct Copy {
+    config: Rc<Config>,
+    next: Rc<dyn Application>,
+}
 impl Copy {
     /// Around next.
-    pub fn new(config: Rc<Config>, next: Rc<dyn Application>) -> Self { Self { config, next } }
+    pub fn new(config: Rc<Config>, next: Rc<dyn Application>) -> Self {
+        Self { config, next }
+    }
 }
 impl Application for Copy {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> { self.next.call(request) }
+    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+        self.next.call(request)
+    }
 }

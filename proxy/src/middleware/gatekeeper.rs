@@ -3,13 +3,8 @@
 use base::http::Headers;
 
 /// Beginnings of names, lower case, that never come in.
-const INBOUND_PREFIXES: [&str; 5] = [
-    "x-backend-",
-    "x-account-sysmeta-",
-    "x-container-sysmeta-",
-    "x-object-sysmeta-",
-    "x-object-transient-sysmeta-",
-];
+const INBOUND_PREFIXES: [&str; 5] =
+    ["x-backend-", "x-account-sysmeta-", "x-container-sysmeta-", "x-object-sysmeta-", "x-object-transient-sysmeta-"];
 
 /// Whole names, lower case, that never come in: where a backend sends its updates (SSRF: CVE-2026-50221), and what
 /// time a write has (CVE-2013-4155).
@@ -50,7 +45,8 @@ fn is_one_line(bytes: &[u8]) -> bool {
 
 fn has_prefix(name: &[u8], prefixes: &[&str]) -> bool {
     // An underscore stands for a dash in many a server behind us or in front of us.
-    let same = |&(given, wanted): &(&u8, u8)| given.to_ascii_lowercase() == wanted || (*given == b'_' && wanted == b'-');
+    let same =
+        |&(given, wanted): &(&u8, u8)| given.to_ascii_lowercase() == wanted || (*given == b'_' && wanted == b'-');
     prefixes.iter().any(|prefix| name.len() >= prefix.len() && name.iter().zip(prefix.bytes()).all(|pair| same(&pair)))
 }
 

@@ -1,7 +1,7 @@
 //! Core: `/info`: what this cluster can do. A key is there exactly when the feature is.
 
 use crate::config::{Config, Member};
-use crate::middleware::refusal;
+use crate::respond;
 use base::http::server::Response;
 use base::http::{Method, Status};
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ pub fn answer(config: &Config, method: Method) -> Response {
             Response::full(Status(200), "application/json; charset=UTF-8", document(config).to_string())
         }
         Method::Options => Response::empty(Status(200)).header("Allow", "HEAD, GET, OPTIONS"),
-        _ => refusal::standard(Status(405)).header("Allow", "HEAD, GET, OPTIONS"),
+        _ => respond::standard(Status(405)).header("Allow", "HEAD, GET, OPTIONS"),
     }
 }
 

@@ -10,6 +10,5 @@ pub mod healthcheck;
 pub mod info;
 pub mod listing_formats;
 pub mod proxy_logging;
-pub mod refusal;
 pub mod tempauth;
 pub mod token;

@@ -55,9 +55,10 @@ impl Entry {
         self.status = response.head.status.0;
         self.policy_index = field(&response.head.headers, "X-Backend-Storage-Policy-Index");
         response.body = match response.body {
-            ResponseBody::Stream { length, source } => {
-                ResponseBody::Stream { length, source: Box::new(Counted { source, entry: self, sent: 0, is_complete: false }) }
-            }
+            ResponseBody::Stream { length, source } => ResponseBody::Stream {
+                length,
+                source: Box::new(Counted { source, entry: self, sent: 0, is_complete: false }),
+            },
             body => {
                 let sent = match &body {
                     ResponseBody::Full(bytes) if self.method != "HEAD" => bytes.len() as u64,

@@ -5,9 +5,10 @@
 //! - Who may what: a `.reseller_admin` everything, a `.reseller_reader` reading, an `.admin` his own account, others what an ACL says.
 
 use super::acl::{self, Kind};
-use super::{refusal, token};
+use super::token;
 use crate::config::{Config, User};
 use crate::request::{Authority, ClientRequest, Identity};
+use crate::respond;
 use base::http::server::{Request, Response};
 use base::http::{Headers, Method, RequestHead, Status};
 use base::quote::{quote, unquote};
@@ -25,7 +26,7 @@ pub fn authorize(config: &Config, request: &mut ClientRequest, acl: Option<&str>
             Ok(())
         }
         Verdict::Allowed => Ok(()),
-        Verdict::Denied if request.identity.user.is_some() => Err(Box::new(refusal::standard(Status(403)))),
+        Verdict::Denied if request.identity.user.is_some() => Err(Box::new(respond::standard(Status(403)))),
         Verdict::Denied => Err(Box::new(unauthorized(Some(&request.path.account)))),
     }
 }
@@ -61,7 +62,9 @@ fn verdict(config: &Config, request: &ClientRequest, acl: Option<&str>) -> Verdi
         return Verdict::Allowed;
     }
     // An ACL belongs to a container; nothing of it reaches up to the account.
-    let Some(acl) = acl.filter(|_| request.path.container.is_some()).map(acl::parse_acl) else { return Verdict::Denied };
+    let Some(acl) = acl.filter(|_| request.path.container.is_some()).map(acl::parse_acl) else {
+        return Verdict::Denied;
+    };
     let referer = request.headers.get_str("Referer");
     let may_list = || acl.groups.iter().any(|group| group == ".rlistings");
     if acl::referrer_allowed(referer, &acl.referrers) && (request.path.object.is_some() || may_list()) {
@@ -101,9 +104,9 @@ pub fn auth_path(path: &[u8]) -> Option<&[u8]> {
 pub fn give_token(config: &Config, request: &Request, rest: &[u8], now: u64) -> Response {
     let headers = &request.head.headers;
     if request.head.method != Method::Get {
-        return refusal::standard(Status(400));
+        return respond::standard(Status(400));
     }
-    let Some(named) = credentials(headers, rest) else { return refusal::standard(Status(404)) };
+    let Some(named) = credentials(headers, rest) else { return respond::standard(Status(404)) };
     let genuine = named.and_then(|(account, user, key)| {
         let user = config.users.iter().find(|known| known.account == account && known.user == user)?;
         token::key_matches(config, user, key).then_some(user)
@@ -111,7 +114,7 @@ pub fn give_token(config: &Config, request: &Request, rest: &[u8], now: u64) -> 
     let Some(user) = genuine else { return unauthorized(None) };
     let life = config.token_life.as_secs();
     let token = token::issue(config, user, now.saturating_add(life));
-    Response::full(Status(200), refusal::HTML, "")
+    Response::full(Status(200), "text/html; charset=UTF-8", "")
         .header("X-Auth-Token", token.clone())
         .header("X-Storage-Token", token)
         .header("X-Auth-Token-Expires", life.to_string())
@@ -125,7 +128,8 @@ type Credentials<'a> = (String, String, &'a [u8]);
 fn credentials<'a>(headers: &'a Headers, rest: &[u8]) -> Option<Option<Credentials<'a>>> {
     let rest = std::str::from_utf8(rest).ok()?.trim_end_matches('/');
     let either = |first: &str, second: &str| headers.get(first).or_else(|| headers.get(second));
-    let text = |first: &str, second: &str| either(first, second).and_then(|v| std::str::from_utf8(v).ok().map(str::to_owned));
+    let text =
+        |first: &str, second: &str| either(first, second).and_then(|v| std::str::from_utf8(v).ok().map(str::to_owned));
     let segments: Vec<&str> = rest.split('/').collect();
     match segments.as_slice() {
         ["v1" | "v1.0" | "1.0"] => Some((|| {
@@ -153,7 +157,8 @@ fn credentials<'a>(headers: &'a Headers, rest: &[u8]) -> Option<Option<Credentia
 fn storage_url(config: &Config, headers: &Headers, user: &User) -> String {
     let scheme = config.storage_url_scheme.as_deref().unwrap_or("http");
     // Only what can be a host goes back: the field is the client's own.
-    let is_host = |host: &&str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+    let is_host =
+        |host: &&str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
     let host = headers.get_str("Host").filter(is_host).map_or_else(|| own_address(config.bind), str::to_owned);
     let host_url = format!("{scheme}://{host}");
     match &user.url {
@@ -175,7 +180,7 @@ pub fn clean_acls(request: &mut ClientRequest) -> Result<(), Box<Response>> {
     }
     for (name, kind) in [("X-Container-Read", Kind::Read), ("X-Container-Write", Kind::Write)] {
         let Some(value) = request.headers.get(name) else { continue };
-        let refuse = |reason: String| Box::new(refusal::because(Status(400), reason));
+        let refuse = |reason: String| Box::new(respond::explained(Status(400), reason));
         let value = std::str::from_utf8(value).map_err(|_| refuse(format!("{name} must be UTF-8")))?;
         let cleaned = acl::clean_acl(kind, value).map_err(refuse)?;
         request.headers.set(name, cleaned);
@@ -186,7 +191,7 @@ pub fn clean_acls(request: &mut ClientRequest) -> Result<(), Box<Response>> {
 /// 401 with the realm: the account asked for, or `unknown`. Quoted, as it is the client's own text.
 pub fn unauthorized(account: Option<&str>) -> Response {
     let realm = account.map_or_else(|| "unknown".to_owned(), |account| quote(account.as_bytes()));
-    refusal::standard(Status(401)).header("Www-Authenticate", format!("Swift realm=\"{realm}\""))
+    respond::standard(Status(401)).header("Www-Authenticate", format!("Swift realm=\"{realm}\""))
 }
 
 /// The account a raw path names, for the realm.

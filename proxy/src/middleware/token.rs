@@ -56,10 +56,7 @@ pub fn key_matches(config: &Config, user: &User, key: &[u8]) -> bool {
 }
 
 fn mac(config: &Config, user: &User, expires: u64) -> [u8; 32] {
-    keyed(
-        config,
-        &[DOMAIN, &expires.to_be_bytes(), user.account.as_bytes(), user.user.as_bytes(), user.key.as_bytes()],
-    )
+    keyed(config, &[DOMAIN, &expires.to_be_bytes(), user.account.as_bytes(), user.user.as_bytes(), user.key.as_bytes()])
 }
 
 /// HMAC-SHA256 over parts, each behind its length, so that no two lists of parts look alike.
@@ -92,10 +89,14 @@ mod tests {
     use super::*;
     use crate::config::tests::sample;
 
+    fn tester(config: &Config) -> &User {
+        config.users.iter().find(|user| user.user == "tester").unwrap()
+    }
+
     #[test]
     fn a_token_names_its_user_until_it_expires() {
         let config = sample();
-        let token = issue(&config, &config.users[0], 1_000);
+        let token = issue(&config, tester(&config), 1_000);
         assert!(token.starts_with("AUTH_tk"));
         assert_eq!(verify(&config, &token, 999).map(|user| user.user.as_str()), Some("tester"));
         assert!(verify(&config, &token, 1_000).is_none());
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn one_changed_digit_anywhere_forges_nothing() {
         let config = sample();
-        let token = issue(&config, &config.users[0], 1_000);
+        let token = issue(&config, tester(&config), 1_000);
         for at in 0..token.len() {
             for with in ["0", "f", "A"] {
                 let mut forged = token.clone();
@@ -120,12 +121,12 @@ mod tests {
     #[test]
     fn another_secret_or_another_key_ends_a_token() {
         let config = sample();
-        let token = issue(&config, &config.users[0], 1_000);
+        let token = issue(&config, tester(&config), 1_000);
         let mut other = config.clone();
         other.token_secret = b"another".to_vec().into();
         assert!(verify(&other, &token, 1).is_none());
         let mut other = config.clone();
-        other.users[0].key = "changed".into();
+        other.users.iter_mut().for_each(|user| user.key = "changed".into());
         assert!(verify(&other, &token, 1).is_none());
         let mut other = config.clone();
         other.users.clear();
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn keys_are_compared_whole() {
         let config = sample();
-        let user = &config.users[0];
+        let user = tester(&config);
         assert!(key_matches(&config, user, b"testing"));
         for wrong in [&b""[..], b"testin", b"testing1", b"Testing"] {
             assert!(!key_matches(&config, user, wrong));
