@@ -13,6 +13,10 @@ impl Headers {
     pub fn new() -> Self {
         Self::default()
     }
+    /// None yet, with space for `count`.
+    pub fn with_capacity(count: usize) -> Self {
+        Self { fields: Vec::with_capacity(count) }
+    }
     /// The first value of `name`, surrounding blanks removed at parse.
     pub fn get(&self, name: &str) -> Option<&Bytes> {
         self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
@@ -31,13 +35,15 @@ impl Headers {
     }
     /// Adds a field behind the others. Panics in debug if name or value hold CR, LF or NUL: callers validate.
     pub fn append(&mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
-        self.fields.push((name.into(), value.into()));
+        let (name, value) = (name.into(), value.into());
+        debug_assert!(is_plain(&name) && is_plain(&value), "a field with a line end would be read as two");
+        self.fields.push((name, value));
     }
     /// Replaces every field of that name by one.
     pub fn set(&mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
         let name = name.into();
         self.fields.retain(|(n, _)| !n.eq_ignore_ascii_case(&name));
-        self.fields.push((name, value.into()));
+        self.append(name, value);
     }
     /// Removes every field of that name; gives the first value.
     pub fn remove(&mut self, name: &str) -> Option<Bytes> {
@@ -61,6 +67,11 @@ impl Headers {
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
+}
+
+/// Without CR, LF and NUL. The encoders write a blank for each of these, should one get that far.
+fn is_plain(bytes: &[u8]) -> bool {
+    !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
 }
 
 /// Title case as Swift stores header names: each run of ASCII letters starts upper, goes on lower.

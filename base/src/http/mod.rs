@@ -1,13 +1,21 @@
-//! HTTP/1.1, both sides. `head`, `framing`, `parser` are cores (bytes in, events out); `server` and `client` are the drivers on
-//! `io::Stream`. Framing is strict: what could be read in two ways is refused with 400 and the connection closed.
+//! HTTP/1.1, both sides. `server` and `client` are the drivers on `io::Stream`; the rest are cores: `reader` turns bytes into
+//! events (`parser` heads, `framing` lengths, `body` data), `encode` turns heads into bytes, `transitions` says which step may
+//! follow which. Framing is strict: what could be read in two ways is refused with 400 and the connection closed.
 
+pub mod body;
 pub mod client;
 pub mod date;
+pub mod encode;
+pub mod framing;
 pub mod head;
 pub mod headers;
+mod inlet;
 pub mod multipart;
+pub mod parser;
+pub mod reader;
 pub mod server;
 pub mod status;
+pub mod transitions;
 
 pub use head::{Method, RequestHead, ResponseHead};
 pub use headers::Headers;

@@ -2,16 +2,42 @@
 //!
 //! `serve` owns the stream from accept to close: parses requests, calls the handler, writes its answers, keeps the
 //! connection alive where both sides allow it. Bodies are pulled by the handler; `100 Continue` goes out at the first pull.
+//!
+//! `wire` reads, `respond` writes, `body` is what the handler holds, `accept` and `drain` are about many connections.
+//!
+//! # Invariants
+//!
+//! - Every read and write has a deadline, and what a connection buffers is bounded: one head, one piece of body each way.
+//! - After a refusal, an unfinished request or an unfinished response no further request is read.
+//! - A connection that we end while the client may still be sending is ended slowly, so that it sees the answer and no reset.
 
-use super::{Headers, RequestHead, ResponseHead, Status};
+mod accept;
+mod body;
+mod drain;
+mod respond;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use accept::accept_loop;
+pub use body::{BodyError, RequestBody};
+pub use drain::Drain;
+
+use super::parser::{HeadLimits, Refusal, Version};
+use super::reader::Incoming;
+use super::{Method, RequestHead, ResponseHead, Status};
 use crate::io::Stream;
 use bytes::Bytes;
 use std::future::Future;
+use respond::Speech;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use wire::{Next, Wire};
 
 /// Bounds of a connection.
 #[derive(Clone, Debug)]
@@ -30,6 +56,31 @@ pub struct ServerLimits {
     pub max_headers: usize,
 }
 
+impl Default for ServerLimits {
+    /// As Swift's servers have them.
+    fn default() -> Self {
+        Self {
+            client_timeout: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(60),
+            max_request_line: 8192,
+            max_header_line: 8191,
+            max_header_block: 64 * 1024,
+            max_headers: 201,
+        }
+    }
+}
+
+impl ServerLimits {
+    fn head(&self) -> HeadLimits {
+        HeadLimits {
+            first_line: self.max_request_line,
+            line: self.max_header_line,
+            block: self.max_header_block,
+            fields: self.max_headers,
+        }
+    }
+}
+
 /// One request as the handler sees it.
 pub struct Request {
     /// Line and fields.
@@ -38,55 +89,6 @@ pub struct Request {
     pub body: RequestBody,
     /// Who sent it.
     pub peer: SocketAddr,
-}
-
-/// Why a body ended early.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BodyError {
-    /// The client went away or sent less than announced: Swift's 499.
-    Disconnected,
-    /// No bytes for `client_timeout`: Swift's 408.
-    TimedOut,
-    /// Chunks that can be read in two ways, or no way: 400.
-    Malformed,
-}
-
-/// The body of a request. Dropped unread, the rest is drained within bounds or the connection closed.
-pub struct RequestBody {}
-
-impl RequestBody {
-    /// A body that is already in memory (internal requests, tests).
-    pub fn full(_bytes: impl Into<Bytes>) -> Self {
-        todo!()
-    }
-    /// A body made by a source (internal requests: COPY).
-    pub fn streaming(_length: Option<u64>, _source: Box<dyn BodySource>) -> Self {
-        todo!()
-    }
-    /// Announced length; `None` when chunked. A request without a body has `Some(0)`.
-    pub fn length(&self) -> Option<u64> {
-        todo!()
-    }
-    /// True when the request had `Transfer-Encoding: chunked`.
-    pub fn is_chunked(&self) -> bool {
-        todo!()
-    }
-    /// True when the request had `Content-Length` or chunked framing (Swift's 411 check asks for it).
-    pub fn is_framed(&self) -> bool {
-        todo!()
-    }
-    /// The next piece, at most 64 KiB; `None` at the end. The first call sends `100 Continue` when it was expected.
-    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        todo!()
-    }
-    /// Collects a body of at most `max` bytes; `Err(None)` when it is larger.
-    pub async fn collect(&mut self, _max: usize) -> Result<Bytes, Option<BodyError>> {
-        todo!()
-    }
-    /// Trailer fields, after the end.
-    pub fn trailers(&self) -> Option<&Headers> {
-        todo!()
-    }
 }
 
 /// A boxed local future.
@@ -119,18 +121,24 @@ pub struct Response {
     pub head: ResponseHead,
     /// Bytes.
     pub body: ResponseBody,
+    /// Called once when the exchange is over, e.g. for the line in the access log.
+    pub on_finish: Option<Box<dyn FnOnce(Finished)>>,
 }
 
 impl Response {
     /// A status with an empty body.
     pub fn empty(status: Status) -> Self {
-        Self { head: ResponseHead::new(status), body: ResponseBody::Empty }
+        Self { head: ResponseHead::new(status), body: ResponseBody::Empty, on_finish: None }
     }
     /// A text body with its content type.
     pub fn full(status: Status, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let mut head = ResponseHead::new(status);
         head.headers.set("Content-Type", content_type);
-        Self { head, body: ResponseBody::Full(body.into()) }
+        Self { head, body: ResponseBody::Full(body.into()), on_finish: None }
+    }
+    /// A streamed body.
+    pub fn stream(status: Status, length: Option<u64>, source: Box<dyn BodySource>) -> Self {
+        Self { head: ResponseHead::new(status), body: ResponseBody::Stream { length, source }, on_finish: None }
     }
     /// The body goes when the answer to HEAD is written; `Content-Length` stays what the body's would be.
     pub fn header(mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
@@ -139,7 +147,7 @@ impl Response {
     }
 }
 
-/// How many bytes went each way in one exchange and how it ended, told to `Handler::finished`.
+/// How many bytes went each way in one exchange and how it ended, told to [`Response::on_finish`].
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// Body bytes received.
@@ -156,53 +164,91 @@ pub trait Handler: 'static {
     fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response>;
     /// The answer to a request that could not be parsed (default: the status with Swift's HTML body).
     fn refuse(&self, status: Status, reason: &str) -> Response {
-        let _ = reason;
-        Response::empty(status)
+        let body = format!("<html><h1>{}</h1><p>{reason}</p></html>", status.reason());
+        Response::full(status, "text/html; charset=UTF-8", body)
     }
 }
 
 /// Serves one connection to its end. `draining` turning true (see `Drain`) ends it after the current exchange.
 pub async fn serve<H: Handler>(
-    _stream: Stream,
-    _peer: SocketAddr,
-    _limits: Rc<ServerLimits>,
-    _handler: Rc<H>,
-    _drain: Drain,
+    stream: Stream,
+    peer: SocketAddr,
+    limits: Rc<ServerLimits>,
+    handler: Rc<H>,
+    drain: Drain,
 ) {
-    todo!()
+    let _present = drain.enter();
+    serve_present(stream, peer, limits, handler, drain).await;
 }
 
-/// Tells the connections of a core to finish: idle ones close at once, busy ones after their exchange. Clones share it.
-#[derive(Clone, Default)]
-pub struct Drain {}
-
-impl Drain {
-    /// Not draining.
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// Starts to drain.
-    pub fn start(&self) {
-        todo!()
-    }
-    /// Whether it has started.
-    pub fn is_started(&self) -> bool {
-        todo!()
-    }
-    /// Waits until every connection is gone, at most `deadline`; false when some were left.
-    pub async fn finished(&self, _deadline: Duration) -> bool {
-        todo!()
+/// [`serve`] for a connection that is counted already.
+async fn serve_present<H: Handler>(
+    stream: Stream,
+    peer: SocketAddr,
+    limits: Rc<ServerLimits>,
+    handler: Rc<H>,
+    drain: Drain,
+) {
+    let wire = Rc::new(Wire::new(stream, limits));
+    // Ends: every turn waits for a request with a deadline, or is the last.
+    loop {
+        let after = match wire.next_request(&drain).await {
+            Next::Gone => After::Gone,
+            Next::Refused(refusal) => refuse(&wire, refusal, &*handler).await,
+            Next::Request(incoming) => exchange(&wire, *incoming, peer, &handler, &drain).await,
+        };
+        match after {
+            After::Next => {}
+            After::Linger => return wire.linger().await,
+            After::Gone => return wire.shutdown(),
+        }
     }
 }
 
-/// Accepts and serves for ever (until drained): one task per connection, `max_connections` at a time, out of file
-/// descriptors waits and goes on.
-pub async fn accept_loop<H: Handler>(
-    _listener: crate::io::Listener,
-    _limits: Rc<ServerLimits>,
-    _max_connections: usize,
-    _handler: Rc<H>,
-    _drain: Drain,
-) {
-    todo!()
+/// What becomes of a connection after an exchange.
+enum After {
+    /// It waits for the next request.
+    Next,
+    /// It ends, and the client may still be sending.
+    Linger,
+    /// It is over.
+    Gone,
+}
+
+async fn refuse<H: Handler>(wire: &Wire, refusal: Refusal, handler: &H) -> After {
+    let response = handler.refuse(refusal.status, refusal.reason);
+    let speech = Speech { method: Method::Get, version: Version::Http11, keep_alive: false };
+    if respond::send(wire, speech, response).await { After::Linger } else { After::Gone }
+}
+
+async fn exchange<H: Handler>(wire: &Rc<Wire>, incoming: Incoming, peer: SocketAddr, handler: &Rc<H>, drain: &Drain) -> After {
+    let Incoming { head, version, framing } = incoming;
+    let method = head.method;
+    let body = RequestBody::from_wire(wire, framing.body);
+    let answer = Rc::clone(handler).handle(Request { head, body, peer });
+    let response = match CatchPanic(answer).await {
+        Some(response) => response,
+        None => handler.refuse(Status(500), "The server failed to answer this request."),
+    };
+    let keep_alive = framing.keep_alive && !drain.is_started() && wire.can_reach_end();
+    let speech = Speech { method, version, keep_alive };
+    if !respond::send(wire, speech, response).await {
+        return After::Gone;
+    }
+    if speech.keep_alive && wire.persists() && wire.discard_rest().await { After::Next } else { After::Linger }
+}
+
+/// A handler's panic is an answer, not the end of the connection: `None`.
+struct CatchPanic<T>(LocalFuture<'static, T>);
+
+impl<T> Future for CatchPanic<T> {
+    type Output = Option<T>;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let inner = &mut self.0;
+        // A future that panicked is never polled again, so nobody sees what it left half done but its own destructors.
+        match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    }
 }

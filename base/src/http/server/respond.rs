@@ -1,0 +1,217 @@
+//! Driver: writes one response.
+//!
+//! A body in memory leaves with its head in one write. A streamed one keeps at most two pieces: one is being written while the
+//! source prepares the next.
+
+use super::wire::Wire;
+use super::{BodySource, Finished, Response, ResponseBody};
+use crate::http::encode::{self, CHUNK_END, LAST_CHUNK, Persistence};
+use crate::http::framing::{BodyFraming, plan_response};
+use crate::http::parser::Version;
+use crate::http::transitions::{Role, Step};
+use crate::http::{Method, date};
+use crate::io as door;
+use bytes::{Bytes, BytesMut};
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+
+/// Up to here copying a body behind its head is cheaper than a second part.
+const COPY_MAX: usize = 4 * 1024;
+/// One write moves so much at most: its deadline is meant for a piece, not for a body.
+const WRITE_MAX: usize = 256 * 1024;
+
+/// What the request said that the response depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speech {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    /// Whether another exchange may follow.
+    pub(super) keep_alive: bool,
+}
+
+/// Writes the response; false when the connection is lost or has to be cut.
+pub(super) async fn send(wire: &Wire, speech: Speech, response: Response) -> bool {
+    let Response { head, body, on_finish } = response;
+    let length = match &body {
+        ResponseBody::Empty => Some(0),
+        ResponseBody::Full(bytes) => u64::try_from(bytes.len()).ok(),
+        ResponseBody::Stream { length, .. } => *length,
+    };
+    let plan = plan_response(speech.method, speech.version, head.status, &head.headers, length, speech.keep_alive);
+    let persistence = match (plan.keep_alive, speech.version) {
+        (true, Version::Http11) => Persistence::Implied,
+        (true, Version::Http10) => Persistence::KeepAlive,
+        (false, _) => Persistence::Close,
+    };
+    let mut out = BytesMut::new();
+    encode::response_head(&mut out, &head, plan.framing, persistence, &date_now());
+    let mut sender = Sender { wire, sent: 0, chunked: plan.framing == BodyFraming::Chunked };
+    let result = if !wire.step(Role::Server, Step::Head) {
+        Err(io::Error::other("a second response"))
+    } else if plan.sends_body {
+        match body {
+            ResponseBody::Empty => wire.write(vec![out.freeze()]).await,
+            ResponseBody::Full(bytes) => sender.full(out, bytes).await,
+            ResponseBody::Stream { length, source } => sender.stream(out.freeze(), length, source).await,
+        }
+    } else {
+        drop(body);
+        wire.write(vec![out.freeze()]).await
+    };
+    let complete = result.is_ok() && wire.step(Role::Server, Step::End);
+    if let Some(on_finish) = on_finish {
+        on_finish(Finished { received: wire.received(), sent: sender.sent, complete });
+    }
+    // A body that ends with the connection: the caller closes after lingering, which ends it in order.
+    complete
+}
+
+struct Sender<'a> {
+    wire: &'a Wire,
+    sent: u64,
+    chunked: bool,
+}
+
+impl Sender<'_> {
+    async fn full(&mut self, mut head: BytesMut, mut bytes: Bytes) -> io::Result<()> {
+        let mut parts = if bytes.len() <= COPY_MAX {
+            head.extend_from_slice(&bytes);
+            self.count(bytes.len());
+            bytes.clear();
+            vec![head.freeze()]
+        } else {
+            vec![head.freeze(), self.split(&mut bytes)]
+        };
+        // Ends: every turn takes bytes from the body.
+        loop {
+            self.wire.write(std::mem::take(&mut parts)).await?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            parts.push(self.split(&mut bytes));
+        }
+    }
+
+    async fn stream(&mut self, head: Bytes, length: Option<u64>, source: Box<dyn BodySource>) -> io::Result<()> {
+        let mut pull = Pull { source, left: length, ready: Bytes::new() };
+        let mut parts = vec![head];
+        let mut next = pull.next().await;
+        // Ends: with the source, or with the first error of either side.
+        loop {
+            let last = match next {
+                Ok(Some(bytes)) => {
+                    self.push_piece(&mut parts, bytes);
+                    false
+                }
+                Ok(None) => {
+                    if self.chunked {
+                        parts.push(Bytes::from_static(LAST_CHUNK));
+                    }
+                    true
+                }
+                // What came before the error is not owed; the head alone would look like an empty answer.
+                Err(error) => return Err(error),
+            };
+            let write = self.wire.write(std::mem::take(&mut parts));
+            if last {
+                return write.await;
+            }
+            next = write_and_pull(write, pull.next()).await?;
+        }
+    }
+
+    fn push_piece(&mut self, parts: &mut Vec<Bytes>, bytes: Bytes) {
+        self.count(bytes.len());
+        if self.chunked {
+            parts.extend([encode::chunk_head(bytes.len()), bytes, Bytes::from_static(CHUNK_END)]);
+        } else {
+            parts.push(bytes);
+        }
+    }
+
+    fn split(&mut self, bytes: &mut Bytes) -> Bytes {
+        let part = bytes.split_to(bytes.len().min(WRITE_MAX));
+        self.count(part.len());
+        part
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.sent += u64::try_from(bytes).unwrap_or(0);
+    }
+}
+
+/// Takes pieces from a source and holds it to its length.
+struct Pull {
+    source: Box<dyn BodySource>,
+    left: Option<u64>,
+    ready: Bytes,
+}
+
+impl Pull {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        // Ends: a turn without an answer waited for a piece and got an empty one (which as a chunk would be the last).
+        while self.ready.is_empty() {
+            self.ready = match self.source.next().await {
+                Some(piece) => piece?,
+                None if matches!(self.left, Some(1..)) => return Err(io::Error::other("the body's source gave too little")),
+                None => return Ok(None),
+            };
+        }
+        let piece = self.ready.split_to(self.ready.len().min(WRITE_MAX));
+        if let Some(left) = &mut self.left {
+            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            *left = left.checked_sub(length).ok_or_else(|| io::Error::other("the body's source gave too much"))?;
+        }
+        Ok(Some(piece))
+    }
+}
+
+/// Runs both to their end, but does not wait for the source when writing failed. The outer error is the writer's.
+async fn write_and_pull<T>(
+    write: impl Future<Output = io::Result<()>>,
+    pull: impl Future<Output = io::Result<T>>,
+) -> io::Result<io::Result<T>> {
+    let mut write = pin!(write);
+    let mut pull = pin!(pull);
+    let (mut written, mut pulled) = (false, None);
+    std::future::poll_fn(move |context| {
+        if !written {
+            match write.as_mut().poll(context) {
+                Poll::Ready(Ok(())) => written = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        if pulled.is_none()
+            && let Poll::Ready(result) = pull.as_mut().poll(context)
+        {
+            pulled = Some(result);
+        }
+        match pulled.take() {
+            Some(result) if written => Poll::Ready(Ok(result)),
+            other => {
+                pulled = other;
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+thread_local! {
+    /// The second and its date: all responses of one second share the text.
+    static DATE: RefCell<(u64, Bytes)> = const { RefCell::new((u64::MAX, Bytes::new())) };
+}
+
+fn date_now() -> Bytes {
+    let second = door::unix_time().as_secs();
+    DATE.with_borrow_mut(|(cached, text)| {
+        if *cached != second {
+            (*cached, *text) = (second, date::format(second).into());
+        }
+        text.clone()
+    })
+}

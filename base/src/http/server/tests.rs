@@ -1,0 +1,1 @@
+//! Server against raw bytes and against our own client, over loopback.

@@ -1,0 +1,277 @@
+//! Driver: the reading half of a server connection, shared by `serve` and the body that a handler holds.
+//!
+//! Exchanges are numbered: a body that outlives its exchange reads nothing of the next.
+
+use super::ServerLimits;
+use super::body::BodyError;
+use super::drain::Drain;
+use crate::http::Headers;
+use crate::http::body::BodyDecoder;
+use crate::http::encode::CONTINUE;
+use crate::http::inlet::{Inlet, Purpose};
+use crate::http::parser::Refusal;
+use crate::http::reader::{Event, Incoming, RequestReader};
+use crate::http::transitions::{Exchange, Role, Step};
+use crate::io::{self as door, Stream};
+use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// So much of a body that nobody wants is read for the sake of the connection; more costs less by a new connection.
+const DISCARD_MAX: u64 = 64 * 1024;
+/// How much and how long we read after our last answer, so that it is not lost to a reset.
+const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
+const LINGER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What comes next on a connection.
+pub(super) enum Next {
+    /// A request.
+    Request(Box<Incoming>),
+    /// Bytes that are none.
+    Refused(Refusal),
+    /// Nothing more, or nothing in time.
+    Gone,
+}
+
+/// One per connection.
+pub(super) struct Wire {
+    inlet: Inlet,
+    pub(super) limits: Rc<ServerLimits>,
+    reader: RefCell<RequestReader>,
+    steps: Cell<Exchange>,
+    exchange: Cell<u64>,
+    received: Cell<u64>,
+    continue_expected: Cell<bool>,
+    body_failed: Cell<bool>,
+    trailers: RefCell<Option<Headers>>,
+}
+
+impl Wire {
+    pub(super) fn new(stream: Stream, limits: Rc<ServerLimits>) -> Self {
+        Self {
+            inlet: Inlet::new(stream),
+            reader: RefCell::new(RequestReader::new(limits.head())),
+            limits,
+            steps: Cell::new(Exchange::new()),
+            exchange: Cell::new(0),
+            received: Cell::new(0),
+            continue_expected: Cell::new(false),
+            body_failed: Cell::new(false),
+            trailers: RefCell::new(None),
+        }
+    }
+
+    pub(super) fn exchange(&self) -> u64 {
+        self.exchange.get()
+    }
+
+    /// Body bytes received in this exchange.
+    pub(super) fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    /// Waits for the next request, idle at first, then for at most `client_timeout` from its first byte to its last.
+    pub(super) async fn next_request(&self, drain: &Drain) -> Next {
+        self.exchange.set(self.exchange.get() + 1);
+        self.received.set(0);
+        self.body_failed.set(false);
+        self.steps.set(Exchange::new());
+        self.trailers.replace(None);
+        self.inlet.shrink();
+        if !self.inlet.has_bytes() {
+            if drain.is_started() {
+                return Next::Gone;
+            }
+            let is_first = self.exchange.get() == 1;
+            let idle_max = if is_first { self.limits.client_timeout } else { self.limits.keepalive_timeout };
+            let _idle = drain.idle(self.inlet.stream());
+            match door::timeout(idle_max, self.inlet.fill(Purpose::Head)).await {
+                Ok(Ok(1..)) => {}
+                _ => return Next::Gone,
+            }
+        }
+        let next = match self.parse_head() {
+            Some(next) => next,
+            None => door::timeout(self.limits.client_timeout, self.read_head()).await.unwrap_or(Next::Gone),
+        };
+        if let Next::Request(incoming) = &next {
+            self.continue_expected.set(incoming.framing.expects_continue);
+            if !self.step(Role::Client, Step::Head) {
+                return Next::Gone;
+            }
+        }
+        next
+    }
+
+    async fn read_head(&self) -> Next {
+        // Ends: every turn adds bytes to a head, and the reader refuses a head that is too large.
+        loop {
+            match self.inlet.fill(Purpose::Head).await {
+                Ok(1..) => {}
+                _ => return Next::Gone,
+            }
+            if let Some(next) = self.parse_head() {
+                return next;
+            }
+        }
+    }
+
+    fn parse_head(&self) -> Option<Next> {
+        match self.inlet.with(|buffer| self.reader.borrow_mut().next(buffer)) {
+            Some(Ok(Some(Event::Head(incoming)))) => Some(Next::Request(Box::new(incoming))),
+            Some(Ok(None)) => None,
+            Some(Err(refusal)) => Some(Next::Refused(refusal)),
+            Some(Ok(Some(_))) | None => Some(Next::Gone),
+        }
+    }
+
+    /// The next piece of the body for the holder of this exchange.
+    pub(super) async fn body_piece(&self, exchange: u64) -> Option<Result<Bytes, BodyError>> {
+        if exchange != self.exchange.get() || self.body_failed.get() {
+            return Some(Err(BodyError::Disconnected));
+        }
+        if self.reader.borrow().body().is_none() {
+            return None;
+        }
+        if let Err(error) = self.send_continue().await {
+            return Some(Err(error));
+        }
+        match self.read_piece().await {
+            Ok(piece) => piece.map(Ok),
+            Err(error) => {
+                self.body_failed.set(true);
+                self.step(Role::Client, Step::Fail);
+                Some(Err(error))
+            }
+        }
+    }
+
+    async fn read_piece(&self) -> Result<Option<Bytes>, BodyError> {
+        // Ends: a turn that gives nothing read bytes of framing, which the reader bounds.
+        loop {
+            let next = self.inlet.with(|buffer| self.reader.borrow_mut().next(buffer));
+            match next {
+                Some(Ok(Some(Event::Data(bytes)))) => {
+                    self.received.set(self.received.get() + u64::try_from(bytes.len()).unwrap_or(0));
+                    return Ok(Some(bytes));
+                }
+                Some(Ok(Some(Event::End))) => {
+                    self.step(Role::Client, Step::End);
+                    return Ok(None);
+                }
+                Some(Ok(Some(Event::Trailers(trailers)))) => {
+                    self.trailers.replace(Some(trailers));
+                    continue;
+                }
+                Some(Err(_)) | Some(Ok(Some(Event::Head(_)))) => return Err(BodyError::Malformed),
+                Some(Ok(None)) => {}
+                None => return Err(BodyError::Disconnected),
+            }
+            let left = self.reader.borrow().body().and_then(BodyDecoder::remaining);
+            match door::timeout(self.limits.client_timeout, self.inlet.fill(Purpose::Body(left))).await {
+                Ok(Ok(1..)) => {}
+                Ok(_) => return Err(BodyError::Disconnected),
+                Err(_) => return Err(BodyError::TimedOut),
+            }
+        }
+    }
+
+    async fn send_continue(&self) -> Result<(), BodyError> {
+        // Not once the response has begun: the client has its answer.
+        if !self.continue_expected.replace(false) || !self.step(Role::Server, Step::Informational) {
+            return Ok(());
+        }
+        self.write(vec![Bytes::from_static(CONTINUE)]).await.map_err(|_| {
+            self.body_failed.set(true);
+            BodyError::Disconnected
+        })
+    }
+
+    pub(super) fn take_trailers(&self) -> Option<Headers> {
+        self.trailers.take()
+    }
+
+    /// Writes with a deadline.
+    pub(super) async fn write(&self, mut parts: Vec<Bytes>) -> io::Result<()> {
+        let stream = self.inlet.stream();
+        let deadline = self.limits.client_timeout;
+        match parts.pop() {
+            None => Ok(()),
+            Some(only) if parts.is_empty() => door::timeout(deadline, stream.write_all(only)).await?,
+            Some(last) => {
+                parts.push(last);
+                door::timeout(deadline, stream.write_vectored(parts)).await?
+            }
+        }
+    }
+
+    /// Notes a step of the exchange; false when it may not be taken.
+    pub(super) fn step(&self, role: Role, step: Step) -> bool {
+        let mut steps = self.steps.get();
+        let legal = steps.advance(role, step).is_ok();
+        self.steps.set(steps);
+        legal
+    }
+
+    /// Asked before the response's head is written: whether the rest of the body is worth reading, so that another request
+    /// can follow.
+    pub(super) fn can_reach_end(&self) -> bool {
+        let reader = self.reader.borrow();
+        let Some(body) = reader.body() else {
+            return true;
+        };
+        // A client that still waits for `100 Continue` may send the body or not: nobody knows what comes next.
+        let unasked = self.continue_expected.get() && !body.is_done();
+        !unasked && !self.body_failed.get() && body.remaining().is_none_or(|left| left <= DISCARD_MAX)
+    }
+
+    /// Asked behind the response: whether nothing on the way broke.
+    pub(super) fn persists(&self) -> bool {
+        let unasked = self.continue_expected.get() && self.reader.borrow().body().is_some_and(|body| !body.is_done());
+        !unasked && !self.body_failed.get() && !self.inlet.is_away()
+    }
+
+    /// Reads what the handler left of the body; false when that is too much or does not come.
+    pub(super) async fn discard_rest(&self) -> bool {
+        let mut discarded = 0_u64;
+        // Ends: a piece is not empty, and there are at most 64 KiB of them.
+        while self.reader.borrow().body().is_some() {
+            match self.read_piece().await {
+                Ok(Some(bytes)) => discarded += u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+                Ok(None) => break,
+                Err(_) => return false,
+            }
+            if discarded > DISCARD_MAX {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends our side and reads on for a moment: closing with bytes unread would reset the connection, and the client might
+    /// lose our answer to the reset.
+    pub(super) async fn linger(&self) {
+        let reading = async {
+            let mut dropped = 0;
+            // Ends: bounded in bytes here and in time below.
+            while dropped < LINGER_BYTES_MAX {
+                self.inlet.with(bytes::BytesMut::clear);
+                match self.inlet.fill(Purpose::Body(None)).await {
+                    Ok(read @ 1..) => dropped += read,
+                    _ => break,
+                }
+            }
+        };
+        if self.inlet.stream().shutdown_write().await.is_ok() && !self.inlet.is_away() {
+            // Past the time the stream is only dropped, which is all we want of it.
+            let _ = door::timeout(LINGER_TIME_MAX, reading).await;
+        }
+        self.shutdown();
+    }
+
+    pub(super) fn shutdown(&self) {
+        self.inlet.stream().shutdown();
+    }
+}
