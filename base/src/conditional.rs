@@ -18,7 +18,8 @@ pub enum Verdict {
 
 /// Evaluates a GET or HEAD of an object with this ETag (unquoted) and Last-Modified second (ceil).
 pub fn evaluate(headers: &Headers, etag: Option<&str>, last_modified: Option<u64>) -> Verdict {
-    let named = |name| etag.and_then(|etag| headers.get(name).filter(|value| !value.is_empty()).map(|v| matches(v, etag)));
+    let named =
+        |name| etag.and_then(|etag| headers.get(name).filter(|value| !value.is_empty()).map(|v| matches(v, etag)));
     if named("If-None-Match") == Some(true) {
         return Verdict::NotModified;
     }
@@ -71,7 +72,9 @@ mod tests {
 
     #[test]
     fn etags_are_named_quoted_bare_weak_in_lists_and_by_star() {
-        for value in [ETAG, "\"437bba8e0bf58337674f4539e75186ac\"", "W/\"437bba8e0bf58337674f4539e75186ac\"", "*", "a, *"] {
+        for value in
+            [ETAG, "\"437bba8e0bf58337674f4539e75186ac\"", "W/\"437bba8e0bf58337674f4539e75186ac\"", "*", "a, *"]
+        {
             assert!(matches(value.as_bytes(), ETAG), "{value}");
         }
         assert!(matches(b" x ,\"y\",437bba8e0bf58337674f4539e75186ac", "\"437bba8e0bf58337674f4539e75186ac\""));
@@ -98,7 +101,10 @@ mod tests {
     #[test]
     fn the_first_that_speaks_decides() {
         check(&[("If-Match", "x"), ("If-None-Match", ETAG)], Verdict::NotModified);
-        check(&[("If-Match", "x"), ("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")], Verdict::PreconditionFailed);
+        check(
+            &[("If-Match", "x"), ("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")],
+            Verdict::PreconditionFailed,
+        );
         check(
             &[
                 ("If-Unmodified-Since", "Sun, 06 Nov 1994 08:49:36 GMT"),
@@ -106,10 +112,7 @@ mod tests {
             ],
             Verdict::NotModified,
         );
-        check(
-            &[("If-None-Match", "x"), ("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")],
-            Verdict::NotModified,
-        );
+        check(&[("If-None-Match", "x"), ("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")], Verdict::NotModified);
     }
 
     #[test]

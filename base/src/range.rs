@@ -135,8 +135,20 @@ mod tests {
     #[test]
     fn unusable_headers_are_ignored() {
         for header in [
-            "", "bytes", "bytes=", "bytes=5-2", "bytes=-", "bytes=5", "bytes=a-b", "bytes=1-2,", "bytes=--0", "octets=1-2",
-            "bytes=+1-2", "bytes=1-2,5-2", "bytes=1-2-3", "bytes=0x1-2",
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=5-2",
+            "bytes=-",
+            "bytes=5",
+            "bytes=a-b",
+            "bytes=1-2,",
+            "bytes=--0",
+            "octets=1-2",
+            "bytes=+1-2",
+            "bytes=1-2,5-2",
+            "bytes=1-2-3",
+            "bytes=0x1-2",
         ] {
             check(header, 26, Resolved::Whole);
         }

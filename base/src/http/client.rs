@@ -143,7 +143,9 @@ impl Connection {
                 }
                 Ok(head)
             }
-            Event::Data(_) | Event::Trailers(_) | Event::End => Err(invalid("the body of the last response is not read")),
+            Event::Data(_) | Event::Trailers(_) | Event::End => {
+                Err(invalid("the body of the last response is not read"))
+            }
         }
     }
 
@@ -252,7 +254,10 @@ impl Connection {
 impl Inner {
     async fn write(&self, mut parts: Vec<Bytes>) -> io::Result<()> {
         if self.writing.replace(true) {
-            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "a write of this connection is in flight or did not end well"));
+            return Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "a write of this connection is in flight or did not end well",
+            ));
         }
         parts.retain(|part| !part.is_empty());
         let stream = self.inlet.stream();

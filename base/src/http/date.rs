@@ -130,9 +130,18 @@ mod tests {
     #[test]
     fn what_is_no_date_is_none() {
         for text in [
-            "", "0", "now", "Sun, 32 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nob 1994 08:49:37 GMT",
-            "Sun, 06 Nov 1994 08:49 GMT", "Sun, 06 Nov 1969 08:49:37 GMT", "Sun, 29 Feb 2001 08:49:37 GMT", "\u{fc}",
-            "Sun, +6 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 19940 08:49:37 GMT",
+            "",
+            "0",
+            "now",
+            "Sun, 32 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nob 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1969 08:49:37 GMT",
+            "Sun, 29 Feb 2001 08:49:37 GMT",
+            "\u{fc}",
+            "Sun, +6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 19940 08:49:37 GMT",
         ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }

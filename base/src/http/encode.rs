@@ -29,7 +29,13 @@ pub enum Persistence {
 }
 
 /// Writes a response's head. `date` is the value of `Date`.
-pub fn response_head(out: &mut BytesMut, head: &ResponseHead, framing: BodyFraming, persistence: Persistence, date: &[u8]) {
+pub fn response_head(
+    out: &mut BytesMut,
+    head: &ResponseHead,
+    framing: BodyFraming,
+    persistence: Persistence,
+    date: &[u8],
+) {
     out.reserve(estimate(&head.headers) + 128);
     status_line(out, head.status);
     for (name, value) in head.headers.iter() {
@@ -73,7 +79,6 @@ pub fn request_head(out: &mut BytesMut, head: &RequestHead, host: SocketAddr, fr
 pub fn chunk_head(length: usize) -> Bytes {
     Bytes::from(format!("{length:x}\r\n"))
 }
-
 
 fn status_line(out: &mut BytesMut, status: Status) {
     out.put_slice(b"HTTP/1.1 ");
@@ -152,6 +157,7 @@ fn decimal(out: &mut BytesMut, mut value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Method;
 
     #[test]
     fn a_response_head_is_framed_by_us() {

@@ -46,7 +46,9 @@ pub fn request(head: &RequestHead, version: Version) -> Result<RequestFraming, R
                     return Err(Refusal::bad("Bad Host"));
                 }
             }
-            6 if name.eq_ignore_ascii_case(b"expect") => expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                expects_continue |= value.eq_ignore_ascii_case(b"100-continue")
+            }
             _ => fields.take(name, value, version)?,
         }
     }
@@ -89,7 +91,14 @@ pub fn parse_length(value: &[u8]) -> Option<u64> {
 /// Names that may not come in a trailer: they would change what was decided from the head.
 pub fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: [&[u8]; 9] = [
-        b"content-length", b"transfer-encoding", b"host", b"connection", b"trailer", b"te", b"expect", b"content-range",
+        b"content-length",
+        b"transfer-encoding",
+        b"host",
+        b"connection",
+        b"trailer",
+        b"te",
+        b"expect",
+        b"content-range",
         b"authorization",
     ];
     FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))

@@ -56,7 +56,10 @@ impl Inlet {
     /// One read behind what is there. 0 at the end of the stream.
     pub(super) async fn fill(&self, purpose: Purpose) -> io::Result<usize> {
         let Some(mut buffer) = self.buffer.take() else {
-            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "a read of this connection is in flight or was dropped"));
+            return Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "a read of this connection is in flight or was dropped",
+            ));
         };
         make_space(&mut buffer, purpose);
         let (result, buffer) = self.stream.read(buffer).await;

@@ -96,12 +96,14 @@ impl HeadScanner {
             (self.line_start, self.scanned) = (line_end, line_end);
             if self.has_first_line && self.first_line == 0 {
                 self.first_line = length;
-            } else if is_end {
-                return Ok(Some(Block { length: line_end, fields: self.lines }));
-            } else {
+            } else if !is_end {
                 self.lines += 1;
             }
+            // Before the end counts as one, so that a head passes or not however its bytes arrive.
             self.check_block(line_end)?;
+            if is_end {
+                return Ok(Some(Block { length: line_end, fields: self.lines }));
+            }
         }
         self.scanned = bytes.len();
         self.check_line(bytes.len() - self.line_start)?;
@@ -136,7 +138,8 @@ impl HeadScanner {
 pub fn parse_request(block: &Bytes, fields: usize) -> Result<(RequestHead, Version), Refusal> {
     let (line, rest) = split_line(block)?;
     let mut words = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next()) else {
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
         return Err(Refusal::bad("Bad Request Line"));
     };
     if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {

@@ -3,6 +3,9 @@
 //! [`RequestReader`] stands at the server, [`ResponseReader`] at the client. Each is fed the same buffer again and again: it takes
 //! from the front what it understood and answers `None` when it needs more.
 
+#[cfg(test)]
+mod tests;
+
 use super::body::{BodyDecoder, Piece};
 use super::framing::{self, BodyFraming, RequestFraming};
 use super::parser::{HeadLimits, HeadScanner, Refusal, Version, parse_request, parse_response};

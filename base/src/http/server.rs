@@ -28,8 +28,8 @@ use super::reader::Incoming;
 use super::{Method, RequestHead, ResponseHead, Status};
 use crate::io::Stream;
 use bytes::Bytes;
+use respond::{Sent, Speech};
 use std::future::Future;
-use respond::Speech;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -218,10 +218,19 @@ enum After {
 async fn refuse<H: Handler>(wire: &Wire, refusal: Refusal, handler: &H) -> After {
     let response = handler.refuse(refusal.status, refusal.reason);
     let speech = Speech { method: Method::Get, version: Version::Http11, keep_alive: false };
-    if respond::send(wire, speech, response).await { After::Linger } else { After::Gone }
+    match respond::send(wire, speech, response).await {
+        Sent::Cut => After::Gone,
+        Sent::Last | Sent::Persistent => After::Linger,
+    }
 }
 
-async fn exchange<H: Handler>(wire: &Rc<Wire>, incoming: Incoming, peer: SocketAddr, handler: &Rc<H>, drain: &Drain) -> After {
+async fn exchange<H: Handler>(
+    wire: &Rc<Wire>,
+    incoming: Incoming,
+    peer: SocketAddr,
+    handler: &Rc<H>,
+    drain: &Drain,
+) -> After {
     let Incoming { head, version, framing } = incoming;
     let method = head.method;
     let body = RequestBody::from_wire(wire, framing.body);
@@ -232,10 +241,11 @@ async fn exchange<H: Handler>(wire: &Rc<Wire>, incoming: Incoming, peer: SocketA
     };
     let keep_alive = framing.keep_alive && !drain.is_started() && wire.can_reach_end();
     let speech = Speech { method, version, keep_alive };
-    if !respond::send(wire, speech, response).await {
-        return After::Gone;
+    match respond::send(wire, speech, response).await {
+        Sent::Cut => After::Gone,
+        Sent::Persistent if wire.persists() && wire.discard_rest().await => After::Next,
+        Sent::Persistent | Sent::Last => After::Linger,
     }
-    if speech.keep_alive && wire.persists() && wire.discard_rest().await { After::Next } else { After::Linger }
 }
 
 /// A handler's panic is an answer, not the end of the connection: `None`.

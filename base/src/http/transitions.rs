@@ -170,7 +170,13 @@ mod tests {
     #[test]
     fn a_whole_exchange_leaves_the_connection_reusable() {
         let mut exchange = walk(&[
-            (Client, Head), (Server, Informational), (Client, Data), (Client, End), (Server, Head), (Server, Data), (Server, End),
+            (Client, Head),
+            (Server, Informational),
+            (Client, Data),
+            (Client, End),
+            (Server, Head),
+            (Server, Data),
+            (Server, End),
         ])
         .unwrap();
         assert!(exchange.is_reusable());
@@ -224,7 +230,9 @@ mod tests {
                 .collect();
             for sequence in &sequences {
                 let complete = [Client, Server].iter().all(|role| {
-                    sequence.contains(&(*role, End)) && !sequence.contains(&(*role, Fail)) && !sequence.contains(&(*role, Close))
+                    sequence.contains(&(*role, End))
+                        && !sequence.contains(&(*role, Fail))
+                        && !sequence.contains(&(*role, Close))
                 });
                 assert_eq!(walk(sequence).unwrap().is_reusable(), complete, "{sequence:?}");
             }

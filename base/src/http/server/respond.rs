@@ -32,8 +32,19 @@ pub(super) struct Speech {
     pub(super) keep_alive: bool,
 }
 
-/// Writes the response; false when the connection is lost or has to be cut.
-pub(super) async fn send(wire: &Wire, speech: Speech, response: Response) -> bool {
+/// How writing a response ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Whole; another exchange may follow.
+    Persistent,
+    /// Whole; it said that it is the last.
+    Last,
+    /// Not whole: the connection is lost or has to be cut.
+    Cut,
+}
+
+/// Writes the response.
+pub(super) async fn send(wire: &Wire, speech: Speech, response: Response) -> Sent {
     let Response { head, body, on_finish } = response;
     let length = match &body {
         ResponseBody::Empty => Some(0),
@@ -65,8 +76,11 @@ pub(super) async fn send(wire: &Wire, speech: Speech, response: Response) -> boo
     if let Some(on_finish) = on_finish {
         on_finish(Finished { received: wire.received(), sent: sender.sent, complete });
     }
-    // A body that ends with the connection: the caller closes after lingering, which ends it in order.
-    complete
+    match (complete, plan.keep_alive) {
+        (true, true) => Sent::Persistent,
+        (true, false) => Sent::Last,
+        (false, _) => Sent::Cut,
+    }
 }
 
 struct Sender<'a> {
@@ -156,7 +170,9 @@ impl Pull {
         while self.ready.is_empty() {
             self.ready = match self.source.next().await {
                 Some(piece) => piece?,
-                None if matches!(self.left, Some(1..)) => return Err(io::Error::other("the body's source gave too little")),
+                None if matches!(self.left, Some(1..)) => {
+                    return Err(io::Error::other("the body's source gave too little"));
+                }
                 None => return Ok(None),
             };
         }

@@ -247,7 +247,8 @@ impl Wire {
                 return false;
             }
         }
-        true
+        // A body the handler read to its last byte, but not to its end, ends here.
+        self.steps.get().is_reusable()
     }
 
     /// Ends our side and reads on for a moment: closing with bytes unread would reset the connection, and the client might
