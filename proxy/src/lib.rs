@@ -14,3 +14,5 @@ pub mod pipeline;
 pub mod request;
 pub mod respond;
 pub mod server;
+#[cfg(test)]
+mod testing;

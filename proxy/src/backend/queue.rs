@@ -19,6 +19,7 @@ pub fn queue<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         capacity: capacity.max(1),
         senders: 1,
         receiver_gone: false,
+        abandoned: false,
         receiver_waker: None,
         sender_wakers: Vec::new(),
     }));
@@ -30,6 +31,7 @@ struct Shared<T> {
     capacity: usize,
     senders: usize,
     receiver_gone: bool,
+    abandoned: bool,
     receiver_waker: Option<Waker>,
     sender_wakers: Vec<Waker>,
 }
@@ -69,6 +71,15 @@ impl<T> Sender<T> {
         wake(shared.receiver_waker.take());
         Ok(())
     }
+
+    /// Gives up on the receiver: what waits is dropped, and the receiver can tell.
+    pub fn abandon(&self) {
+        let mut shared = self.shared.borrow_mut();
+        shared.abandoned = true;
+        let items = std::mem::take(&mut shared.items);
+        drop(shared);
+        drop(items);
+    }
 }
 
 impl<T> Clone for Sender<T> {
@@ -94,6 +105,11 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
+    /// Whether a sender gave up.
+    pub fn is_abandoned(&self) -> bool {
+        self.shared.borrow().abandoned
+    }
+
     /// The next item; `None` when all senders are gone.
     pub async fn receive(&mut self) -> Option<T> {
         poll_fn(|context| {

@@ -40,7 +40,13 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
             if let Err(denial) = authorize_with(core, &mut request, acl.as_deref()) {
                 return *denial;
             }
-            listing::answer(core, *source, &request).header("X-Storage-Policy", "Policy-0")
+            let index = source.head.headers.get_str("X-Backend-Storage-Policy-Index").and_then(|text| text.parse().ok());
+            let policy = core.config.policies.iter().find(|policy| policy.index == index.unwrap_or(0));
+            let response = listing::answer(core, *source, &request);
+            match policy {
+                Some(policy) => response.header("X-Storage-Policy", policy.name().to_owned()),
+                None => response,
+            }
         }
         Found::Nothing(head) => refuse(core, &mut request, head.status),
     }

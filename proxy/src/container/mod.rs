@@ -5,11 +5,14 @@ mod get;
 pub(crate) mod listing;
 mod post;
 mod put;
+#[cfg(test)]
+mod tests;
 
 use crate::app;
 use crate::backend::gather::{Outcome, Write, gather};
 use crate::backend::outgoing::{ACCOUNT_UPDATE, copy, spread_updates};
 use crate::core::Core;
+use crate::middleware::tempauth::clean_acls;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::Response;
@@ -24,9 +27,10 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
     match request.method {
         Method::Get | Method::Head => get::get(core, request).await,
         Method::Put | Method::Post => {
-            if let Err(text) = prepare(&mut request) {
-                return respond::bad_request(text);
+            if let Err(refusal) = clean_acls(&mut request) {
+                return *refusal;
             }
+            remove_owner_fields(&mut request);
             if request.method == Method::Put { put::put(core, request).await } else { post::post(core, request).await }
         }
         Method::Delete => delete::delete(core, request).await,
@@ -35,18 +39,13 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
     }
 }
 
-/// Cleans ACLs; takes off what only owners may set.
-fn prepare(request: &mut ClientRequest) -> Result<(), String> {
-    for name in ["X-Container-Read", "X-Container-Write"] {
-        let Some(value) = request.headers.get(name).filter(|value| !value.is_empty()) else { continue };
-        std::str::from_utf8(value).map_err(|_| "ACL is not UTF-8".to_owned())?;
-    }
+/// Takes off what only owners may set.
+fn remove_owner_fields(request: &mut ClientRequest) {
     if !request.is_owner {
         for name in respond::OWNER_FIELDS {
             request.headers.remove(name);
         }
     }
-    Ok(())
 }
 
 /// The stored fields of a client's PUT or POST; `X-Remove-Container-*` becomes an empty value.

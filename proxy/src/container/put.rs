@@ -18,9 +18,11 @@ pub(super) async fn put(core: &Rc<Core>, request: ClientRequest) -> Response {
     if let Err(text) = check_metadata(limits, &request.headers, "Container") {
         return respond::bad_request(text);
     }
-    // Only the default policy exists so far; its name is Swift's for a cluster that configures none.
+    // Only policy 0 is stored so far.
     let policy = request.headers.get_str("X-Storage-Policy").filter(|name| !name.is_empty());
-    if let Some(policy) = policy.filter(|name| !name.eq_ignore_ascii_case("Policy-0")) {
+    if let Some(policy) = policy
+        && !core.config.policies.iter().any(|known| known.index == 0 && known.names.iter().any(|name| name.eq_ignore_ascii_case(policy)))
+    {
         return respond::bad_request(format!("Invalid X-Storage-Policy '{policy}'"));
     }
     let name_length = request.path.container.as_deref().unwrap_or_default().len();

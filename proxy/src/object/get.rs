@@ -49,6 +49,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
             let mut response = respond::standard(head.status);
             if head.status.0 == 412 {
                 response.head.headers = client_headers(&head.headers, request.is_owner);
+                response.head.headers.remove("Content-Length");
                 response.body = ResponseBody::Empty;
             } else if let Some(time) = head.headers.get("X-Backend-Timestamp") {
                 response.head.headers.set("X-Backend-Timestamp", time.clone());
@@ -71,6 +72,10 @@ fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest, resume: Resu
         return response;
     }
     if request.method == Method::Head || !status.is_success() {
+        if !status.is_success() {
+            // The length of a body that a 304 does not have.
+            head.headers.remove("Content-Length");
+        }
         discard(core, source.exchange);
         return Response { head, body: ResponseBody::Empty };
     }

@@ -5,6 +5,8 @@ mod get;
 mod post;
 mod put;
 pub(crate) mod stream;
+#[cfg(test)]
+mod tests;
 mod updates;
 mod upload;
 

@@ -21,7 +21,7 @@ use base::http::{Headers, Method, ResponseHead, Status};
 use base::io;
 use base::names::Path;
 use bytes::Bytes;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Pieces of up to 64 KiB that wait per replica: 256 KiB smooth out one slow flush without holding much.
@@ -30,14 +30,11 @@ const QUEUED_PIECES: usize = 4;
 /// One PUT to several replicas.
 pub(super) struct Upload {
     core: Rc<Core>,
-    replicas: Vec<Option<Sender<Piece>>>,
+    replicas: Vec<Option<Sender<Bytes>>>,
+    /// Set before the queues close: their end is then the body's end, and not an upload given up.
+    complete: Rc<Cell<bool>>,
     reports: Receiver<(usize, Report)>,
     finals: Vec<(usize, ResponseHead)>,
-}
-
-enum Piece {
-    Data(Bytes),
-    End,
 }
 
 enum Report {
@@ -57,7 +54,8 @@ struct Replica {
     framing: Framing,
     number: usize,
     reports: Sender<(usize, Report)>,
-    pieces: Receiver<Piece>,
+    pieces: Receiver<Bytes>,
+    complete: Rc<Cell<bool>>,
 }
 
 impl Upload {
@@ -72,6 +70,7 @@ impl Upload {
     ) -> Upload {
         let count = requests.len();
         let candidates = Rc::new(RefCell::new(candidates));
+        let complete = Rc::new(Cell::new(false));
         let (report_sender, reports) = queue(2 * count);
         let mut replicas = Vec::with_capacity(count);
         for (number, headers) in requests.into_iter().enumerate() {
@@ -86,12 +85,13 @@ impl Upload {
                 number,
                 reports: report_sender.clone(),
                 pieces,
+                complete: complete.clone(),
             };
             io::spawn(replica.run());
             replicas.push(Some(sender));
         }
         drop(report_sender);
-        let mut upload = Upload { core: core.clone(), replicas, reports, finals: Vec::new() };
+        let mut upload = Upload { core: core.clone(), replicas, complete, reports, finals: Vec::new() };
         // Ends: one first report per replica, each within its deadlines.
         for _ in 0..count {
             match upload.reports.receive().await {
@@ -124,22 +124,22 @@ impl Upload {
         let deadline = self.core.config.node_timeout;
         for replica in &mut self.replicas {
             let Some(sender) = replica else { continue };
-            match io::timeout(deadline, sender.send(Piece::Data(bytes.clone()))).await {
+            match io::timeout(deadline, sender.send(bytes.clone())).await {
                 Ok(Ok(())) => {}
                 // Its task has ended and told why, or it is too slow: either way its connection closes.
-                Ok(Err(_)) | Err(io::Elapsed) => *replica = None,
+                Ok(Err(_)) => *replica = None,
+                Err(io::Elapsed) => {
+                    sender.abandon();
+                    *replica = None;
+                }
             }
         }
     }
 
     /// Ends the body and gathers the answers; one per replica at most.
     pub(super) async fn finish(mut self) -> (Quorum, Vec<ResponseHead>) {
-        let deadline = self.core.config.node_timeout;
-        for replica in &mut self.replicas {
-            if let Some(sender) = replica.take() {
-                let _ = io::timeout(deadline, sender.send(Piece::End)).await;
-            }
-        }
+        self.complete.set(true);
+        self.replicas.iter_mut().for_each(|replica| *replica = None);
         let mut quorum = Quorum::new(self.replicas.len());
         let mut heads = Vec::with_capacity(self.replicas.len());
         let mut progress = quorum.progress();
@@ -235,12 +235,13 @@ impl Replica {
 
     /// Passes pieces on until the end; `None` when the upload was given up.
     async fn stream(&mut self, exchange: &Exchange) -> std::io::Result<Option<ResponseHead>> {
-        while let Some(piece) = self.pieces.receive().await {
-            match piece {
-                Piece::Data(bytes) => exchange.send(bytes).await?,
-                Piece::End => return exchange.finish().await.map(Some),
-            }
+        while let Some(bytes) = self.pieces.receive().await {
+            exchange.send(bytes).await?;
         }
-        Ok(None)
+        // An abandoned queue loses pieces: what was sent must not pass for a whole body.
+        if self.pieces.is_abandoned() || !self.complete.get() {
+            return Ok(None);
+        }
+        exchange.finish().await.map(Some)
     }
 }

@@ -1,0 +1,99 @@
+//! Container and account verbs against scripted backends.
+
+use crate::testing::run;
+use base::http::Method;
+
+#[test]
+fn the_first_container_makes_the_account() {
+    run(1, |world| async move {
+        assert_eq!(world.call(Method::Put, "/AUTH_a/c").await.status, 201);
+        assert_eq!(world.backends.requests(Method::Put, "/AUTH_a").len(), 3);
+        let puts = world.backends.requests(Method::Put, "/AUTH_a/c");
+        assert_eq!(puts.len(), 3);
+        assert!(puts.iter().all(|put| put.headers.contains("X-Account-Host")));
+        assert_eq!(world.call(Method::Put, "/AUTH_a/c").await.status, 202);
+        assert_eq!(world.call(Method::Get, "/AUTH_a/c").await.body, "[]");
+        assert_eq!(world.call(Method::Delete, "/AUTH_a/c").await.status, 204);
+        assert_eq!(world.call(Method::Head, "/AUTH_a/c").await.status, 404);
+        assert_eq!(world.put("/AUTH_a/c/o", "x").await.status, 404);
+    });
+}
+
+#[test]
+fn an_account_nobody_wrote_to_reads_as_empty() {
+    run(2, |world| async move {
+        let get = world.call(Method::Get, "/AUTH_new").await;
+        assert_eq!((get.status, &get.body[..]), (200, &b"[]"[..]));
+        let head = world.call(Method::Head, "/AUTH_new").await;
+        assert_eq!(head.status, 204);
+        assert_eq!(head.headers.get_str("X-Account-Container-Count"), Some("0"));
+        assert_eq!(world.call(Method::Get, "/AUTH_new/c").await.status, 404);
+    });
+}
+
+#[test]
+fn the_first_post_makes_the_account() {
+    run(3, |world| async move {
+        let mut post = world.request(Method::Post, "/AUTH_a");
+        post.headers.set("X-Account-Meta-Color", "blue");
+        post.headers.set("X-Remove-Account-Meta-Shape", "x");
+        assert_eq!(world.send(post).await.status, 204);
+        let posts = world.backends.requests(Method::Post, "/AUTH_a");
+        let last = posts.last().unwrap();
+        assert_eq!(last.headers.get_str("X-Account-Meta-Color"), Some("blue"));
+        assert_eq!(last.headers.get_str("X-Account-Meta-Shape"), Some(""));
+    });
+}
+
+#[test]
+fn metadata_and_listing_parameters_pass_and_nothing_else() {
+    run(4, |world| async move {
+        world.make_container().await;
+        let mut post = world.request(Method::Post, "/AUTH_a/c");
+        post.headers.set("X-Container-Meta-Color", "blue");
+        post.headers.set("X-Remove-Container-Read", "x");
+        post.headers.set("X-Account-Host", "evil");
+        post.headers.set("X-Backend-Auto-Create", "true");
+        assert_eq!(world.send(post).await.status, 204);
+        for seen in world.backends.requests(Method::Post, "/AUTH_a/c") {
+            assert_eq!(seen.headers.get_str("X-Container-Meta-Color"), Some("blue"));
+            assert_eq!(seen.headers.get_str("X-Container-Read"), Some(""));
+            assert!(!seen.headers.contains("X-Account-Host") && !seen.headers.contains("X-Backend-Auto-Create"));
+        }
+        world.call(Method::Get, "/AUTH_a/c?prefix=a%26b&limit=5&states=x&format=xml").await;
+        let seen = world.backends.requests(Method::Get, "/AUTH_a/c");
+        assert!(seen[0].target.ends_with("/AUTH_a/c?format=json&prefix=a%26b&limit=5"), "{}", seen[0].target);
+    });
+}
+
+#[test]
+fn facts_are_asked_for_once() {
+    run(5, |world| async move {
+        world.make_container().await;
+        for _ in 0..4 {
+            assert_eq!(world.put("/AUTH_a/c/o", "x").await.status, 201);
+        }
+        assert_eq!(world.backends.requests(Method::Head, "/AUTH_a/c").len(), 1);
+        let (one, two, three) = (
+            world.call(Method::Put, "/AUTH_a/c/p"),
+            world.call(Method::Put, "/AUTH_a/c/q"),
+            world.call(Method::Post, "/AUTH_a/c"),
+        );
+        assert_eq!((one.await.status, two.await.status, three.await.status), (201, 201, 204));
+        world.call(Method::Put, "/AUTH_a/c/p").await;
+        assert_eq!(world.backends.requests(Method::Head, "/AUTH_a/c").len(), 2);
+    });
+}
+
+#[test]
+fn owners_fields_stay_with_owners() {
+    run(6, |world| async move {
+        let mut put = world.request(Method::Put, "/AUTH_a/c");
+        put.headers.set("X-Container-Read", "AUTH_b");
+        assert_eq!(world.send(put).await.status, 201);
+        let mut head = world.request(Method::Head, "/AUTH_a/c");
+        assert_eq!(world.call(Method::Head, "/AUTH_a/c").await.headers.get_str("X-Container-Read"), Some("AUTH_b"));
+        head.is_owner = false;
+        assert!(!world.send(head).await.headers.contains("X-Container-Read"));
+    });
+}
