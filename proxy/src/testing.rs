@@ -348,7 +348,9 @@ impl Fake {
             (_, true) => 204,
         };
         let mut response = Response::empty(Status(status));
-        if status == 204 && let Some(found) = stored.get(&(self.number, name.to_owned())) {
+        if status == 204
+            && let Some(found) = stored.get(&(self.number, name.to_owned()))
+        {
             copy(&found.headers, &mut response.head.headers, "x-container-");
         }
         response

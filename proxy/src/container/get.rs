@@ -40,7 +40,8 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
             if let Err(denial) = authorize_with(core, &mut request, acl.as_deref()) {
                 return *denial;
             }
-            let index = source.head.headers.get_str("X-Backend-Storage-Policy-Index").and_then(|text| text.parse().ok());
+            let index =
+                source.head.headers.get_str("X-Backend-Storage-Policy-Index").and_then(|text| text.parse().ok());
             let policy = core.config.policies.iter().find(|policy| policy.index == index.unwrap_or(0));
             let response = listing::answer(core, *source, &request);
             match policy {

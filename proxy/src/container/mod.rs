@@ -12,7 +12,6 @@ use crate::app;
 use crate::backend::gather::{Outcome, Write, gather};
 use crate::backend::outgoing::{ACCOUNT_UPDATE, copy, spread_updates};
 use crate::core::Core;
-use crate::middleware::tempauth::clean_acls;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::Response;
@@ -27,9 +26,7 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
     match request.method {
         Method::Get | Method::Head => get::get(core, request).await,
         Method::Put | Method::Post => {
-            if let Err(refusal) = clean_acls(&mut request) {
-                return *refusal;
-            }
+            // ACLs were cleaned on the way (`middleware::tempauth`).
             remove_owner_fields(&mut request);
             if request.method == Method::Put { put::put(core, request).await } else { post::post(core, request).await }
         }

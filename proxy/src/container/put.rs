@@ -21,7 +21,11 @@ pub(super) async fn put(core: &Rc<Core>, request: ClientRequest) -> Response {
     // Only policy 0 is stored so far.
     let policy = request.headers.get_str("X-Storage-Policy").filter(|name| !name.is_empty());
     if let Some(policy) = policy
-        && !core.config.policies.iter().any(|known| known.index == 0 && known.names.iter().any(|name| name.eq_ignore_ascii_case(policy)))
+        && !core
+            .config
+            .policies
+            .iter()
+            .any(|known| known.index == 0 && known.names.iter().any(|name| name.eq_ignore_ascii_case(policy)))
     {
         return respond::bad_request(format!("Invalid X-Storage-Policy '{policy}'"));
     }
