@@ -4,6 +4,14 @@ use base::http::server::{Response, ResponseBody};
 use base::http::{Headers, ResponseHead, Status};
 use bytes::Bytes;
 
+/// Head and body together.
+pub fn response(head: ResponseHead, body: ResponseBody) -> Response {
+    let mut response = Response::empty(head.status);
+    response.head = head;
+    response.body = body;
+    response
+}
+
 /// A status with Swift's body for it.
 pub fn standard(status: Status) -> Response {
     match explanation(status) {
@@ -38,7 +46,7 @@ pub fn written(status: Status, headers: &Headers, body: Bytes) -> Response {
             let content_type = content_type.to_owned();
             let mut head = ResponseHead::new(status);
             head.headers.set("Content-Type", content_type);
-            Response { head, body: ResponseBody::Full(body) }
+            response(head, ResponseBody::Full(body))
         }
         _ => standard(status),
     };

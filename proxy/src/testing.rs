@@ -4,6 +4,7 @@ use crate::app;
 use crate::config::Config;
 use crate::core::Core;
 use crate::request::{Authority, ClientRequest, Identity};
+use crate::respond;
 use base::checksum::md5_hex;
 use base::http::server::{
     BodyError, BodySource, Drain, Handler, LocalFuture, Request, RequestBody, Response, ResponseBody, ServerLimits,
@@ -436,12 +437,12 @@ impl Fake {
             }
         } else {
             head.headers.set("Content-Length", length.to_string());
-            return Response { head, body: ResponseBody::Empty };
+            return respond::response(head, ResponseBody::Empty);
         }
         let body = stored.body.slice(first..end);
         let kept = if let Mood::Cuts(bytes) = mood { body.len().min(*bytes) } else { body.len() };
         let source = Pieces { left: vec![body.slice(..kept)], fails: kept < body.len() };
-        Response { head, body: ResponseBody::Stream { length: Some(body.len() as u64), source: Box::new(source) } }
+        respond::response(head, ResponseBody::Stream { length: Some(body.len() as u64), source: Box::new(source) })
     }
 }
 

@@ -42,7 +42,7 @@ fn missing(core: &Rc<Core>, request: &ClientRequest, head: &ResponseHead) -> Res
         return respond::standard(Status(404));
     }
     let mut response = if request.method == Method::Head {
-        Response { head: ResponseHead::new(Status(204)), body: ResponseBody::Empty }
+        respond::response(ResponseHead::new(Status(204)), ResponseBody::Empty)
             .header("Content-Type", "application/json; charset=utf-8")
     } else {
         Response::full(Status(200), "application/json; charset=utf-8", "[]")

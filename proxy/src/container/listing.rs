@@ -38,11 +38,11 @@ pub(crate) fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest) -
     let length = head.headers.get_str("Content-Length").and_then(|text| text.parse().ok());
     if request.method == Method::Head || head.status.0 == 204 {
         object::stream::discard(core, source.exchange);
-        return Response { head, body: ResponseBody::Empty };
+        return respond::response(head, ResponseBody::Empty);
     }
     head.headers.remove("Content-Length");
     let body = object::stream::Plain::new(source.exchange);
-    Response { head, body: ResponseBody::Stream { length, source: Box::new(body) } }
+    respond::response(head, ResponseBody::Stream { length, source: Box::new(body) })
 }
 
 const KNOWN: [&str; 7] = ["limit", "marker", "end_marker", "prefix", "delimiter", "path", "reverse"];

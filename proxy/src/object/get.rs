@@ -77,11 +77,11 @@ fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest, resume: Resu
             head.headers.remove("Content-Length");
         }
         discard(core, source.exchange);
-        return Response { head, body: ResponseBody::Empty };
+        return respond::response(head, ResponseBody::Empty);
     }
     let length = head.headers.remove("Content-Length").and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
     let body = Resuming::new(source, length, resume);
-    Response { head, body: ResponseBody::Stream { length, source: Box::new(body) } }
+    respond::response(head, ResponseBody::Stream { length, source: Box::new(body) })
 }
 
 /// Fields as clients know them: ETag without quotes, ranges announced, no `swift_bytes` in the type.
