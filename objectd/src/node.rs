@@ -69,10 +69,28 @@ pub struct Device {
     pub(crate) busy: RefCell<BTreeMap<PathBuf, usize>>,
     poisoned: Cell<bool>,
     usable_until: Cell<io::Instant>,
+    /// Space as last asked for, and until when that answer holds.
+    space: Cell<Option<(io::Instant, fs::Space)>>,
     _lock: fs::Lock,
 }
 
 impl Device {
+    /// Whether `bytes` more leave the share `reserve` of the file system free.
+    pub async fn has_room(&self, bytes: u64, reserve: f64) -> std::io::Result<bool> {
+        let now = io::monotonic();
+        let space = match self.space.get() {
+            Some((until, space)) if now < until => space,
+            _ => {
+                let space = fs::space(&self.root).await?;
+                self.space.set(Some((now.after(USABLE_FOR), space)));
+                space
+            }
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a share of bytes; the last digits do not matter")]
+        let (left, total) = (space.available.saturating_sub(bytes) as f64, space.total as f64);
+        Ok(space.available > bytes && left > total * reserve)
+    }
+
     /// Stops the use of a device whose storage failed: nothing is retried, every request is answered 507 until a restart.
     pub fn poison(&self, what: &str, error: &Error) {
         if !self.poisoned.replace(true) {
@@ -217,6 +235,7 @@ impl Node {
             busy: RefCell::default(),
             poisoned: Cell::new(false),
             usable_until: Cell::new(io::Instant::from_nanos(0)),
+            space: Cell::new(None),
             _lock: lock,
         };
         self.devices.borrow_mut().insert(name.to_owned(), Rc::new(device));

@@ -59,15 +59,13 @@ pub async fn run_core(config: Rc<Config>, core: usize, drain: Drain) -> std::io:
 
 /// Swift's limits of a backend request (specs: object server §1), the same for all three kinds.
 fn limits(config: &Config) -> ServerLimits {
-    // max_meta_count and 36 others, times 1.6: what eventlet's servers allow.
-    let max_headers = (config.constraints.max_meta_count + 36) * 8 / 5;
     ServerLimits {
         client_timeout: config.client_timeout,
         keepalive_timeout: config.keepalive_timeout,
         max_request_line: 8192,
         max_header_line: 8191,
         max_header_block: 64 * 1024,
-        max_headers,
+        max_headers: config.constraints.max_header_count() * 8 / 5,
     }
 }
 

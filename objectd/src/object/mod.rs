@@ -1,20 +1,151 @@
-//! The object service.
+//! The object service: one file per verb, the way from a request to its verb here.
+//!
+//! Checks that every verb shares come in Swift's order (specs: object server §1): encoding of the path, method, shape of the
+//! path, policy, reserved names. Whether the device is there is the verb's to ask, behind its own checks of the headers.
+
+mod delete;
+mod get;
+mod headers;
+mod post;
+mod put;
+mod update;
+mod updater;
+
+pub use updater::{update_once, updater};
 
 use crate::node::Node;
+use crate::reply;
+use crate::store::diskfile::{Object, ObjectFiles, OpenError, Stored};
+use base::config::is_true;
 use base::http::server::{Request, Response};
+use base::http::{Headers, Method, RequestHead};
+use base::io;
+use base::names::{BackendPath, InvalidPath};
+use base::quote::unquote;
+use base::timestamp::Timestamp;
+use std::io::{Error, ErrorKind};
 use std::rc::Rc;
 
 /// Answers one request of the object port.
-pub async fn handle(_node: Rc<Node>, _request: Request) -> Response {
-    todo!()
+pub async fn handle(node: Rc<Node>, request: Request) -> Response {
+    match answer(node, request).await {
+        Ok(response) | Err(response) => response,
+    }
 }
 
-/// The background loop of this core: sends what the foreground could not, until the process ends.
-pub async fn updater(_node: Rc<Node>) {
-    todo!()
+async fn answer(node: Rc<Node>, request: Request) -> Result<Response, Response> {
+    let target = Target::parse(node, &request.head)?;
+    match request.head.method {
+        Method::Get | Method::Head => get::get(target, &request.head).await,
+        Method::Put => put::put(target, request).await,
+        Method::Post => post::post(target, &request.head).await,
+        Method::Delete => delete::delete(target, &request.head).await,
+        _ => Err(reply::status(405)),
+    }
 }
 
-/// One pass of it.
-pub async fn update_once(_node: &Rc<Node>) {
-    todo!()
+/// Which object of which device a request is about.
+struct Target {
+    node: Rc<Node>,
+    path: BackendPath,
+    account: String,
+    container: String,
+    object: String,
+    policy: u32,
+}
+
+impl Target {
+    fn parse(node: Rc<Node>, head: &RequestHead) -> Result<Target, Response> {
+        let parsed = BackendPath::parse(head.path());
+        if std::str::from_utf8(&unquote(head.path())).is_err() {
+            return Err(reply::message(412, "Invalid UTF8 or contains NULL"));
+        }
+        if !matches!(head.method, Method::Get | Method::Head | Method::Put | Method::Post | Method::Delete) {
+            return Err(reply::status(405));
+        }
+        let invalid = || {
+            let path = String::from_utf8_lossy(head.path()).into_owned();
+            reply::text(400, format!("Invalid path: {path}"))
+        };
+        let path = parsed.map_err(|error| match error {
+            InvalidPath::Encoding => reply::message(412, "Invalid UTF8 or contains NULL"),
+            InvalidPath::Shape => invalid(),
+        })?;
+        let (Some(container), Some(object)) = (path.path.container.clone(), path.path.object.clone()) else {
+            return Err(invalid());
+        };
+        let policy = policy(&node, &head.headers)?;
+        check_reserved(&path.path.account, &container, &object)?;
+        Ok(Target { node, account: path.path.account.clone(), container, object, policy, path })
+    }
+
+    /// The object's files, on a device that is there.
+    async fn files(&self) -> Result<ObjectFiles, Response> {
+        let device = self.node.device(&self.path.device).await.ok_or_else(|| self.no_device())?;
+        let hash = self.node.config.hash_path.hash(&self.account, Some(&self.container), Some(&self.object));
+        let name = format!("/{}/{}/{}", self.account, self.container, self.object);
+        Ok(ObjectFiles::new(device, self.policy, self.path.partition, &hash, name))
+    }
+
+    fn no_device(&self) -> Response {
+        reply::insufficient_storage(&self.path.device)
+    }
+
+    /// The answer to a failure of the device.
+    fn failed(&self, error: &Error) -> Response {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::Unsupported => self.no_device(),
+            _ => {
+                tracing::error!(device = %self.path.device, object = %self.object, %error, "the device failed");
+                reply::status(500)
+            }
+        }
+    }
+
+    async fn open(&self, files: &ObjectFiles) -> Result<Stored, Response> {
+        files.open().await.map_err(|error| match error {
+            OpenError::Collision => reply::status(403),
+            OpenError::Device(error) => self.failed(&error),
+        })
+    }
+}
+
+/// The policy of a request; one we do not serve is 503.
+fn policy(node: &Node, headers: &Headers) -> Result<u32, Response> {
+    let Some(text) = headers.get("X-Backend-Storage-Policy-Index") else { return Ok(0) };
+    let text = String::from_utf8_lossy(text);
+    let index = text.trim().parse().ok().filter(|index| node.config.policies.contains(index));
+    index.ok_or_else(|| reply::text(503, format!("No policy with index {text}")))
+}
+
+/// Reserved names begin with NUL; all below a reserved name must be reserved, and none may be below a user's container.
+fn check_reserved(account: &str, container: &str, object: &str) -> Result<(), Response> {
+    let refuse = |what: &str| Err(reply::message(400, format!("Invalid {what}")));
+    for (name, kind) in [(account, "account"), (container, "container"), (object, "object")] {
+        if name.contains('\0') && !name.starts_with('\0') {
+            return refuse(&format!("reserved-namespace {kind}"));
+        }
+    }
+    let reserved = |name: &str| name.starts_with('\0');
+    match (reserved(account), reserved(container), reserved(object)) {
+        (true, false, _) => refuse("user-namespace container in reserved-namespace account"),
+        (_, true, false) => refuse("user-namespace object in reserved-namespace container"),
+        (_, false, true) => refuse("reserved-namespace object in user-namespace container"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a header has one of Swift's true values.
+fn is_set(headers: &Headers, name: &str) -> bool {
+    headers.get_str(name).is_some_and(|value| is_true(value.trim()))
+}
+
+/// Whether the object is past its X-Delete-At at the time of the request, and the sender does not ask for it all the same.
+fn is_expired(object: &Object, headers: &Headers, may_open: bool) -> bool {
+    if may_open && (is_set(headers, "X-Backend-Open-Expired") || is_set(headers, "X-Backend-Replication")) {
+        return false;
+    }
+    let asked = headers.get_str("X-Timestamp").and_then(|text| Timestamp::parse(text).ok());
+    let now = asked.unwrap_or_else(|| Timestamp::from_unix(io::unix_time()));
+    object.expires().is_some_and(|second| Timestamp::from_raw(second.saturating_mul(100_000), 0) <= now)
 }

@@ -1,0 +1,99 @@
+//! DELETE of one object: a tombstone, unless something newer is there (specs: object server §4).
+
+use super::{Target, headers, is_expired, update};
+use crate::reply;
+use crate::store::diskfile::{ObjectFiles, Stored};
+use crate::store::metadata::Metadata;
+use base::http::server::Response;
+use base::http::{RequestHead, Status};
+use base::io;
+use base::timestamp::Timestamp;
+use bytes::Bytes;
+
+pub(super) async fn delete(target: Target, head: &RequestHead) -> Result<Response, Response> {
+    let timestamp = headers::timestamp(&head.headers)?;
+    let files = target.files().await?;
+    let existing = Existing::look(&target, &files, head, timestamp).await?;
+    let mut status = existing.status;
+    if let Some(wanted) = head.headers.get("X-If-Delete-At") {
+        check_delete_at(&existing, wanted, timestamp)?;
+        status = 204;
+    }
+    let answer = if status == 204 { reply::empty(Status(204)) } else { reply::status(status) };
+    let answer = answer
+        .header("X-Backend-Timestamp", existing.timestamp.max(timestamp).internal())
+        .header("X-Backend-Content-Type", existing.content_type.clone());
+    if existing.timestamp >= timestamp {
+        return Ok(answer);
+    }
+    let head = head.clone();
+    let unfinished = target.node.unfinished();
+    let commit = io::spawn(async move {
+        let _unfinished = unfinished;
+        let mut metadata = Metadata::new();
+        metadata.set("X-Timestamp", timestamp.internal());
+        let name = format!("{}.ts", timestamp.internal());
+        let node = target.node.clone();
+        let writer = files.create(None).await.map_err(|error| target.failed(&error))?;
+        writer.publish(&node.config, &name, metadata).await.map_err(|error| target.failed(&error))?;
+        let updates = update::after_delete(&target, &head, timestamp, existing.delete_at);
+        update::send(&node, &files.device, updates).await.map_err(|error| target.failed(&error))?;
+        Ok(answer)
+    });
+    commit.await.unwrap_or_else(|| Err(reply::status(500)))
+}
+
+/// What is there before the DELETE.
+struct Existing {
+    /// Of data or tombstone; zero when nothing is known.
+    timestamp: Timestamp,
+    content_type: Bytes,
+    delete_at: Option<u64>,
+    status: u16,
+}
+
+impl Existing {
+    async fn look(
+        target: &Target,
+        files: &ObjectFiles,
+        head: &RequestHead,
+        timestamp: Timestamp,
+    ) -> Result<Existing, Response> {
+        let nothing = Existing { timestamp: Timestamp::ZERO, content_type: Bytes::new(), delete_at: None, status: 404 };
+        Ok(match target.open(files).await? {
+            Stored::Nothing => nothing,
+            Stored::Deleted(deleted) => Existing { timestamp: deleted, ..nothing },
+            Stored::Object(object) => {
+                let status = if is_expired(&object, &head.headers, false) {
+                    404
+                } else if object.data_timestamp < timestamp {
+                    204
+                } else {
+                    409
+                };
+                Existing {
+                    timestamp: object.data_timestamp,
+                    content_type: object.content_type(),
+                    delete_at: object.expires(),
+                    status,
+                }
+            }
+        })
+    }
+}
+
+/// The expirer deletes only what it was told about: an object that was changed since keeps living.
+fn check_delete_at(existing: &Existing, wanted: &[u8], timestamp: Timestamp) -> Result<(), Response> {
+    let wanted: Option<u64> = std::str::from_utf8(wanted).ok().and_then(|text| text.trim().parse().ok());
+    let Some(wanted) = wanted else { return Err(reply::message(400, "Bad X-If-Delete-At header value")) };
+    if existing.timestamp == Timestamp::ZERO {
+        return Err(reply::status(404));
+    }
+    if existing.timestamp >= timestamp {
+        return Err(reply::status(409));
+    }
+    if existing.delete_at != Some(wanted) {
+        return Err(reply::message(412, "X-If-Delete-At and X-Delete-At do not match"));
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! GET and HEAD of one object (specs: object server §5).
+//!
+//! Small objects are read and verified before the head is written and leave in one piece with it. Larger ones stream in pieces of
+//! 64 KiB with one read ahead; a whole read is verified on the way, and its last piece is held back until the MD5 fits, so that bytes
+//! that are not what was stored end as a body that is too short.
+
+use super::{Target, headers, is_expired};
+use crate::reply;
+use crate::store::diskfile::{Object, ObjectFiles, Stored};
+use base::checksum::{Md5Hasher, hex, md5_hex};
+use base::conditional::{self, Verdict};
+use base::http::server::{BodySource, LocalFuture, Response, ResponseBody};
+use base::http::{Headers, Method, RequestHead, ResponseHead, Status, date, multipart};
+use base::io::{self, JoinHandle, fs};
+use base::limits::BODY_CHUNK;
+use base::range::{self, Resolved};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::io::{Error, ErrorKind};
+use std::rc::Rc;
+
+pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, Response> {
+    let files = target.files().await?;
+    let object = match target.open(&files).await? {
+        Stored::Nothing => return Err(missing(&head.headers, None)),
+        Stored::Deleted(deleted) => return Err(missing(&head.headers, Some(deleted.internal()))),
+        Stored::Object(object) if is_expired(&object, &head.headers, true) => {
+            return Err(missing(&head.headers, Some(object.timestamp.internal())));
+        }
+        Stored::Object(object) => object,
+    };
+    let size = object.file.len();
+    let mut answer = ResponseHead::new(Status(200));
+    describe(&mut answer.headers, &object);
+
+    let etag = conditional_etag(&object, &head.headers);
+    let verdict = conditional::evaluate(&head.headers, Some(&etag), Some(object.timestamp.ceil_seconds()));
+    if verdict != Verdict::Proceed {
+        answer.status = Status(if verdict == Verdict::NotModified { 304 } else { 412 });
+        return Ok(Response { head: answer, body: ResponseBody::Empty });
+    }
+    if head.method == Method::Head {
+        answer.headers.set("Content-Length", size.to_string());
+        return Ok(Response { head: answer, body: ResponseBody::Empty });
+    }
+    let asked = head.headers.get("Range").filter(|_| !ignores_range(&object, &head.headers));
+    match range::resolve(asked.map(|value| value.as_ref()), size) {
+        Resolved::Whole => whole(files, *object, answer).await,
+        Resolved::Unsatisfiable => {
+            let mut refused = reply::status(416);
+            answer.status = Status(416);
+            answer.headers.set("Content-Range", format!("bytes */{size}"));
+            refused.head = answer;
+            Ok(refused)
+        }
+        Resolved::Ranges(ranges) => Ok(some(*object, answer, &ranges)),
+    }
+}
+
+/// 404; a client that insists on an existing object is told 412.
+fn missing(headers: &Headers, timestamp: Option<String>) -> Response {
+    let insists =
+        headers.get_all("If-Match").any(|value| value.split(|byte| *byte == b',').any(|tag| tag.trim_ascii() == b"*"));
+    let answer = if insists { reply::empty(Status(412)) } else { reply::status(404) };
+    match timestamp {
+        Some(timestamp) => answer.header("X-Backend-Timestamp", timestamp),
+        None => answer,
+    }
+}
+
+fn describe(headers: &mut Headers, object: &Object) {
+    headers.set("Content-Type", object.content_type());
+    for (name, value) in object.metadata.iter().filter(|(name, _)| headers::is_shown(name)) {
+        headers.append(name.clone(), value.clone());
+    }
+    headers.set("Etag", format!("\"{}\"", object.etag()));
+    headers.set("Last-Modified", date::format(object.timestamp.ceil_seconds()));
+    headers.set("X-Timestamp", object.timestamp.normal());
+    headers.set("X-Backend-Timestamp", object.timestamp.internal());
+    headers.set("X-Backend-Data-Timestamp", object.data_timestamp.internal());
+    headers.set("X-Backend-Durable-Timestamp", object.data_timestamp.internal());
+}
+
+/// The ETag that conditions mean: a manifest's or an encrypted object's stands in its metadata.
+fn conditional_etag(object: &Object, headers: &Headers) -> String {
+    let names = headers.get("X-Backend-Etag-Is-At").cloned().unwrap_or_default();
+    let found = names.split(|byte| *byte == b',').find_map(|name| object.metadata.get_any_case(name.trim_ascii()));
+    match found {
+        Some(value) => String::from_utf8_lossy(value).into_owned(),
+        None => object.etag().to_owned(),
+    }
+}
+
+fn ignores_range(object: &Object, headers: &Headers) -> bool {
+    let names = headers.get("X-Backend-Ignore-Range-If-Metadata-Present").cloned().unwrap_or_default();
+    names.split(|byte| *byte == b',').any(|name| object.metadata.get_any_case(name.trim_ascii()).is_some())
+}
+
+async fn whole(files: ObjectFiles, object: Object, head: ResponseHead) -> Result<Response, Response> {
+    let size = object.file.len();
+    let etag = object.etag().to_owned();
+    if size > BODY_CHUNK as u64 {
+        let source = FileSource::new(object.file, VecDeque::from([Part::Bytes { from: 0, to: size }]));
+        let source = FileSource { verify: Some(Verify { md5: Md5Hasher::new(), etag, files }), ..source };
+        return Ok(Response { head, body: ResponseBody::Stream { length: Some(size), source: Box::new(source) } });
+    }
+    let length = usize::try_from(size).unwrap_or(BODY_CHUNK);
+    let bytes = match length {
+        0 => Bytes::new(),
+        _ => object.file.read_at(0, length).await.map_err(|error| {
+            tracing::error!(%error, "an object could not be read");
+            reply::status(500)
+        })?,
+    };
+    if bytes.len() != length || md5_hex(&bytes) != etag {
+        files.quarantine("the bytes do not fit the ETag").await;
+        return Err(reply::status(404));
+    }
+    Ok(Response { head, body: ResponseBody::Full(bytes) })
+}
+
+fn some(object: Object, mut head: ResponseHead, ranges: &[(u64, u64)]) -> Response {
+    let size = object.file.len();
+    head.status = Status(206);
+    let mut parts = VecDeque::new();
+    let length = if let [(first, last)] = ranges {
+        head.headers.set("Content-Range", format!("bytes {first}-{last}/{size}"));
+        parts.push_back(Part::Bytes { from: *first, to: last + 1 });
+        last + 1 - first
+    } else {
+        let boundary = hex(&[io::random_u64().to_be_bytes(), io::random_u64().to_be_bytes()].concat());
+        let content_type = String::from_utf8_lossy(&object.content_type()).into_owned();
+        head.headers.set("Content-Type", format!("multipart/byteranges;boundary={boundary}"));
+        for (first, last) in ranges {
+            parts.push_back(Part::Text(multipart::part_head(&boundary, &content_type, *first, *last, size).into()));
+            parts.push_back(Part::Bytes { from: *first, to: last + 1 });
+            parts.push_back(Part::Text(Bytes::from_static(b"\r\n")));
+        }
+        parts.push_back(Part::Text(multipart::tail(&boundary).into()));
+        multipart::body_length(&boundary, &content_type, ranges, size)
+    };
+    let source = FileSource::new(object.file, parts);
+    Response { head, body: ResponseBody::Stream { length: Some(length), source: Box::new(source) } }
+}
+
+/// What a body is made of.
+enum Part {
+    Text(Bytes),
+    Bytes { from: u64, to: u64 },
+}
+
+/// Streams a file, one piece ahead.
+struct FileSource {
+    file: Rc<fs::File>,
+    parts: VecDeque<Part>,
+    ahead: Option<JoinHandle<std::io::Result<Bytes>>>,
+    verify: Option<Verify>,
+}
+
+/// What a whole read is compared with at its end.
+struct Verify {
+    md5: Md5Hasher,
+    etag: String,
+    files: ObjectFiles,
+}
+
+impl FileSource {
+    fn new(file: fs::File, parts: VecDeque<Part>) -> Self {
+        Self { file: Rc::new(file), parts, ahead: None, verify: None }
+    }
+
+    /// Starts the next piece: text is ready, bytes are read by a task of their own.
+    fn start(&mut self) -> Option<Started> {
+        match self.parts.pop_front()? {
+            Part::Text(text) => Some(Started::Ready(text)),
+            Part::Bytes { from, to } if from >= to => self.start(),
+            Part::Bytes { from, to } => {
+                let end = to.min(from + BODY_CHUNK as u64);
+                if end < to {
+                    self.parts.push_front(Part::Bytes { from: end, to });
+                }
+                let length = usize::try_from(end - from).unwrap_or(BODY_CHUNK);
+                let file = self.file.clone();
+                Some(Started::Reading(io::spawn(async move {
+                    let bytes = file.read_at(from, length).await?;
+                    if bytes.len() == length { Ok(bytes) } else { Err(ErrorKind::UnexpectedEof.into()) }
+                })))
+            }
+        }
+    }
+
+    async fn piece(&mut self) -> Option<std::io::Result<Bytes>> {
+        let started = match self.ahead.take() {
+            Some(reading) => Started::Reading(reading),
+            None => self.start()?,
+        };
+        // The next read runs while this piece is on its way to the client.
+        if matches!(self.parts.front(), Some(Part::Bytes { .. }))
+            && let Some(Started::Reading(reading)) = self.start()
+        {
+            self.ahead = Some(reading);
+        }
+        let bytes = match started {
+            Started::Ready(text) => return Some(Ok(text)),
+            Started::Reading(reading) => reading.await.unwrap_or_else(|| Err(Error::other("the read was cut off"))),
+        };
+        Some(self.judge(bytes).await)
+    }
+
+    /// Quarantines an object whose bytes cannot be what was stored.
+    async fn judge(&mut self, bytes: std::io::Result<Bytes>) -> std::io::Result<Bytes> {
+        let is_last = self.parts.is_empty() && self.ahead.is_none();
+        let Some(verify) = &mut self.verify else { return bytes };
+        let is_wrong = match &bytes {
+            Ok(bytes) => {
+                verify.md5.update(bytes);
+                is_last && verify.md5.clone().finish_hex() != verify.etag
+            }
+            Err(error) => error.kind() == ErrorKind::UnexpectedEof,
+        };
+        if !is_wrong {
+            return bytes;
+        }
+        verify.files.quarantine("the bytes do not fit the ETag").await;
+        Err(Error::new(ErrorKind::InvalidData, "the stored bytes do not fit the ETag"))
+    }
+}
+
+enum Started {
+    Ready(Bytes),
+    Reading(JoinHandle<std::io::Result<Bytes>>),
+}
+
+impl BodySource for FileSource {
+    fn next(&mut self) -> LocalFuture<'_, Option<std::io::Result<Bytes>>> {
+        Box::pin(self.piece())
+    }
+}

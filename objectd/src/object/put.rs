@@ -1,0 +1,124 @@
+//! PUT of one object, told from the first check to the answer.
+//!
+//! The body streams into a file that has no name. From the moment it is complete the rest runs in a task of its own: a client that
+//! goes away can neither stop a commit half-way nor lose the update of the container. A client that goes away before leaves nothing.
+
+use super::{Target, headers, is_expired, update};
+use crate::reply;
+use crate::store::diskfile::{ObjectFiles, Stored, Writer};
+use crate::store::metadata::Metadata;
+use base::checksum::Md5Hasher;
+use base::conditional;
+use base::http::server::{BodyError, Request, RequestBody, Response};
+use base::http::{Headers, Status};
+use base::io;
+use base::timestamp::Timestamp;
+use std::time::Duration;
+
+/// Longest time one upload may take (Swift's `max_upload_time`).
+const UPLOAD_TIME_MAX: Duration = Duration::from_secs(86_400);
+
+pub(super) async fn put(target: Target, mut request: Request) -> Result<Response, Response> {
+    let timestamp = headers::timestamp(&request.head.headers)?;
+    let limits = &target.node.config.constraints;
+    let length = request.body.length();
+    headers::check_creation(&request.head.headers, length, request.body.is_framed(), &target.object, limits)?;
+    let delete_at = headers::delete_at(&request.head.headers, timestamp)?;
+    if request.head.headers.contains("X-Backend-Obj-Multipart-Mime-Boundary") {
+        return Err(reply::status(501));
+    }
+    let files = target.files().await?;
+    let old_delete_at = check_existing(&target, &files, &request.head.headers, timestamp).await?;
+    check_space(&target, &files, length).await?;
+
+    let reserved = length.filter(|_| !target.node.config.disable_fallocate);
+    let mut writer = files.create(reserved).await.map_err(|error| target.failed(&error))?;
+    let etag = match receive(&target, &mut request.body, &mut writer).await {
+        Ok(etag) => etag,
+        Err(response) => {
+            writer.abandon().await;
+            return Err(response);
+        }
+    };
+    let wanted = request.head.headers.get("Etag").map(|value| headers::plain_etag(value));
+    if wanted.is_some_and(|wanted| !wanted.is_empty() && wanted != etag) {
+        writer.abandon().await;
+        return Err(reply::status(422));
+    }
+    let mut metadata = Metadata::new();
+    metadata.set("X-Timestamp", timestamp.internal());
+    metadata.set("Content-Type", request.head.headers.get("Content-Type").cloned().unwrap_or_default());
+    metadata.set("Content-Length", writer.len().to_string());
+    metadata.set("ETag", etag.clone());
+    headers::store(&mut metadata, &request.head.headers, delete_at, true);
+
+    let head = request.head;
+    let unfinished = target.node.unfinished();
+    let commit = io::spawn(async move {
+        let _unfinished = unfinished;
+        let node = target.node.clone();
+        let name = format!("{}.data", timestamp.internal());
+        let updates = update::after_put(&target, &head, &metadata, timestamp, delete_at, old_delete_at);
+        writer.publish(&node.config, &name, metadata).await.map_err(|error| target.failed(&error))?;
+        update::send(&node, &files.device, updates).await.map_err(|error| target.failed(&error))?;
+        Ok(reply::empty(Status(201)).header("Etag", format!("\"{etag}\"")))
+    });
+    commit.await.unwrap_or_else(|| Err(reply::status(500)))
+}
+
+/// What is stored already may forbid the PUT. Gives the X-Delete-At that it replaces.
+async fn check_existing(
+    target: &Target,
+    files: &ObjectFiles,
+    headers: &Headers,
+    timestamp: Timestamp,
+) -> Result<Option<u64>, Response> {
+    let (existing, old_delete_at) = match target.open(files).await? {
+        Stored::Nothing => return Ok(None),
+        Stored::Deleted(deleted) => (deleted, None),
+        Stored::Object(object) if is_expired(&object, headers, false) => (object.data_timestamp, None),
+        Stored::Object(object) => {
+            if headers.get_all("If-None-Match").any(|value| conditional::matches(value, object.etag())) {
+                return Err(reply::status(412));
+            }
+            (object.data_timestamp, object.expires())
+        }
+    };
+    if existing >= timestamp {
+        return Err(reply::status(409).header("X-Backend-Timestamp", existing.internal()));
+    }
+    Ok(old_delete_at)
+}
+
+/// Keeps the reserve of the file system free.
+async fn check_space(target: &Target, files: &ObjectFiles, length: Option<u64>) -> Result<(), Response> {
+    match files.device.has_room(length.unwrap_or(0), target.node.config.fallocate_reserve).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(target.no_device()),
+        Err(error) => Err(target.failed(&error)),
+    }
+}
+
+/// Streams the body into the file; gives its MD5.
+async fn receive(target: &Target, body: &mut RequestBody, writer: &mut Writer) -> Result<String, Response> {
+    let mut md5 = Md5Hasher::new();
+    let start = io::monotonic();
+    // Ends: the body is bounded by its size, and in time by `UPLOAD_TIME_MAX`.
+    while let Some(piece) = body.next().await {
+        let bytes = piece.map_err(|error| match error {
+            BodyError::Disconnected => reply::status(499),
+            BodyError::TimedOut => reply::status(408),
+            BodyError::Malformed => reply::status(400),
+        })?;
+        if io::monotonic().since(start) > UPLOAD_TIME_MAX {
+            return Err(reply::status(408));
+        }
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if writer.len().saturating_add(size) > target.node.config.constraints.max_file_size {
+            return Err(reply::status(413));
+        }
+        md5.update(&bytes);
+        writer.append(bytes).await.map_err(|error| target.failed(&error))?;
+    }
+    Ok(md5.finish_hex())
+}
