@@ -37,11 +37,11 @@ pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, 
     let verdict = conditional::evaluate(&head.headers, Some(&etag), Some(object.timestamp.ceil_seconds()));
     if verdict != Verdict::Proceed {
         answer.status = Status(if verdict == Verdict::NotModified { 304 } else { 412 });
-        return Ok(Response { head: answer, body: ResponseBody::Empty });
+        return Ok(respond(answer, ResponseBody::Empty));
     }
     if head.method == Method::Head {
         answer.headers.set("Content-Length", size.to_string());
-        return Ok(Response { head: answer, body: ResponseBody::Empty });
+        return Ok(respond(answer, ResponseBody::Empty));
     }
     let asked = head.headers.get("Range").filter(|_| !ignores_range(&object, &head.headers));
     match range::resolve(asked.map(|value| value.as_ref()), size) {
@@ -55,6 +55,13 @@ pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, 
         }
         Resolved::Ranges(ranges) => Ok(some(*object, answer, &ranges)),
     }
+}
+
+fn respond(head: ResponseHead, body: ResponseBody) -> Response {
+    let mut response = Response::empty(head.status);
+    response.head = head;
+    response.body = body;
+    response
 }
 
 /// 404; a client that insists on an existing object is told 412.
@@ -102,7 +109,7 @@ async fn whole(files: ObjectFiles, object: Object, head: ResponseHead) -> Result
     if size > BODY_CHUNK as u64 {
         let source = FileSource::new(object.file, VecDeque::from([Part::Bytes { from: 0, to: size }]));
         let source = FileSource { verify: Some(Verify { md5: Md5Hasher::new(), etag, files }), ..source };
-        return Ok(Response { head, body: ResponseBody::Stream { length: Some(size), source: Box::new(source) } });
+        return Ok(respond(head, ResponseBody::Stream { length: Some(size), source: Box::new(source) }));
     }
     let length = usize::try_from(size).unwrap_or(BODY_CHUNK);
     let bytes = match length {
@@ -116,7 +123,7 @@ async fn whole(files: ObjectFiles, object: Object, head: ResponseHead) -> Result
         files.quarantine("the bytes do not fit the ETag").await;
         return Err(reply::status(404));
     }
-    Ok(Response { head, body: ResponseBody::Full(bytes) })
+    Ok(respond(head, ResponseBody::Full(bytes)))
 }
 
 fn some(object: Object, mut head: ResponseHead, ranges: &[(u64, u64)]) -> Response {
@@ -140,7 +147,7 @@ fn some(object: Object, mut head: ResponseHead, ranges: &[(u64, u64)]) -> Respon
         multipart::body_length(&boundary, &content_type, ranges, size)
     };
     let source = FileSource::new(object.file, parts);
-    Response { head, body: ResponseBody::Stream { length: Some(length), source: Box::new(source) } }
+    respond(head, ResponseBody::Stream { length: Some(length), source: Box::new(source) })
 }
 
 /// What a body is made of.
