@@ -89,6 +89,18 @@ impl<'a> WriteTxn<'a> {
     pub(in crate::io) fn from_real(txn: real::kv::WriteTxn<'a>) -> Self {
         WriteTxn(WriteInner::Real(txn))
     }
+    pub(in crate::io) fn real(&mut self) -> &mut real::kv::WriteTxn<'a> {
+        match &mut self.0 {
+            WriteInner::Real(txn) => txn,
+            WriteInner::Sim(_) => unreachable!("the real writer made this transaction"),
+        }
+    }
+    pub(in crate::io) fn into_real(self) -> real::kv::WriteTxn<'a> {
+        match self.0 {
+            WriteInner::Real(txn) => txn,
+            WriteInner::Sim(_) => unreachable!("the real writer made this transaction"),
+        }
+    }
     pub(in crate::io) fn from_sim(txn: sim::kv::WriteTxn<'a>) -> Self {
         WriteTxn(WriteInner::Sim(txn))
     }

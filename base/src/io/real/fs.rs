@@ -1,84 +1,248 @@
 //! Files and directories of the real backend.
+//!
+//! Reads go through the ring, where a cold page costs no thread; what else there is goes as one closure per operation to the
+//! core's blocking threads (`disk` has the closures). In epoll mode reads go there too.
+
+#![expect(unsafe_code, reason = "descriptors are borrowed from handles of the runtime, which does not lend them")]
+
+use super::buffers::Spare;
+use super::core;
+use super::disk::{self, TempPlace};
 
 use crate::io::fs::{Entry, Metadata, Space};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use rustix::io::Errno;
+use std::fs::File as StdFile;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
 
-/// Stub.
-pub(in crate::io) struct File;
-/// Stub.
-pub(in crate::io) struct TempFile;
-/// Stub.
-pub(in crate::io) struct Lock;
+pub(in crate::io) struct File {
+    handle: Handle,
+    length: u64,
+}
+
+enum Handle {
+    Ring(monoio::fs::File),
+    Threads(Arc<StdFile>),
+}
 
 impl File {
-    pub(in crate::io) async fn open(_path: &Path) -> io::Result<File> {
-        todo!()
+    pub(in crate::io) async fn open(path: &Path) -> io::Result<File> {
+        let path = path.to_owned();
+        if core().epoll {
+            let (file, length) = core().pool.run(move || disk::open(&path)).await?;
+            return Ok(File { handle: Handle::Threads(Arc::new(file)), length });
+        }
+        // In a task of its own: an open whose waiter is dropped would leak its descriptor.
+        let opening = super::task::spawn(async move { monoio::fs::File::open(path).await });
+        let file = opening.await.ok_or_else(|| io::Error::other("open panicked"))??;
+        // The inode is in memory now, so this does not wait.
+        let length = disk::length(borrow(&file))?;
+        Ok(File { handle: Handle::Ring(file), length })
     }
+
     pub(in crate::io) fn len(&self) -> u64 {
-        todo!()
+        self.length
     }
-    pub(in crate::io) async fn read_at(&self, _offset: u64, _length: usize) -> io::Result<Bytes> {
-        todo!()
+
+    pub(in crate::io) async fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        match &self.handle {
+            Handle::Ring(file) => ring_read(file, offset, length).await,
+            Handle::Threads(file) => {
+                let file = file.clone();
+                core().pool.run(move || disk::read_at(&file, offset, length)).await
+            }
+        }
     }
-    pub(in crate::io) async fn xattr(&self, _name: &str) -> io::Result<Option<Vec<u8>>> {
-        todo!()
+
+    /// Inline: the attribute came with the inode or lies in one block beside it.
+    pub(in crate::io) async fn xattr(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match &self.handle {
+            Handle::Ring(file) => disk::xattr(borrow(file), name),
+            Handle::Threads(file) => disk::xattr(file.as_fd(), name),
+        }
     }
 }
+
+fn borrow(file: &monoio::fs::File) -> BorrowedFd<'_> {
+    // SAFETY: the file keeps its descriptor open, and the result cannot outlive the borrow of the file.
+    unsafe { BorrowedFd::borrow_raw(file.as_raw_fd()) }
+}
+
+async fn ring_read(file: &monoio::fs::File, mut offset: u64, length: usize) -> io::Result<Bytes> {
+    let mut buffer = BytesMut::with_capacity(length);
+    // Ends: every turn reads at least a byte, or the end of the file was reached.
+    while buffer.len() < length {
+        let (result, spare) = file.read_at(Spare::new(buffer), offset).await;
+        buffer = spare.buffer;
+        match result {
+            Ok(0) => break,
+            Ok(read) => offset += read as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // The capacity may be larger than what was asked for, and the kernel fills what it is given.
+    buffer.truncate(length);
+    Ok(buffer.freeze())
+}
+
+/// Content gathered in memory before it goes to a thread: large enough that the hand-over is small beside the write.
+const FLUSH_BYTES: usize = 256 * 1024;
+
+pub(in crate::io) struct TempFile {
+    place: Option<Arc<TempPlace>>,
+    /// Appended but not yet on its way, starting at `written`.
+    pending: Vec<Bytes>,
+    pending_bytes: usize,
+    written: u64,
+    /// The one write under way; the next waits for it, so an upload holds at most two batches.
+    flushing: Option<super::blocking::Running<()>>,
+}
+
 impl TempFile {
-    pub(in crate::io) async fn create(_dir: &Path) -> io::Result<TempFile> {
-        todo!()
+    pub(in crate::io) async fn create(dir: &Path) -> io::Result<TempFile> {
+        let dir = dir.to_owned();
+        let place = core().pool.run(move || TempPlace::create(&dir)).await?;
+        Ok(TempFile { place: Some(Arc::new(place)), pending: Vec::new(), pending_bytes: 0, written: 0, flushing: None })
     }
-    pub(in crate::io) async fn allocate(&mut self, _length: u64) -> io::Result<()> {
-        todo!()
+
+    fn place(&self) -> Arc<TempPlace> {
+        self.place.clone().expect("there until published or dropped")
     }
-    pub(in crate::io) async fn append(&mut self, _bytes: Bytes) -> io::Result<()> {
-        todo!()
+
+    pub(in crate::io) async fn allocate(&mut self, length: u64) -> io::Result<()> {
+        let place = self.place();
+        core().pool.run(move || place.allocate(length)).await
     }
+
+    pub(in crate::io) async fn append(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.pending_bytes += bytes.len();
+        self.pending.push(bytes);
+        if self.pending_bytes >= FLUSH_BYTES {
+            self.settle().await?;
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// Waits for the write under way. Dropped while it waits, it can be called again.
+    async fn settle(&mut self) -> io::Result<()> {
+        if let Some(flushing) = &mut self.flushing {
+            let result = flushing.await;
+            self.flushing = None;
+            result?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        let (place, parts, offset) = (self.place(), std::mem::take(&mut self.pending), self.written);
+        self.written += self.pending_bytes as u64;
+        self.pending_bytes = 0;
+        self.flushing = Some(core().pool.start(move || place.write_at(&parts, offset)));
+    }
+
     pub(in crate::io) fn len(&self) -> u64 {
-        todo!()
+        self.written + self.pending_bytes as u64
     }
+
     pub(in crate::io) async fn sync_data(&mut self) -> io::Result<()> {
-        todo!()
+        self.settle().await?;
+        self.flush();
+        self.settle().await?;
+        let place = self.place();
+        core().pool.run(move || place.sync_data()).await
     }
-    pub(in crate::io) async fn publish(self, _target: &Path, _xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
-        todo!()
+
+    pub(in crate::io) async fn publish(mut self, target: &Path, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
+        self.settle().await?;
+        let place = self.place.take().expect("there until published or dropped");
+        let (parts, offset, target) = (std::mem::take(&mut self.pending), self.written, target.to_owned());
+        let publish = move || {
+            place.write_at(&parts, offset)?;
+            place.publish(&target, &xattrs)
+        };
+        core().pool.start(publish).await
     }
 }
-pub(in crate::io) async fn read_dir(_path: &Path) -> io::Result<Vec<Entry>> {
-    todo!()
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        // Closing a large nameless file deletes it, which may take milliseconds; a named one must be unlinked.
+        if let Some(place) = self.place.take() {
+            drop(core().pool.start(move || place.discard()));
+        }
+    }
 }
-pub(in crate::io) async fn read(_path: &Path, _max: usize) -> io::Result<Vec<u8>> {
-    todo!()
+
+pub(in crate::io) async fn read_dir(path: &Path) -> io::Result<Vec<Entry>> {
+    with_path(path, disk::read_dir).await
 }
-pub(in crate::io) async fn write_atomic(_path: &Path, _bytes: Vec<u8>, _mode: u32) -> io::Result<()> {
-    todo!()
+
+pub(in crate::io) async fn read(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    with_path(path, move |path| disk::read(path, max)).await
 }
-pub(in crate::io) async fn create_dir_all(_path: &Path) -> io::Result<()> {
-    todo!()
+
+pub(in crate::io) async fn write_atomic(path: &Path, bytes: Vec<u8>, mode: u32) -> io::Result<()> {
+    let path = path.to_owned();
+    // Not given up half way: started, it ends with the old file or the new one.
+    core().pool.start(move || disk::write_atomic(&path, &bytes, mode)).await
 }
-pub(in crate::io) async fn rename(_from: &Path, _to: &Path) -> io::Result<()> {
-    todo!()
+
+pub(in crate::io) async fn create_dir_all(path: &Path) -> io::Result<()> {
+    with_path(path, disk::create_dir_all).await
 }
-pub(in crate::io) async fn remove_file(_path: &Path) -> io::Result<()> {
-    todo!()
+
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(in crate::io) async fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let to = to.to_owned();
+    with_path(from, move |from| std::fs::rename(from, to)).await
 }
-pub(in crate::io) async fn remove_dir(_path: &Path) -> io::Result<()> {
-    todo!()
+
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(in crate::io) async fn remove_file(path: &Path) -> io::Result<()> {
+    with_path(path, |path| std::fs::remove_file(path)).await
 }
-pub(in crate::io) async fn sync_dir(_path: &Path) -> io::Result<()> {
-    todo!()
+
+pub(in crate::io) async fn remove_dir(path: &Path) -> io::Result<()> {
+    with_path(path, |path| std::fs::remove_dir(path)).await
 }
-pub(in crate::io) async fn metadata(_path: &Path) -> io::Result<Metadata> {
-    todo!()
+
+pub(in crate::io) async fn sync_dir(path: &Path) -> io::Result<()> {
+    with_path(path, disk::sync_dir).await
 }
-pub(in crate::io) async fn space(_path: &Path) -> io::Result<Space> {
-    todo!()
+
+pub(in crate::io) async fn metadata(path: &Path) -> io::Result<Metadata> {
+    with_path(path, disk::metadata).await
 }
-pub(in crate::io) async fn is_mount(_path: &Path) -> io::Result<bool> {
-    todo!()
+
+pub(in crate::io) async fn space(path: &Path) -> io::Result<Space> {
+    with_path(path, disk::space).await
 }
-pub(in crate::io) async fn lock(_path: &Path) -> io::Result<Lock> {
-    todo!()
+
+pub(in crate::io) async fn is_mount(path: &Path) -> io::Result<bool> {
+    with_path(path, disk::is_mount).await
+}
+
+/// Holds the lock with its descriptor.
+pub(in crate::io) struct Lock(#[expect(dead_code, reason = "closing it releases the lock")] StdFile);
+
+pub(in crate::io) async fn lock(path: &Path) -> io::Result<Lock> {
+    with_path(path, disk::lock).await.map(Lock).map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::WOULDBLOCK.raw_os_error() => {
+            io::Error::new(io::ErrorKind::WouldBlock, "another process holds the lock")
+        }
+        _ => error,
+    })
+}
+
+async fn with_path<T: Send + 'static>(
+    path: &Path,
+    body: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let path = path.to_owned();
+    core().pool.run(move || body(&path)).await
 }

@@ -1,74 +1,334 @@
-//! Ordered key-value environments of the real backend.
+//! Ordered key-value environments of the real backend: LMDB.
+//!
+//! One writer thread per environment takes everything that is queued, runs it in one transaction, commits (which syncs) and
+//! answers all: while it commits, the next batch gathers. Reads run on the core's blocking threads.
+//!
+//! # Invariants
+//!
+//! - A write that failed leaves nothing behind and does not fail its neighbours: if it had changed something, the batch is run
+//!   again without it.
+//! - The map is only resized while no transaction is open in this process: readers hold `map` shared, the resize alone.
+//! - A write is answered `Ok` only after the commit that holds it.
 
+#![expect(clippy::disallowed_types, reason = "between the environment's own threads; the core never takes this lock")]
+
+mod batch;
+
+use super::core;
+use super::oneshot::oneshot;
 use crate::io::kv::{self, Pair, Table};
+use batch::{Job, Write};
+use heed::types::Bytes;
+use heed::{CommitOrAbort, CommitToken, Database, Env, EnvOpenOptions, MdbError, OnCommit, RoTxn, RwTxn, WithTls};
 use std::io;
-use std::marker::PhantomData;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
+use std::time::Duration;
+
+/// Address space, not memory and not disk: large enough that growth is rare.
+const MAP_BYTES: usize = 256 * 1024 * 1024;
+
+/// LMDB's limit with long keys is near two thousand; the door promises this much.
+const KEY_BYTES_MAX: usize = 1900;
+
+/// Threads of all cores that may read one environment at a time.
+const READERS_MAX: u32 = 256;
 
 #[derive(Clone)]
-pub(in crate::io) struct Kv;
+pub(in crate::io) struct Kv(Rc<Handle>);
+
+struct Handle {
+    store: Option<Arc<Store>>,
+    queue: mpsc::Sender<Box<dyn Job>>,
+}
 
 impl Kv {
-    pub(in crate::io) async fn open(_path: &Path, _tables: &'static [&'static str]) -> io::Result<Kv> {
-        todo!()
+    pub(in crate::io) async fn open(path: &Path, tables: &'static [&'static str]) -> io::Result<Kv> {
+        Kv::open_sized(path, tables, MAP_BYTES).await
     }
-    /// Wraps its transaction with `kv::ReadTxn::from_real` and hands it to `body`.
-    pub(in crate::io) async fn read<T, F>(&self, _body: F) -> io::Result<T>
+
+    async fn open_sized(path: &Path, tables: &'static [&'static str], map_bytes: usize) -> io::Result<Kv> {
+        let path = path.to_owned();
+        let open = move || {
+            let store = Arc::new(Store::open(&path, tables, map_bytes)?);
+            let (queue, inbox) = mpsc::channel();
+            let writer = store.clone();
+            std::thread::Builder::new()
+                .name("kv-writer".to_owned())
+                .spawn(move || batch::write_batches(&writer, &inbox))?;
+            Ok((store, queue))
+        };
+        let (store, queue) = core().pool.run(open).await?;
+        Ok(Kv(Rc::new(Handle { store: Some(store), queue })))
+    }
+
+    pub(in crate::io) async fn read<T, F>(&self, body: F) -> io::Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&kv::ReadTxn<'_>) -> io::Result<T> + Send + 'static,
     {
-        todo!()
+        let store = self.0.store.clone().expect("there until dropped");
+        core().pool.run(move || store.read(body)).await
     }
-    /// Wraps its transaction with `kv::WriteTxn::from_real` and hands it to `body`.
-    pub(in crate::io) async fn write<T, F>(&self, _body: F) -> io::Result<T>
+
+    pub(in crate::io) async fn write<T, F>(&self, body: F) -> io::Result<T>
     where
         T: Send + 'static,
         F: FnMut(&mut kv::WriteTxn<'_>) -> io::Result<T> + Send + 'static,
     {
-        todo!()
+        let (answer, answered) = oneshot();
+        let gone = || io::Error::other("the writer thread went away");
+        self.0.queue.send(Box::new(Write::new(body, answer))).map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|| Err(gone()))
     }
 }
 
-pub(in crate::io) struct ReadTxn<'a>(PhantomData<&'a ()>);
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // The last owner unmaps, which may wait for a disk.
+        let store = self.store.take();
+        super::CORE.with_borrow(|core| match core {
+            Some(core) => drop(core.pool.start(move || {
+                drop(store);
+                Ok(())
+            })),
+            None => drop(store),
+        });
+    }
+}
 
-pub(in crate::io) struct WriteTxn<'a>(PhantomData<&'a ()>);
+type TableHandle = Database<'static, Bytes, Bytes>;
+
+/// Tables whose creation is not committed yet.
+struct Opened<'e>(Vec<Database<'e, Bytes, Bytes>>);
+
+impl OnCommit for Opened<'_> {
+    type Committed = Vec<TableHandle>;
+
+    fn on_commit(self, token: &CommitToken) -> Vec<TableHandle> {
+        self.0.into_iter().map(|table| table.on_commit(token)).collect()
+    }
+}
+
+/// The environment, shared with its threads.
+struct Store {
+    env: Env,
+    tables: Vec<TableHandle>,
+    map: RwLock<()>,
+}
+
+impl Store {
+    fn open(path: &Path, tables: &[&str], map_bytes: usize) -> io::Result<Store> {
+        super::disk::create_dir_all(path)?;
+        let env = open_env(path, tables.len(), map_bytes)?;
+        let txn = env.write_txn().map_err(error)?;
+        let created = env.create_databases_and_commit(txn, |opener, txn| {
+            let mut opened = Vec::with_capacity(tables.len());
+            for table in tables {
+                opened.push(opener.create_database(txn, Some(table))?);
+            }
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(Opened(opened)))
+        });
+        let tables = created.map_err(error)?.commit().expect("the closure commits");
+        super::disk::sync_dir(path)?;
+        Ok(Store { env, tables, map: RwLock::new(()) })
+    }
+
+    fn read<T>(&self, body: impl FnOnce(&kv::ReadTxn<'_>) -> io::Result<T>) -> io::Result<T> {
+        let _map = self.hold_map();
+        let txn = self.env.read_txn().map_err(error)?;
+        body(&kv::ReadTxn::from_real(ReadTxn { store: self, txn }))
+    }
+
+    fn hold_map(&self) -> RwLockReadGuard<'_, ()> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Doubles the map. No write transaction may be open.
+    #[expect(unsafe_code, reason = "LMDB cannot see the transactions of other threads")]
+    fn grow(&self) -> io::Result<()> {
+        let _map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        let size = self.env.info().map_size;
+        let doubled = size.checked_mul(2).ok_or(io::ErrorKind::StorageFull)?;
+        tracing::info!(path = %self.env.path().display(), bytes = doubled, "growing the map");
+        // SAFETY: readers hold `map` shared for the life of their transaction, so none is open now; the only writer is the
+        // calling thread, which has ended its own.
+        unsafe { self.env.resize(doubled) }.map_err(error)
+    }
+
+    fn table(&self, table: Table) -> io::Result<TableHandle> {
+        let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "no such table");
+        self.tables.get(table.0).copied().ok_or_else(unknown)
+    }
+}
+
+/// A handle dropped a moment ago may still be closing; then this waits a little.
+#[expect(clippy::disallowed_methods, reason = "on a blocking thread")]
+fn open_env(path: &Path, tables: usize, map_bytes: usize) -> io::Result<Env> {
+    const TRIES: u32 = 100;
+    let path: PathBuf = path.canonicalize()?;
+    for _ in 0..TRIES {
+        match try_open_env(&path, tables, map_bytes) {
+            Err(heed::Error::EnvAlreadyOpened) => std::thread::sleep(Duration::from_millis(20)),
+            other => return other.map_err(error),
+        }
+    }
+    Err(error(heed::Error::EnvAlreadyOpened))
+}
+
+#[expect(unsafe_code, reason = "a mapped file can be changed by others")]
+fn try_open_env(path: &Path, tables: usize, map_bytes: usize) -> heed::Result<Env> {
+    let mut options = EnvOpenOptions::new();
+    options.map_size(map_bytes).max_dbs(u32::try_from(tables).unwrap_or(u32::MAX)).max_readers(READERS_MAX);
+    // SAFETY: the file belongs to this program by its place under a device's directory; nothing but LMDB writes to it, and
+    // LMDB's own lock file orders several processes.
+    unsafe { options.open(path) }
+}
+
+pub(in crate::io) struct ReadTxn<'a> {
+    store: &'a Store,
+    txn: RoTxn<'a, WithTls>,
+}
+
+pub(in crate::io) struct WriteTxn<'a> {
+    store: &'a Store,
+    txn: RwTxn<'a>,
+    /// Whether something changed since a job began; a failed job that changed nothing needs no undoing.
+    changed: bool,
+    /// The map or the transaction is full: whatever the job makes of it, its work does not count.
+    full: Option<Full>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Full {
+    Map,
+    Txn,
+}
 
 impl ReadTxn<'_> {
-    pub(in crate::io) fn get(&self, _table: Table, _key: &[u8]) -> io::Result<Option<&[u8]>> {
-        todo!()
+    pub(in crate::io) fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<&[u8]>> {
+        get(self.store, &self.txn, table, key)
     }
+
     pub(in crate::io) fn scan(
         &self,
-        _table: Table,
-        _from: Bound<&[u8]>,
-        _to: Bound<&[u8]>,
-        _reverse: bool,
-        _visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+        visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
     ) -> io::Result<()> {
-        todo!()
+        scan(&self.store.table(table)?, &self.txn, (from, to), reverse, visit)
     }
 }
 
 impl WriteTxn<'_> {
-    pub(in crate::io) fn get(&self, _table: Table, _key: &[u8]) -> io::Result<Option<&[u8]>> {
-        todo!()
+    pub(in crate::io) fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<&[u8]>> {
+        get(self.store, &self.txn, table, key)
     }
+
     pub(in crate::io) fn scan(
         &self,
-        _table: Table,
-        _from: Bound<&[u8]>,
-        _to: Bound<&[u8]>,
-        _reverse: bool,
-        _visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+        visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
     ) -> io::Result<()> {
-        todo!()
+        scan(&self.store.table(table)?, &self.txn, (from, to), reverse, visit)
     }
-    pub(in crate::io) fn put(&mut self, _table: Table, _key: &[u8], _value: &[u8]) -> io::Result<()> {
-        todo!()
+
+    pub(in crate::io) fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
+        check_key(key)?;
+        let table = self.store.table(table)?;
+        self.changed = true;
+        let result = table.put(&mut self.txn, key, value);
+        result.map_err(|failure| self.note(failure))
     }
-    pub(in crate::io) fn delete(&mut self, _table: Table, _key: &[u8]) -> io::Result<bool> {
-        todo!()
+
+    pub(in crate::io) fn delete(&mut self, table: Table, key: &[u8]) -> io::Result<bool> {
+        check_key(key)?;
+        let table = self.store.table(table)?;
+        self.changed = true;
+        let result = table.delete(&mut self.txn, key);
+        result.map_err(|failure| self.note(failure))
+    }
+
+    fn note(&mut self, failure: heed::Error) -> io::Error {
+        self.full = self.full.or(full(&failure));
+        error(failure)
     }
 }
+
+fn full(failure: &heed::Error) -> Option<Full> {
+    match failure {
+        heed::Error::Mdb(MdbError::MapFull) => Some(Full::Map),
+        heed::Error::Mdb(MdbError::TxnFull) => Some(Full::Txn),
+        _ => None,
+    }
+}
+
+fn get<'t>(store: &Store, txn: &'t RoTxn<'_>, table: Table, key: &[u8]) -> io::Result<Option<&'t [u8]>> {
+    check_key(key)?;
+    store.table(table)?.get(txn, key).map_err(error)
+}
+
+fn check_key(key: &[u8]) -> io::Result<()> {
+    if (1..=KEY_BYTES_MAX).contains(&key.len()) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "a key has 1 to 1900 bytes"))
+}
+
+fn scan(
+    table: &TableHandle,
+    txn: &RoTxn<'_>,
+    range: (Bound<&[u8]>, Bound<&[u8]>),
+    reverse: bool,
+    visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
+) -> io::Result<()> {
+    if is_empty(range) {
+        return Ok(());
+    }
+    if reverse {
+        walk(table.rev_range(txn, &range).map_err(error)?, visit)
+    } else {
+        walk(table.range(txn, &range).map_err(error)?, visit)
+    }
+}
+
+/// LMDB refuses empty keys even as a place to seek, and what a range with crossed ends means is not for it to say.
+fn is_empty((from, to): (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+    match (from, to) {
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => from >= to,
+        _ => false,
+    }
+}
+
+fn walk<'t>(
+    pairs: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>,
+    visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
+) -> io::Result<()> {
+    for pair in pairs {
+        if !visit(pair.map_err(error)?)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn error(failure: heed::Error) -> io::Error {
+    match failure {
+        heed::Error::Io(error) => error,
+        heed::Error::Mdb(MdbError::MapFull) => io::Error::new(io::ErrorKind::StorageFull, "the map is full"),
+        heed::Error::Mdb(MdbError::BadValSize) => io::Error::new(io::ErrorKind::InvalidInput, "key or value too large"),
+        heed::Error::Mdb(MdbError::Other(code)) => io::Error::from_raw_os_error(code),
+        other => io::Error::other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

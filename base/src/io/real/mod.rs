@@ -1,13 +1,36 @@
 //! The real backend: monoio on io_uring (epoll where the kernel or a sandbox forbids it), blocking threads per core.
+//!
+//! `run` makes the calling thread a core; `daemon` makes a whole server of cores and ends it on SIGTERM.
+//!
+//! # Invariants
+//!
+//! - What the kernel may still write to outlives the operation: at the end of a core every socket is shut down, and the
+//!   ring is only closed when no buffer is out any more. If one stays out, the runtime is leaked instead.
+//! - The blocking threads end before the runtime does, so no thread wakes a task of a runtime that is gone.
 
+mod blocking;
+mod buffers;
 pub(super) mod clock;
+mod daemon;
+mod disk;
+mod driver;
 pub(super) mod fs;
 pub(super) mod kv;
 pub(super) mod net;
+mod oneshot;
 pub(super) mod task;
 
+pub use daemon::daemon;
+pub use task::slow_polls;
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::time::Duration;
 
 /// How to set a core up.
 #[derive(Clone, Debug)]
@@ -20,8 +43,110 @@ pub struct CoreOptions {
     pub blocking_threads: usize,
 }
 
-/// Makes this thread a core and runs `main` on it to the end. Says in one line on stderr when io_uring is not to be had and
-/// epoll is used. Errors name what to do (`RLIMIT_MEMLOCK` …).
-pub fn run<F: Future>(_options: CoreOptions, _main: impl FnOnce() -> F) -> io::Result<F::Output> {
-    todo!()
+impl Default for CoreOptions {
+    /// Eight threads: a file system merges the syncs that are in flight together, and 8 to 16 is where that pays.
+    fn default() -> Self {
+        CoreOptions { name: "core".to_owned(), cpu: None, blocking_threads: 8 }
+    }
 }
+
+/// Makes this thread a core and runs `main` on it to the end. Says in one line on stderr when io_uring is not to be had and
+/// epoll is used. Errors name what to do (`RLIMIT_MEMLOCK` …). A panic in `main` comes out of here.
+pub fn run<F: Future>(options: CoreOptions, main: impl FnOnce() -> F) -> io::Result<F::Output> {
+    run_on(options, driver::build, main)
+}
+
+fn run_on<F: Future>(
+    options: CoreOptions,
+    build: impl FnOnce() -> io::Result<(driver::Runtime, bool)>,
+    main: impl FnOnce() -> F,
+) -> io::Result<F::Output> {
+    // Before pinning: its threads inherit the affinity, and a sync should not wait for the core it serves.
+    let pool = blocking::Pool::new(&options.name, options.blocking_threads)?;
+    pin_to(options.cpu);
+    let (mut runtime, epoll) = build()?;
+    let core = Rc::new(Core { epoll, pool, sockets: RefCell::default() });
+    let installed = Installed::new(core.clone());
+    let (output, idle) = runtime.block_on(async {
+        let output = task::watched("main", async { main().await }).await;
+        (output, core.drain().await)
+    });
+    core.pool.close();
+    drop(installed);
+    if idle {
+        drop(runtime);
+    } else {
+        std::mem::forget(runtime);
+    }
+    Ok(output.unwrap_or_else(|panic| resume_unwind(panic)))
+}
+
+fn pin_to(cpu: Option<usize>) {
+    let Some(cpu) = cpu else { return };
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    if let Err(error) = sched_setaffinity(None, &set) {
+        tracing::warn!(cpu, %error, "cannot pin this core to its processor, going on without");
+    }
+}
+
+/// What the handles of this thread share.
+struct Core {
+    epoll: bool,
+    pool: blocking::Pool,
+    /// Descriptors to shut down at the end; each leaves when its handle does.
+    sockets: RefCell<slab::Slab<RawFd>>,
+}
+
+thread_local! {
+    static CORE: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+}
+
+/// The core this thread is.
+fn core() -> Rc<Core> {
+    CORE.with_borrow(|core| core.clone()).expect("called on a thread that real::run made a core")
+}
+
+/// Puts the core where the handles find it, until dropped.
+struct Installed(());
+
+impl Installed {
+    fn new(core: Rc<Core>) -> Installed {
+        let before = CORE.replace(Some(core));
+        assert!(before.is_none(), "one core per thread");
+        Installed(())
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        CORE.set(None);
+    }
+}
+
+/// How often and how long the end of a core waits for the kernel to give its buffers back.
+const DRAIN_ROUNDS: u32 = 200;
+const DRAIN_PAUSE: Duration = Duration::from_millis(5);
+
+impl Core {
+    /// Ends every socket and waits until the kernel holds no buffer of ours. Answers whether it got there.
+    #[expect(unsafe_code, reason = "descriptors are borrowed from handles of the runtime, which does not lend them")]
+    async fn drain(&self) -> bool {
+        for (_, &socket) in &*self.sockets.borrow() {
+            // SAFETY: a descriptor is in `sockets` only while its handle, which keeps it open, lives.
+            let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
+        }
+        for _ in 0..DRAIN_ROUNDS {
+            // Also runs what the shutdown woke, so that tasks see the end and drop their handles.
+            clock::sleep(DRAIN_PAUSE).await;
+            if buffers::buffers_out() == 0 {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,47 +1,319 @@
 //! Sockets of the real backend.
+//!
+//! # Invariants
+//!
+//! - A socket's descriptor stays open while its handle lives: operations take a half out of its place and always put it
+//!   back, so the descriptor's number can be used for `shutdown` without a race with reuse.
+//! - A read or write dropped unfinished has shut the socket down and marked it broken before anyone else runs.
+//! - Waiting for a connection (either way) owns nothing but a poll operation, so dropping it loses nothing.
 
-use bytes::{Bytes, BytesMut};
+#![expect(unsafe_code, reason = "descriptors are borrowed from handles of the runtime, which does not lend them")]
+
+use super::buffers::{Gather, Sending, Spare};
+use super::core;
+use bytes::{Buf, Bytes, BytesMut};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
+use monoio::net::{TcpListener, TcpStream};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
-pub(in crate::io) struct Listener;
+/// Connections the kernel completes before we accept them; past it a client's SYN waits for its own retry.
+const BACKLOG: i32 = 1024;
+
+/// Pause when descriptors or memory ran out: accepting again at once would spin.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(20);
+
+pub(in crate::io) struct Listener {
+    tcp: Rc<TcpListener>,
+    address: SocketAddr,
+    /// The poll for the next connection. Kept here when an `accept` is dropped, so that a caller who waits with a deadline
+    /// over and over has one operation in flight and not one per try.
+    readable: RefCell<Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>>,
+    registered: Registered,
+}
 
 impl Listener {
-    pub(in crate::io) fn bind(_address: SocketAddr, _shared: bool) -> io::Result<Listener> {
-        todo!()
+    pub(in crate::io) fn bind(address: SocketAddr, shared: bool) -> io::Result<Listener> {
+        let socket = new_socket(address)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        if shared {
+            sockopt::set_socket_reuseport(&socket, true)?;
+        }
+        // Inherited by what is accepted: one system call less per connection.
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        let listener = std::net::TcpListener::from(socket);
+        let address = listener.local_addr()?;
+        let tcp = TcpListener::from_std(listener)?;
+        let registered = Registered::new(tcp.as_raw_fd());
+        Ok(Listener { tcp: Rc::new(tcp), address, readable: RefCell::default(), registered })
     }
+
     pub(in crate::io) fn local_address(&self) -> SocketAddr {
-        todo!()
+        self.address
     }
+
     pub(in crate::io) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        todo!()
+        let epoll = core().epoll;
+        // The ring waits by itself; epoll needs sockets that answer at once.
+        let flags = SocketFlags::CLOEXEC | if epoll { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
+        // Ends: with a connection or an error of the listener; every other turn waits.
+        loop {
+            match rustix::net::acceptfrom_with(self.registered.borrow(), flags) {
+                Ok((socket, Some(peer))) => match SocketAddr::try_from(peer) {
+                    Ok(peer) => return Ok((Stream::new(socket, peer)?, peer)),
+                    Err(_) => continue,
+                },
+                // The peer gave up while it queued: not ours to tell.
+                Ok((_, None)) | Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
+                Err(Errno::AGAIN) => self.wait_readable().await?,
+                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                    tracing::warn!(%error, "cannot accept a connection now, waiting");
+                    super::clock::sleep(EXHAUSTED_PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn wait_readable(&self) -> io::Result<()> {
+        poll_fn(|context| {
+            let mut place = self.readable.borrow_mut();
+            let waiting = place.get_or_insert_with(|| {
+                let tcp = self.tcp.clone();
+                Box::pin(async move { tcp.readable(false).await })
+            });
+            let polled = waiting.as_mut().poll(context);
+            if polled.is_ready() {
+                *place = None;
+            }
+            polled
+        })
+        .await
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Completes the poll in flight, which would hold the port otherwise.
+        self.registered.shutdown();
     }
 }
 
 #[derive(Clone)]
-pub(in crate::io) struct Stream;
+pub(in crate::io) struct Stream(Rc<Connection>);
+
+struct Connection {
+    read: Cell<Option<OwnedReadHalf<TcpStream>>>,
+    write: Cell<Option<OwnedWriteHalf<TcpStream>>>,
+    peer: SocketAddr,
+    broken: Cell<bool>,
+    registered: Registered,
+}
 
 impl Stream {
-    pub(in crate::io) async fn connect(_address: SocketAddr, _deadline: Duration) -> io::Result<Stream> {
-        todo!()
+    /// Takes a connected socket over.
+    fn new(socket: OwnedFd, peer: SocketAddr) -> io::Result<Stream> {
+        let tcp = TcpStream::from_std(socket.into())?;
+        let registered = Registered::new(tcp.as_raw_fd());
+        Ok(Stream::from_tcp(tcp, peer, registered))
     }
-    pub(in crate::io) async fn read(&self, _buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
-        todo!()
+
+    fn from_tcp(tcp: TcpStream, peer: SocketAddr, registered: Registered) -> Stream {
+        let (read, write) = tcp.into_split();
+        let (read, write) = (Cell::new(Some(read)), Cell::new(Some(write)));
+        Stream(Rc::new(Connection { read, write, peer, broken: Cell::new(false), registered }))
     }
-    pub(in crate::io) async fn write_all(&self, _bytes: Bytes) -> io::Result<()> {
-        todo!()
+
+    /// Non-blocking connect and a poll for its end, not the ring's connect: that one could not be given up.
+    pub(in crate::io) async fn connect(address: SocketAddr, deadline: Duration) -> io::Result<Stream> {
+        let socket = new_socket(address)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let tcp = TcpStream::from_std(socket.into())?;
+        let registered = Registered::new(tcp.as_raw_fd());
+        let attempt = Attempt { registered: Some(registered) };
+        crate::io::timeout(deadline, tcp.writable(false)).await??;
+        let registered = attempt.succeed();
+        let socket = registered.borrow();
+        sockopt::socket_error(socket)??;
+        if !core().epoll {
+            // The ring takes non-blocking as "do not wait for me".
+            let flags = rustix::fs::fcntl_getfl(socket)?;
+            rustix::fs::fcntl_setfl(socket, flags - rustix::fs::OFlags::NONBLOCK)?;
+        }
+        Ok(Stream::from_tcp(tcp, address, registered))
     }
-    pub(in crate::io) async fn write_vectored(&self, _parts: Vec<Bytes>) -> io::Result<()> {
-        todo!()
+
+    pub(in crate::io) async fn read(&self, buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
+        let mut half = match Hold::take(&self.0, &self.0.read, "one read at a time") {
+            Ok(half) => half,
+            Err(error) => return (Err(error), buffer),
+        };
+        let (result, spare) = half.get().read(Spare::new(buffer)).await;
+        half.done();
+        (result, spare.buffer)
     }
+
+    pub(in crate::io) async fn write_all(&self, bytes: Bytes) -> io::Result<()> {
+        let mut half = Hold::take(&self.0, &self.0.write, "one write at a time")?;
+        let mut sending = Sending::new(bytes);
+        // Ends: every turn sends at least a byte or returns.
+        while !sending.bytes.is_empty() {
+            let (result, back) = half.get().write(sending).await;
+            sending = back;
+            match result {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => sending.bytes.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        half.done();
+        Ok(())
+    }
+
+    pub(in crate::io) async fn write_vectored(&self, mut parts: Vec<Bytes>) -> io::Result<()> {
+        parts.retain(|part| !part.is_empty());
+        if parts.len() <= 1 {
+            let Some(only) = parts.pop() else { return Ok(()) };
+            return self.write_all(only).await;
+        }
+        let mut half = Hold::take(&self.0, &self.0.write, "one write at a time")?;
+        let mut gather = Gather::new(parts);
+        // Ends: every turn sends at least a byte or returns.
+        while !gather.is_done() {
+            let (result, back) = half.get().writev(gather).await;
+            gather = back;
+            match result {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => gather.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        half.done();
+        Ok(())
+    }
+
     pub(in crate::io) fn shutdown_write(&self) -> io::Result<()> {
-        todo!()
+        Ok(rustix::net::shutdown(self.0.registered.borrow(), rustix::net::Shutdown::Write)?)
     }
+
     pub(in crate::io) fn shutdown(&self) {
-        todo!()
+        self.0.registered.shutdown();
     }
+
     pub(in crate::io) fn peer_address(&self) -> SocketAddr {
-        todo!()
+        self.0.peer
+    }
+}
+
+fn new_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?)
+}
+
+/// A connect under way; given up, it is aborted rather than left to the kernel's two minutes.
+struct Attempt {
+    registered: Option<Registered>,
+}
+
+impl Attempt {
+    fn succeed(mut self) -> Registered {
+        self.registered.take().expect("taken once")
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(registered) = &self.registered {
+            registered.shutdown();
+        }
+    }
+}
+
+/// One direction of a connection, taken out for one operation. Always put back; if the operation was dropped or failed, the
+/// connection is broken.
+struct Hold<'a, H> {
+    connection: &'a Connection,
+    place: &'a Cell<Option<H>>,
+    half: Option<H>,
+    done: bool,
+}
+
+impl<'a, H> Hold<'a, H> {
+    fn take(connection: &'a Connection, place: &'a Cell<Option<H>>, rule: &str) -> io::Result<Self> {
+        if connection.broken.get() {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "an operation on this connection was given up"));
+        }
+        let half = place.take();
+        assert!(half.is_some(), "{rule}");
+        Ok(Hold { connection, place, half, done: false })
+    }
+
+    fn get(&mut self) -> &mut H {
+        self.half.as_mut().expect("held until dropped")
+    }
+
+    fn done(&mut self) {
+        self.done = true;
+    }
+}
+
+impl<H> Drop for Hold<'_, H> {
+    fn drop(&mut self) {
+        self.place.set(self.half.take());
+        if !self.done {
+            self.connection.broken.set(true);
+            self.connection.registered.shutdown();
+        }
+    }
+}
+
+/// A descriptor in the core's list of sockets to end. Lives beside the handle that keeps it open, and is dropped with it.
+struct Registered {
+    descriptor: RawFd,
+    key: usize,
+}
+
+impl Registered {
+    fn new(descriptor: RawFd) -> Registered {
+        let key = core().sockets.borrow_mut().insert(descriptor);
+        Registered { descriptor, key }
+    }
+
+    fn borrow(&self) -> BorrowedFd<'_> {
+        // SAFETY: the owner of this value also owns the runtime's handle of the descriptor and drops both together, so it is
+        // open while `self` can be borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.descriptor) }
+    }
+
+    fn shutdown(&self) {
+        // An error means it is not connected any more, which is what was wanted.
+        let _ = rustix::net::shutdown(self.borrow(), rustix::net::Shutdown::Both);
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        super::CORE.with_borrow(|core| {
+            if let Some(core) = core {
+                core.sockets.borrow_mut().try_remove(self.key);
+            }
+        });
     }
 }

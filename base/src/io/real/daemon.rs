@@ -1,0 +1,166 @@
+//! A whole server: one thread per core, ended by SIGTERM or SIGINT.
+//!
+//! The signals are blocked before any thread exists, so all inherit the mask and only the waiter takes them. The first one
+//! asks every core to end; the second ends the process at once, for an operator who has seen enough.
+
+#![expect(unsafe_code, reason = "signal masks and sigwait have no safe form here")]
+
+use super::oneshot::{self, oneshot};
+use super::{CoreOptions, run};
+use crate::io::Shutdown;
+use rustix::thread::sched_getaffinity;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::mpsc;
+use std::task::Poll;
+use std::thread;
+
+/// What the main thread waits for.
+enum Event {
+    Signal,
+    Ended(usize, io::Result<()>),
+}
+
+/// Runs `main` on `cores` threads until each is done; they are asked to end by SIGTERM or SIGINT, or when one of them fails.
+/// Answers the first error. Call it before any other thread is started.
+pub fn daemon<M, F>(cores: usize, name: &str, main: M) -> io::Result<()>
+where
+    M: Fn(usize, Shutdown) -> F + Send + Clone + 'static,
+    F: Future<Output = io::Result<()>>,
+{
+    let signals = block_signals()?;
+    let (events, inbox) = mpsc::channel();
+    let signalled = events.clone();
+    thread::Builder::new().name(format!("{name}-signals")).spawn(move || wait_for_signals(signals, &signalled))?;
+
+    let processors = processors();
+    let mut asks = Vec::new();
+    for number in 0..cores {
+        let (ask, asked) = oneshot();
+        asks.push(ask);
+        let (main, events) = (main.clone(), events.clone());
+        // Pinned only when the server has every processor: two servers pinned to the first of two would share it and leave
+        // the other idle.
+        let cpu = processors.get(number).copied().filter(|_| processors.len() == cores);
+        let options = CoreOptions { name: format!("{name}-{number}"), cpu, ..CoreOptions::default() };
+        thread::Builder::new().name(options.name.clone()).spawn(move || {
+            let ended = Ended { number, events, result: Err(io::Error::other("the core panicked")) };
+            ended.run(options, asked, main);
+        })?;
+    }
+    drop(events);
+    wait_for_cores(cores, asks, &inbox)
+}
+
+/// Tells the main thread that a core has ended, however it did.
+struct Ended {
+    number: usize,
+    events: mpsc::Sender<Event>,
+    result: io::Result<()>,
+}
+
+impl Ended {
+    fn run<M, F>(mut self, options: CoreOptions, asked: oneshot::Receiver<()>, main: M)
+    where
+        M: Fn(usize, Shutdown) -> F,
+        F: Future<Output = io::Result<()>>,
+    {
+        let number = self.number;
+        let ran = run(options, || {
+            let shutdown = Shutdown::new();
+            until_asked(asked, shutdown.clone(), main(number, shutdown))
+        });
+        self.result = ran.flatten();
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let result = std::mem::replace(&mut self.result, Ok(()));
+        let _ = self.events.send(Event::Ended(self.number, result));
+    }
+}
+
+/// Runs `main`, and passes the request to end on when it comes.
+async fn until_asked<T>(asked: oneshot::Receiver<()>, shutdown: Shutdown, main: impl Future<Output = T>) -> T {
+    let (mut asked, mut main) = (Some(asked), pin!(main));
+    poll_fn(|context| {
+        if let Some(waiting) = &mut asked
+            && pin!(waiting).poll(context).is_ready()
+        {
+            asked = None;
+            shutdown.request();
+        }
+        match main.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(output),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+fn wait_for_cores(cores: usize, mut asks: Vec<oneshot::Sender<()>>, inbox: &mpsc::Receiver<Event>) -> io::Result<()> {
+    let mut first_error = Ok(());
+    let mut running = cores;
+    // Ends: every core sends its end once; a signal only comes twice before the process is gone.
+    while running > 0 {
+        let Ok(event) = inbox.recv() else { break };
+        let stop = match event {
+            Event::Signal => true,
+            Event::Ended(number, result) => {
+                running -= 1;
+                if let Err(error) = &result {
+                    tracing::error!(core = number, %error, "a core failed");
+                }
+                let failed = result.is_err();
+                first_error = first_error.and(result);
+                failed
+            }
+        };
+        if stop {
+            asks.drain(..).for_each(|ask| ask.send(()));
+        }
+    }
+    first_error
+}
+
+/// The processors this process may use.
+fn processors() -> Vec<usize> {
+    match sched_getaffinity(None) {
+        Ok(set) => (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn block_signals() -> io::Result<libc::sigset_t> {
+    let mut signals = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `sigemptyset` writes the whole set it is given.
+    unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
+    // SAFETY: just written.
+    let mut signals = unsafe { signals.assume_init() };
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the set is initialised and the signal exists.
+        unsafe { libc::sigaddset(&raw mut signals, signal) };
+    }
+    // SAFETY: changes the mask of this thread only; the old one is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, std::ptr::null_mut()) } {
+        0 => Ok(signals),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+fn wait_for_signals(signals: libc::sigset_t, events: &mpsc::Sender<Event>) {
+    wait_for_signal(&signals);
+    let _ = events.send(Event::Signal);
+    wait_for_signal(&signals);
+    // 128 + SIGINT, as a shell would say it.
+    std::process::exit(130);
+}
+
+fn wait_for_signal(signals: &libc::sigset_t) {
+    let mut signal = 0;
+    // SAFETY: both point to initialised values of this frame; the set is blocked in every thread. Ends: sigwait only fails for
+    // a bad set.
+    unsafe { libc::sigwait(signals, &raw mut signal) };
+}

@@ -1,0 +1,306 @@
+//! What blocks: the file operations of the real backend as plain functions for the blocking threads.
+//!
+//! # The order that makes `publish` safe
+//!
+//! Attributes, then fsync of the file, then the name, then fsync of the directory. A crash before the name leaves nothing; after
+//! it, a name whose content is already stable. Replacing goes through a second name and a rename, so `target` always has one
+//! whole version.
+
+#![expect(clippy::disallowed_methods, reason = "this is what the door opens to")]
+
+use super::clock::random_u64;
+use crate::io::fs::{Entry, Metadata, Space};
+use bytes::{Buf, Bytes};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
+use std::fs::{self, File};
+use std::io::{self, IoSlice, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Parts of one pwritev (UIO_MAXIOV).
+const PARTS_MAX: usize = 1024;
+
+/// Enough for the metadata of nearly every object in one call.
+const XATTR_GUESS: usize = 1024;
+
+/// Random names tried before giving up; two equal ones are already a miracle.
+const NAME_TRIES: u32 = 16;
+
+pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
+}
+
+pub(super) fn length(file: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0))
+}
+
+pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Bytes> {
+    let mut buffer = Vec::with_capacity(length);
+    // Ends: every turn reads at least a byte, or the end of the file was reached.
+    while buffer.len() < length {
+        let at = offset + buffer.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buffer), at) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    buffer.truncate(length);
+    Ok(buffer.into())
+}
+
+pub(super) fn xattr(file: BorrowedFd<'_>, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut value = Vec::with_capacity(XATTR_GUESS);
+    let result = match rustix::fs::fgetxattr(file, name, rustix::buffer::spare_capacity(&mut value)) {
+        Err(Errno::RANGE) => {
+            // The kernel's bound on a value; nothing can be larger.
+            value.reserve(64 * 1024);
+            rustix::fs::fgetxattr(file, name, rustix::buffer::spare_capacity(&mut value))
+        }
+        other => other,
+    };
+    match result {
+        Ok(_) => Ok(Some(value)),
+        Err(Errno::NODATA) => Ok(None),
+        Err(Errno::NOTSUP) => Err(no_xattrs()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn no_xattrs() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "the file system has no extended attributes")
+}
+
+/// A file on its way to a name.
+pub(super) struct TempPlace {
+    file: OwnedFd,
+    /// Its temporary name, where the file system has no O_TMPFILE.
+    name: Option<PathBuf>,
+}
+
+impl TempPlace {
+    pub(super) fn create(dir: &Path) -> io::Result<TempPlace> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(dir, flags, Mode::from_raw_mode(0o600)) {
+            Ok(file) => Ok(TempPlace { file, name: None }),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Self::create_named(dir),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn create_named(dir: &Path) -> io::Result<TempPlace> {
+        let (file, name) = with_random_name(dir, "tmp", |path| {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+            rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))
+        })?;
+        Ok(TempPlace { file, name: Some(name) })
+    }
+
+    pub(super) fn allocate(&self, length: u64) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, length) {
+            // No reservation to be had here; the writes will tell.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn write_at(&self, parts: &[Bytes], mut offset: u64) -> io::Result<()> {
+        let mut rest: Vec<Bytes> = parts.iter().filter(|part| !part.is_empty()).cloned().collect();
+        rest.reverse();
+        // Ends: every turn writes at least a byte or fails.
+        while !rest.is_empty() {
+            let slices: Vec<IoSlice<'_>> = rest.iter().rev().take(PARTS_MAX).map(|part| IoSlice::new(part)).collect();
+            let mut written = match rustix::io::pwritev(&self.file, &slices, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            offset += written as u64;
+            while let Some(part) = rest.last_mut() {
+                if written < part.len() {
+                    part.advance(written);
+                    break;
+                }
+                written -= part.len();
+                rest.pop();
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync_data(&self) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(&self.file)?)
+    }
+
+    /// See the top of the file.
+    pub(super) fn publish(&self, target: &Path, xattrs: &[(String, Vec<u8>)]) -> io::Result<()> {
+        let result = self.publish_steps(target, xattrs);
+        if result.is_err() {
+            let _ = self.discard();
+        }
+        result
+    }
+
+    fn publish_steps(&self, target: &Path, xattrs: &[(String, Vec<u8>)]) -> io::Result<()> {
+        for (name, value) in xattrs {
+            rustix::fs::fsetxattr(&self.file, name.as_str(), value, XattrFlags::empty()).map_err(
+                |error| match error {
+                    Errno::NOTSUP => no_xattrs(),
+                    error => error.into(),
+                },
+            )?;
+        }
+        rustix::fs::fsync(&self.file)?;
+        let dir = parent(target)?;
+        match &self.name {
+            Some(name) => fs::rename(name, target)?,
+            None => match self.link(target) {
+                Ok(()) => {}
+                Err(Errno::EXIST) => {
+                    let ((), name) = with_random_name(dir, "tmp", |path| self.link(path))?;
+                    if let Err(error) = fs::rename(&name, target) {
+                        let _ = fs::remove_file(&name);
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            },
+        }
+        sync_dir(dir)
+    }
+
+    /// Through /proc: linking an open file by its descriptor alone takes a privilege.
+    fn link(&self, target: &Path) -> Result<(), Errno> {
+        let file = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, file, CWD, target, AtFlags::SYMLINK_FOLLOW)
+    }
+
+    /// Removes the temporary name, if it has one and still has it.
+    pub(super) fn discard(&self) -> io::Result<()> {
+        match &self.name {
+            Some(name) => fs::remove_file(name),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Calls `make` with fresh names in `dir` until one is not taken.
+fn with_random_name<T>(
+    dir: &Path,
+    kind: &str,
+    mut make: impl FnMut(&Path) -> Result<T, Errno>,
+) -> io::Result<(T, PathBuf)> {
+    for _ in 0..NAME_TRIES {
+        let path = dir.join(format!(".martlet-{kind}-{:016x}", random_u64()));
+        match make(&path) {
+            Ok(made) => return Ok((made, path)),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free temporary name"))
+}
+
+fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no parent"))
+}
+
+pub(super) fn read_dir(path: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let is_dir = entry.file_type()?.is_dir();
+        if let Ok(name) = entry.file_name().into_string() {
+            entries.push(Entry { name, is_dir });
+        }
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+pub(super) fn read(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
+    let (file, length) = open(path)?;
+    let length = usize::try_from(length).ok().filter(|&length| length <= max).ok_or_else(too_large)?;
+    let mut bytes = Vec::with_capacity(length);
+    // Files under /proc have no length, and any file may grow meanwhile: the bound holds for what is read.
+    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max { Err(too_large()) } else { Ok(bytes) }
+}
+
+pub(super) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let dir = parent(path)?;
+    let place = TempPlace::create_named(dir)?;
+    let result = (|| {
+        place.write_at(&[Bytes::copy_from_slice(bytes)], 0)?;
+        rustix::fs::fchmod(&place.file, Mode::from_raw_mode(mode))?;
+        place.publish(path, &[])
+    })();
+    if result.is_err() {
+        let _ = place.discard();
+    }
+    result
+}
+
+pub(super) fn create_dir_all(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Ends: the parent is shorter, and the root exists.
+            create_dir_all(parent(path)?)?;
+            create_one(path)?;
+        }
+        Err(_) if path.is_dir() => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    sync_dir(parent(path)?)
+}
+
+fn create_one(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        // Somebody else made it between the two calls.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        other => other,
+    }
+}
+
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+    let dir = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(rustix::fs::fsync(dir)?)
+}
+
+pub(super) fn metadata(path: &Path) -> io::Result<Metadata> {
+    let found = fs::metadata(path)?;
+    let modified_nanos = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
+    Ok(Metadata { len: found.len(), is_dir: found.is_dir(), device: found.dev(), modified_nanos })
+}
+
+pub(super) fn space(path: &Path) -> io::Result<Space> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(Space {
+        total: found.f_blocks.saturating_mul(found.f_frsize),
+        available: found.f_bavail.saturating_mul(found.f_frsize),
+        inodes: (found.f_files, found.f_favail),
+    })
+}
+
+pub(super) fn is_mount(path: &Path) -> io::Result<bool> {
+    let (here, above) = (fs::metadata(path)?, fs::metadata(path.join(".."))?);
+    // The root is its own parent.
+    Ok(here.dev() != above.dev() || here.ino() == above.ino())
+}
+
+pub(super) fn lock(path: &Path) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?;
+    rustix::fs::flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file.into())
+}

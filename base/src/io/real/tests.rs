@@ -1,0 +1,369 @@
+//! The real backend in both of its modes: every test runs once on io_uring and once on epoll.
+
+#![expect(clippy::disallowed_methods, reason = "tests look at the files from outside the door")]
+
+use super::{CoreOptions, driver, run_on};
+use crate::io::{self, Listener, Shutdown, Stream, fs, sleep, spawn, timeout};
+use bytes::{Bytes, BytesMut};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(20);
+
+/// Runs `main` on a core of each kind.
+fn on_both<F: Future>(main: impl Fn() -> F) {
+    let limited = || async { timeout(LONG, main()).await.expect("the test hangs") };
+    let options = || CoreOptions { name: "test".to_owned(), blocking_threads: 3, ..CoreOptions::default() };
+    run_on(options(), driver::build, limited).unwrap();
+    run_on(options(), driver::epoll, limited).unwrap();
+}
+
+fn listener() -> Listener {
+    Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap()
+}
+
+async fn pair() -> (Stream, Stream) {
+    let listener = listener();
+    let client = Stream::connect(listener.local_address(), SECOND).await.unwrap();
+    let (server, peer) = listener.accept().await.unwrap();
+    assert_eq!(server.peer_address(), peer);
+    (client, server)
+}
+
+async fn read_exactly(stream: &Stream, length: usize) -> Vec<u8> {
+    let mut buffer = BytesMut::with_capacity(64 * 1024);
+    while buffer.len() < length {
+        buffer.reserve(16 * 1024);
+        let (result, back) = stream.read(buffer).await;
+        buffer = back;
+        assert_ne!(result.unwrap(), 0, "the stream ended early");
+    }
+    assert_eq!(buffer.len(), length);
+    buffer.to_vec()
+}
+
+fn pattern(length: usize) -> Bytes {
+    (0..length).map(|index| (index * 31 % 251) as u8).collect::<Vec<_>>().into()
+}
+
+#[test]
+fn bytes_go_both_ways_at_once() {
+    on_both(|| async {
+        let (client, server) = pair().await;
+        let content = pattern(3_000_000);
+        let (theirs, sent) = (server.clone(), content.clone());
+        let writing = spawn(async move { theirs.write_all(sent).await.unwrap() });
+        let (ours, sent) = (client.clone(), content.clone());
+        let parts: Vec<Bytes> = (0..3000).map(|part| sent.slice(part * 1000..(part + 1) * 1000)).collect();
+        let gathering = spawn(async move { ours.write_vectored(parts).await.unwrap() });
+        let reading = spawn(async move { read_exactly(&server, 3_000_000).await });
+        assert_eq!(read_exactly(&client, 3_000_000).await, content);
+        assert_eq!(reading.await.unwrap(), content);
+        writing.await.unwrap();
+        gathering.await.unwrap();
+    });
+}
+
+#[test]
+fn a_read_appends_to_what_the_buffer_holds_and_zero_is_the_end() {
+    on_both(|| async {
+        let (client, server) = pair().await;
+        client.write_all(Bytes::from_static(b" world")).await.unwrap();
+        client.shutdown_write().await.unwrap();
+        let (result, buffer) = server.read(BytesMut::from(&b"hello"[..])).await;
+        assert_eq!((result.unwrap(), &buffer[..]), (6, &b"hello world"[..]));
+        let (result, buffer) = server.read(buffer).await;
+        assert_eq!((result.unwrap(), buffer.len()), (0, 11));
+        server.write_vectored(vec![Bytes::new(), Bytes::from_static(b"bye")]).await.unwrap();
+        assert_eq!(read_exactly(&client, 3).await, b"bye");
+    });
+}
+
+#[test]
+fn a_read_given_up_breaks_the_stream_and_the_peer_sees_its_end() {
+    on_both(|| async {
+        let (client, server) = pair().await;
+        let given_up = timeout(Duration::from_millis(20), server.read(BytesMut::with_capacity(100))).await;
+        assert!(given_up.is_err());
+        let (result, _) = server.read(BytesMut::with_capacity(100)).await;
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(server.write_all(Bytes::from_static(b"x")).await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        let (result, _) = client.read(BytesMut::with_capacity(100)).await;
+        assert_eq!(result.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_write_nobody_reads_can_be_given_up() {
+    on_both(|| async {
+        let (client, _server) = pair().await;
+        let endless = client.write_all(pattern(64 << 20));
+        assert!(timeout(Duration::from_millis(50), endless).await.is_err());
+        assert!(client.write_all(Bytes::from_static(b"x")).await.is_err());
+    });
+}
+
+#[test]
+fn shutdown_completes_a_read_in_flight() {
+    on_both(|| async {
+        let (_client, server) = pair().await;
+        let reader = server.clone();
+        let reading = spawn(async move { reader.read(BytesMut::with_capacity(10)).await.0 });
+        sleep(Duration::from_millis(10)).await;
+        server.shutdown();
+        assert_eq!(reading.await.unwrap().unwrap_or(0), 0);
+    });
+}
+
+#[test]
+fn connects_are_refused_and_given_up() {
+    on_both(|| async {
+        let free = listener().local_address();
+        let refused = Stream::connect(free, SECOND).await.map(|_| ()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn an_accept_given_up_loses_no_connection() {
+    on_both(|| async {
+        let listener = listener();
+        for _ in 0..50 {
+            assert!(timeout(Duration::from_millis(1), listener.accept()).await.is_err());
+        }
+        let client = Stream::connect(listener.local_address(), SECOND).await.unwrap();
+        let (server, _) = timeout(SECOND, listener.accept()).await.unwrap().unwrap();
+        client.write_all(Bytes::from_static(b"here")).await.unwrap();
+        assert_eq!(read_exactly(&server, 4).await, b"here");
+    });
+}
+
+#[test]
+fn many_connections_leave_no_descriptor_behind() {
+    // Other tests of this process open files too: only a growth near the number of connections is a leak.
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    on_both(|| async {
+        let before = open();
+        for _ in 0..200 {
+            let (client, server) = pair().await;
+            client.write_all(Bytes::from_static(b"ping")).await.unwrap();
+            assert_eq!(read_exactly(&server, 4).await, b"ping");
+            drop(timeout(Duration::ZERO, server.read(BytesMut::with_capacity(8))).await);
+        }
+        sleep(Duration::from_millis(50)).await;
+        assert!(open() < before + 150, "{before} descriptors before, {} after", open());
+    });
+}
+
+#[test]
+fn a_port_is_free_again_when_its_listener_is_gone() {
+    on_both(|| async {
+        let first = listener();
+        let address = first.local_address();
+        let _ = timeout(Duration::from_millis(5), first.accept()).await;
+        drop(first);
+        sleep(Duration::from_millis(20)).await;
+        Listener::bind(address, false).unwrap();
+        let shared: Vec<_> = {
+            let first = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), true).unwrap();
+            let second = Listener::bind(first.local_address(), true).unwrap();
+            vec![first, second]
+        };
+        assert_eq!(shared[0].local_address(), shared[1].local_address());
+    });
+}
+
+#[test]
+fn a_panic_stays_in_its_task() {
+    on_both(|| async {
+        let answer = spawn(async { panic!("on purpose") }).await;
+        assert!(answer.is_none());
+        assert_eq!(spawn(async { 7 }).await, Some(7));
+    });
+}
+
+#[test]
+fn a_dropped_handle_detaches_and_spawn_does_not_run_inline() {
+    on_both(|| async {
+        let done = std::rc::Rc::new(std::cell::Cell::new(false));
+        let flag = done.clone();
+        drop(spawn(async move {
+            sleep(Duration::from_millis(5)).await;
+            flag.set(true);
+        }));
+        assert!(!done.get());
+        sleep(Duration::from_millis(50)).await;
+        assert!(done.get());
+    });
+}
+
+#[test]
+fn a_slow_poll_is_counted() {
+    on_both(|| async {
+        let before = super::slow_polls();
+        spawn(async { std::thread::sleep(Duration::from_millis(30)) }).await.unwrap();
+        assert!(super::slow_polls() > before);
+    });
+}
+
+#[test]
+fn time_passes_and_a_shutdown_wakes_all() {
+    on_both(|| async {
+        let start = io::monotonic();
+        sleep(Duration::from_millis(30)).await;
+        let passed = io::monotonic().since(start);
+        assert!(passed >= Duration::from_millis(30) && passed < SECOND, "{passed:?}");
+        assert_ne!(io::random_u64(), io::random_u64());
+        let shutdown = Shutdown::new();
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let shutdown = shutdown.clone();
+                spawn(async move { shutdown.requested().await })
+            })
+            .collect();
+        assert!(timeout(Duration::from_millis(5), shutdown.requested()).await.is_err());
+        shutdown.request();
+        for task in waiting {
+            task.await.unwrap();
+        }
+        shutdown.requested().await;
+    });
+}
+
+async fn publish(dir: &Path, name: &str, content: Bytes, xattrs: &[(&str, &[u8])]) -> std::io::Result<()> {
+    let mut file = fs::TempFile::create(dir).await?;
+    file.allocate(content.len() as u64).await?;
+    for chunk in content.chunks(70_000) {
+        file.append(content.slice_ref(chunk)).await?;
+    }
+    assert_eq!(file.len(), content.len() as u64);
+    let xattrs = xattrs.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+    file.publish(&dir.join(name), xattrs).await
+}
+
+#[test]
+fn a_published_file_has_its_content_and_attributes_and_replaces() {
+    on_both(|| async {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        for (round, length) in [0, 10, 200_000, 1_500_000].into_iter().enumerate() {
+            let long = vec![b'm'; 100 + round * 800];
+            publish(dir.path(), "object", pattern(length), &[("user.meta", &long), ("user.other", b"")]).await.unwrap();
+            let file = fs::File::open(&dir.path().join("object")).await.unwrap();
+            assert_eq!(file.len(), length as u64);
+            assert_eq!(file.read_at(0, length + 5).await.unwrap(), pattern(length));
+            assert_eq!(
+                file.read_at(5, 3).await.unwrap(),
+                pattern(length).get(5..8).map(Bytes::copy_from_slice).unwrap_or_default()
+            );
+            assert_eq!(file.xattr("user.meta").await.unwrap(), Some(long));
+            assert_eq!(file.xattr("user.other").await.unwrap(), Some(Vec::new()));
+            assert_eq!(file.xattr("user.none").await.unwrap(), None);
+        }
+        let names = fs::read_dir(dir.path()).await.unwrap();
+        assert_eq!(names.len(), 1, "no temporary is left: {names:?}");
+    });
+}
+
+#[test]
+fn what_was_not_published_leaves_nothing() {
+    on_both(|| async {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut file = fs::TempFile::create(dir.path()).await.unwrap();
+        file.append(pattern(700_000)).await.unwrap();
+        file.sync_data().await.unwrap();
+        drop(file);
+        let missing = publish(&dir.path().join("none"), "x", pattern(5), &[]).await.unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        let mut file = fs::TempFile::create(dir.path()).await.unwrap();
+        file.append(pattern(5)).await.unwrap();
+        let nowhere = file.publish(&dir.path().join("none/x"), Vec::new()).await.unwrap_err();
+        assert_eq!(nowhere.kind(), ErrorKind::NotFound);
+        assert!(fs::read_dir(dir.path()).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_publish_given_up_still_happens() {
+    on_both(|| async {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut file = fs::TempFile::create(dir.path()).await.unwrap();
+        file.append(pattern(5)).await.unwrap();
+        let target = dir.path().join("kept");
+        {
+            let mut publishing = std::pin::pin!(file.publish(&target, Vec::new()));
+            let first = std::future::poll_fn(|context| std::task::Poll::Ready(publishing.as_mut().poll(context))).await;
+            assert!(first.is_pending());
+        }
+        for _ in 0..200 {
+            if target.exists() {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the file never appeared");
+    });
+}
+
+#[test]
+fn small_files_and_directories() {
+    on_both(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        fs::create_dir_all(&deep).await.unwrap();
+        fs::create_dir_all(&deep).await.unwrap();
+        let path = deep.join("file");
+        fs::write_atomic(&path, b"one".to_vec(), 0o640).await.unwrap();
+        fs::write_atomic(&path, b"three".to_vec(), 0o640).await.unwrap();
+        assert_eq!(fs::read(&path, 5).await.unwrap(), b"three");
+        assert_eq!(fs::read(&path, 4).await.unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(fs::metadata(&path).await.unwrap().len, 5);
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        fs::create_dir_all(&deep.join("sub")).await.unwrap();
+        let entries: Vec<_> = fs::read_dir(&deep).await.unwrap().into_iter().map(|e| (e.name, e.is_dir)).collect();
+        assert_eq!(entries, [("file".to_owned(), false), ("sub".to_owned(), true)]);
+        fs::rename(&path, &deep.join("moved")).await.unwrap();
+        fs::sync_dir(&deep).await.unwrap();
+        assert_eq!(fs::remove_file(&path).await.unwrap_err().kind(), ErrorKind::NotFound);
+        fs::remove_file(&deep.join("moved")).await.unwrap();
+        fs::remove_dir(&deep.join("sub")).await.unwrap();
+        assert!(fs::metadata(dir.path()).await.unwrap().is_dir);
+        assert!(fs::space(dir.path()).await.unwrap().total > 0);
+        assert!(!fs::is_mount(&deep).await.unwrap());
+        assert!(fs::is_mount(Path::new("/")).await.unwrap());
+        assert_eq!(fs::File::open(&path).await.map(|_| ()).unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_lock_excludes_until_dropped() {
+    on_both(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = fs::lock(&path).await.unwrap();
+        assert_eq!(fs::lock(&path).await.map(|_| ()).unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(held);
+        fs::lock(&path).await.unwrap();
+    });
+}
+
+#[test]
+fn a_full_queue_waits_and_a_panicking_closure_is_an_error() {
+    on_both(|| async {
+        let core = super::core();
+        let panicked = core.pool.run(|| -> std::io::Result<()> { panic!("on purpose") }).await;
+        assert!(panicked.is_err());
+        let tasks: Vec<_> = (0..3000_u32)
+            .map(|number| {
+                let core = core.clone();
+                spawn(async move { core.pool.run(move || Ok(number)).await.unwrap() })
+            })
+            .collect();
+        for (number, task) in tasks.into_iter().enumerate() {
+            assert_eq!(task.await, Some(number as u32));
+        }
+    });
+}
