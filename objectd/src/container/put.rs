@@ -10,6 +10,9 @@ use base::http::{RequestHead, Status};
 /// 201 when it is new or was deleted, 202 when it was there; the account is told before the answer.
 pub(super) async fn put(service: &Service, head: &RequestHead) -> Answer {
     let time = service::timestamp(head)?;
+    if head.headers.get_str("X-Backend-Record-Type").is_some_and(|kind| kind.eq_ignore_ascii_case("shard")) {
+        return Err(reply::text(501, "Shard ranges are not taken: containers are not sharded here"));
+    }
     let policy = requested_policy(service, head)?;
     let default_policy = head.headers.get_str("X-Backend-Storage-Policy-Default").and_then(|text| text.parse().ok());
     let metadata = service.metadata(&head.headers, &SAVED)?;

@@ -113,10 +113,11 @@ pub fn forget_object(
     Ok(())
 }
 
+/// Counts wrap rather than stop a writer: what was added is taken out again exactly.
 fn count_object<T>(info: &mut Info, policy: u32, row: &ObjectRow<T>, sign: i64) {
     let stats = info.stats.entry(policy).or_default();
     stats.objects += sign * i64::from(!row.deleted);
-    stats.bytes += sign * row.size;
+    stats.bytes = stats.bytes.wrapping_add(row.size.wrapping_mul(sign));
 }
 
 /// Merges one update of a container into an account's rows; `info` is stored by the caller.
@@ -167,8 +168,8 @@ pub fn forget_container(
 fn count_container<T>(info: &mut Info, row: &ContainerRow<T>, sign: i64) {
     let stats = info.stats.entry(row.policy).or_default();
     stats.containers += sign * i64::from(!row.deleted);
-    stats.objects += sign * row.objects;
-    stats.bytes += sign * row.bytes;
+    stats.objects = stats.objects.wrapping_add(row.objects.wrapping_mul(sign));
+    stats.bytes = stats.bytes.wrapping_add(row.bytes.wrapping_mul(sign));
 }
 
 fn state_of(deleted: bool) -> State {

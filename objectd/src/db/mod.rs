@@ -24,7 +24,11 @@ pub mod render;
 pub mod service;
 
 #[cfg(test)]
+mod listing_tests;
+#[cfg(test)]
 pub(crate) mod memory;
+#[cfg(test)]
+pub(crate) mod replay;
 
 use base::io::kv::{Read, Table, WriteTxn};
 use std::io;

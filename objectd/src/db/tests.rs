@@ -4,7 +4,6 @@ use super::container_row::{ContainerRow, ContainerUpdate};
 use super::info::{self, Info};
 use super::key::{self, Kind, State};
 use super::lifecycle::{self, Change, Outcome};
-use super::listing::{Entry, Selection, Walk};
 use super::memory::Memory;
 use super::object_row::{ObjectRow, ObjectUpdate};
 use super::{GRAVES, INFO, ORDER, PENDING, ROWS, chexor, merge, reclaim};
@@ -15,17 +14,17 @@ use base::limits::Constraints;
 use base::timestamp::Timestamp;
 use proptest::prelude::*;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-fn hash(name: &str) -> NameHash {
+pub(super) fn hash(name: &str) -> NameHash {
     HashPath::new("", "salt").hash("a", Some(name), None)
 }
 
-fn at(seconds: u64) -> Timestamp {
+pub(super) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_raw(seconds * 100_000, 0)
 }
 
-fn change(kind: Kind, seconds: u64) -> Change {
+pub(super) fn change(kind: Kind, seconds: u64) -> Change {
     Change {
         kind,
         hash: hash("c"),
@@ -42,7 +41,7 @@ fn change(kind: Kind, seconds: u64) -> Change {
     }
 }
 
-fn put_object(name: &str, seconds: u64, size: i64, policy: u32) -> ObjectUpdate {
+pub(super) fn put_object(name: &str, seconds: u64, size: i64, policy: u32) -> ObjectUpdate {
     ObjectUpdate {
         name: name.to_owned(),
         policy,
@@ -68,7 +67,7 @@ fn rows_of(memory: &Memory) -> Vec<(u32, String, Vec<u8>)> {
 }
 
 /// What must hold in every state of a container database.
-fn check_container(memory: &Memory, hash: &NameHash) {
+pub(super) fn check_container(memory: &Memory, hash: &NameHash) {
     let Some(info) = info::load(memory, Kind::Container, hash).unwrap() else {
         assert!(memory.0.iter().all(BTreeMap::is_empty), "nothing is left of a forgotten database");
         return;
@@ -277,135 +276,8 @@ fn old_tombstones_and_deleted_databases_are_forgotten_and_nothing_else() {
     assert!(memory.0[INFO.0].is_empty());
 }
 
-/// A listing told in the plainest way: every name in order, one after the other.
-fn model(names: &BTreeSet<String>, selection: &Selection) -> Vec<(bool, String)> {
-    let (mut prefix, mut delimiter) = (selection.prefix.clone(), selection.delimiter.clone());
-    if let Some(path) = &selection.path {
-        prefix = if path.is_empty() { String::new() } else { format!("{}/", path.trim_end_matches('/')) };
-        delimiter = "/".to_owned();
-    }
-    let (mut lower, mut upper) = (&selection.marker, &selection.end_marker);
-    if selection.reverse {
-        (lower, upper) = (upper, lower);
-    }
-    let mut entries = Vec::new();
-    for name in names.iter().filter(|name| {
-        name.starts_with(&prefix)
-            && (lower.is_empty() || *name > lower)
-            && (upper.is_empty() || *name < upper)
-            && (selection.show_reserved || !name.starts_with('\0'))
-    }) {
-        let end = (!delimiter.is_empty())
-            .then(|| name[prefix.len()..].find(&delimiter).map(|found| prefix.len() + found + delimiter.len()))
-            .flatten();
-        match end {
-            Some(end) if selection.path.is_some() && end < name.len() => {}
-            Some(end) if selection.path.is_none() => entries.push((true, name[..end].to_owned())),
-            _ if selection.path.is_some() && *name == prefix => {}
-            _ => entries.push((false, name.clone())),
-        }
-    }
-    entries.dedup();
-    entries.retain(|(is_subdir, name)| !is_subdir || name != lower);
-    if selection.reverse {
-        entries.reverse();
-    }
-    entries.truncate(selection.limit);
-    entries
-}
-
-fn listed(memory: &Memory, policy: u32, selection: &Selection, budget: usize) -> Vec<(bool, String)> {
-    let mut walk = Walk::new(key::row_prefix(&hash("c"), State::Live, policy), selection);
-    let mut entries = Vec::new();
-    for _ in 0..10_000 {
-        let done = walk
-            .advance(memory, budget, &mut |entry| {
-                entries.push(match entry {
-                    Entry::Row(name, value) => {
-                        assert!(!ObjectRow::decode(value)?.deleted);
-                        (false, name.to_owned())
-                    }
-                    Entry::Subdir(name) => (true, name.to_owned()),
-                });
-                Ok(())
-            })
-            .unwrap();
-        if done {
-            return entries;
-        }
-    }
-    panic!("a walk ends");
-}
-
-/// Short names over an alphabet in which prefixes, delimiters and their neighbours collide often.
-fn name() -> impl Strategy<Value = String> {
-    proptest::collection::vec(
-        prop_oneof![4 => Just('a'), 4 => Just('/'), 2 => Just('0'), 2 => Just('.'), 1 => Just('é'),
-        1 => Just('\0'), 1 => Just('\u{1}')],
-        1..6,
-    )
-    .prop_map(|characters| characters.into_iter().collect())
-}
-
-fn maybe_name() -> impl Strategy<Value = String> {
-    prop_oneof![2 => Just(String::new()), 3 => name()]
-}
-
-fn selection() -> impl Strategy<Value = Selection> {
-    let delimiter = prop_oneof![2 => Just(""), 3 => Just("/"), 1 => Just("//"), 1 => Just("a/"), 1 => Just("é")];
-    let path = prop_oneof![3 => Just(None), 1 => maybe_name().prop_map(Some)];
-    let limit = prop_oneof![3 => Just(10_000_usize), 2 => 0..6_usize];
-    (limit, maybe_name(), maybe_name(), maybe_name(), delimiter, path, any::<bool>(), any::<bool>()).prop_map(
-        |(limit, marker, end_marker, prefix, delimiter, path, reverse, show_reserved)| Selection {
-            limit,
-            marker,
-            end_marker,
-            prefix,
-            delimiter: delimiter.to_owned(),
-            path,
-            reverse,
-            show_reserved,
-        },
-    )
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Random changes in two policies; then every listing equals the model's, whatever the slices.
-    #[test]
-    fn listings_equal_a_walk_over_a_plain_set(
-        operations in proptest::collection::vec((name(), 1..20_u64, any::<bool>(), 0..2_u32, 0..100_i64), 0..40),
-        selections in proptest::collection::vec((selection(), 1..5_usize), 1..12),
-    ) {
-        let mut memory = Memory::new();
-        let create = change(Kind::Container, 1);
-        lifecycle::put_container(&mut memory, &create).unwrap();
-        let mut newest: BTreeMap<(u32, String), (u64, bool)> = BTreeMap::new();
-        for (name, seconds, deleted, policy, size) in operations {
-            let update = match deleted {
-                true => ObjectUpdate::deletion(&name, policy, at(seconds)),
-                false => put_object(&name, seconds, size, policy),
-            };
-            lifecycle::merge_objects(&mut memory, &create.hash, None, &[update]).unwrap();
-            let stored = newest.entry((policy, name)).or_insert((0, true));
-            if stored.0 < seconds {
-                *stored = (seconds, deleted);
-            }
-        }
-        check_container(&memory, &create.hash);
-        for policy in 0..2 {
-            let names: BTreeSet<String> = newest.iter()
-                .filter(|((of, _), (_, deleted))| *of == policy && !deleted)
-                .map(|((_, name), _)| name.clone())
-                .collect();
-            for (selection, budget) in &selections {
-                let expected = model(&names, selection);
-                prop_assert_eq!(listed(&memory, policy, selection, *budget), expected.clone(), "{:?}", selection);
-                prop_assert_eq!(listed(&memory, policy, selection, 1000), expected, "{:?}", selection);
-            }
-        }
-    }
 
     /// The order in which updates of distinct times arrive does not change the rows, and so not the hash.
     #[test]
