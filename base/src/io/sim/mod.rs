@@ -243,6 +243,11 @@ impl SimHandle {
         }
     }
 
+    /// Packets between these two are never lost, stalled or turned into resets. Crashes and partitions still are.
+    pub fn make_reliable(&self, a: NodeId, b: NodeId) {
+        self.world.net.borrow_mut().reliable.insert((a.min(b), a.max(b)));
+    }
+
     /// Declares a path of a node a mount point: another device than its parent.
     pub fn mount(&self, node: NodeId, path: &Path) {
         if let Some(state) = self.world.nodes.borrow_mut().get_mut(node.0) {

@@ -118,7 +118,8 @@ impl Stream {
         };
         let started = world.now();
         let way = sockets::latency(&world, node, target.unwrap_or(node));
-        let is_lost = target != Some(node) && world.fault(world.options.lost_chance);
+        let loses = target.is_some_and(|target| world.net.borrow().loses_packets(node, target));
+        let is_lost = loses && world.fault(world.options.lost_chance);
         sleep(Duration::from_nanos(way).min(deadline)).await;
         let is_up = target.is_some_and(|target| world.life(target).is_some());
         let is_silent = target.is_some_and(|target| {

@@ -23,6 +23,8 @@ pub(crate) struct Sockets {
     pub(crate) connections: BTreeMap<u64, Connection>,
     /// Pairs of nodes that cannot reach each other, the lower one first.
     pub(crate) partitions: BTreeSet<(NodeId, NodeId)>,
+    /// Pairs of nodes whose packets are never lost, the lower one first.
+    pub(crate) reliable: BTreeSet<(NodeId, NodeId)>,
     pub(crate) buffer: usize,
 }
 
@@ -78,11 +80,22 @@ pub(crate) enum Segment {
 
 impl Sockets {
     pub(crate) fn new(buffer: usize) -> Self {
-        Self { listeners: BTreeMap::new(), connections: BTreeMap::new(), partitions: BTreeSet::new(), buffer }
+        Self {
+            listeners: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            partitions: BTreeSet::new(),
+            reliable: BTreeSet::new(),
+            buffer,
+        }
     }
 
     pub(crate) fn is_partitioned(&self, a: NodeId, b: NodeId) -> bool {
         self.partitions.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// Whether packets between the two may be lost: never inside a node.
+    pub(crate) fn loses_packets(&self, a: NodeId, b: NodeId) -> bool {
+        a != b && !self.reliable.contains(&(a.min(b), a.max(b)))
     }
 
     pub(crate) fn end(&mut self, connection: u64, side: usize) -> Option<&mut End> {
@@ -156,14 +169,15 @@ pub(crate) fn send(world: &World, connection: u64, side: usize, segment: Segment
     };
     let arrival = world.now() + latency(world, from, to);
     let options = &world.options;
-    let stall = if from != to && world.fault(options.stall_chance) {
+    let loses = world.net.borrow().loses_packets(from, to);
+    let stall = if loses && world.fault(options.stall_chance) {
         let (low, high) = (nanos(options.stall.0), nanos(options.stall.1));
         Some(world.with_random(|random| random.between(low, high)))
     } else {
         None
     };
-    let is_lost = from != to && world.fault(options.lost_chance);
-    let is_reset = from != to && world.fault(options.reset_chance);
+    let is_lost = loses && world.fault(options.lost_chance);
+    let is_reset = loses && world.fault(options.reset_chance);
     let mut net = world.net.borrow_mut();
     let Some(end) = net.end(connection, side) else { return };
     if let Some(stall) = stall {
