@@ -1,1 +1,3 @@
 //! What the executable `martlet` is made of: the dev cluster, the operator's commands, the simulated cluster.
+
+pub mod sim;
