@@ -25,7 +25,12 @@ fn no_seed_breaks_a_promise() {
             eprintln!("seed {}: {violation}", report.seed);
         }
     }
-    assert!(failed.is_empty(), "{} of {seeds} seeds; try `martlet sim --seed {} --trace`", failed.len(), failed[0].seed);
+    assert!(
+        failed.is_empty(),
+        "{} of {seeds} seeds; try `martlet sim --seed {} --trace`",
+        failed.len(),
+        failed[0].seed
+    );
     assert!(acknowledged > seeds * 5, "the clusters did too little: {acknowledged} operations acknowledged");
 }
 

@@ -109,7 +109,9 @@ impl History {
     /// A body that came back whole, at any time. `expected_etag` is the checksum of `body` as sent, if it ever was.
     pub fn saw_body(&mut self, name: &str, body: Option<u64>, etag_matches: bool) {
         let was_sent = body.is_some_and(|body| {
-            self.operations.get(name).is_some_and(|all| all.iter().any(|operation| operation.leaves == State::Body(body)))
+            self.operations
+                .get(name)
+                .is_some_and(|all| all.iter().any(|operation| operation.leaves == State::Body(body)))
         });
         if !was_sent {
             self.violate(Property::Intact, format!("{name}: a body came back that was never sent for it"));
@@ -209,7 +211,9 @@ mod tests {
 
     #[test]
     fn a_body_must_have_been_sent_and_match_its_etag() {
-        for (body, matches, fine) in [(Some(1), true, true), (Some(1), false, false), (Some(2), true, false), (None, true, false)] {
+        for (body, matches, fine) in
+            [(Some(1), true, true), (Some(1), false, false), (Some(2), true, false), (None, true, false)]
+        {
             let mut history = History::default();
             history.begin("c/o", State::Body(1));
             history.saw_body("c/o", body, matches);

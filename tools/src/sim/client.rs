@@ -38,7 +38,13 @@ impl Client {
     }
 
     /// Sends one request below the account, with a token; gives the whole answer, or an error after which nobody knows.
-    pub async fn request(&mut self, method: Method, path: &str, fields: &[(&str, &str)], body: Bytes) -> io::Result<Answer> {
+    pub async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: Bytes,
+    ) -> io::Result<Answer> {
         self.authenticate().await?;
         let mut head = RequestHead::new(method, format!("/v1/AUTH_test{path}"));
         if let Some(token) = &self.token {
@@ -85,7 +91,7 @@ impl Client {
             let answer = connection.read_head().await;
             let answer = sent.and(answer)?;
             let body = connection.read_full(BODY_BYTES_MAX).await?;
-            Ok((connection, Answer { status: answer.status.0, headers: answer.headers, body }))
+            Ok::<_, io::Error>((connection, Answer { status: answer.status.0, headers: answer.headers, body }))
         };
         let (connection, answer) = timeout(DEADLINE, exchange).await.unwrap_or_else(|elapsed| Err(elapsed.into()))?;
         self.connection = Some(connection);

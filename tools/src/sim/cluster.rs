@@ -37,7 +37,7 @@ impl RingFiles {
                     builder.add_device(device(node, disk, port)).map_err(|error| error.message)?;
                 }
             }
-            builder.rebalance(1, Some(1)).map_err(|error| error.message)?;
+            builder.rebalance(b"1", 0).map_err(|error| error.message)?;
             let ring = builder.ring().map_err(|error| error.message)?;
             Ok((file, ring.to_bytes(file, FormatVersion::V1).map_err(|error| error.message)?))
         };
@@ -183,7 +183,7 @@ async fn run_proxy(ip: IpAddr) -> std::io::Result<()> {
 async fn run_storage(ip: IpAddr, skip_sync: bool) -> std::io::Result<()> {
     let text = format!(
         "[DEFAULT]\nswift_dir = /etc/swift\ndevices = /srv/node\nmount_check = false\nbind_ip = {ip}\n\
-         object_port = 6200\ncontainer_port = 6201\naccount_port = 6202\nupdater_interval = 10\n\
+         object_ports = 6200\ncontainer_ports = 6201\naccount_ports = 6202\nupdater_interval = 10\n\
          planted_skip_sync = {skip_sync}\n"
     );
     let config = objectd::config::Config::parse("objectd.conf", &text, SWIFT_CONF)

@@ -197,7 +197,10 @@ pub fn main(words: Vec<String>) -> i32 {
     for report in &reports {
         let Report { seed, trace_hash, events, acknowledged, violations, trace } = report;
         trace.iter().for_each(|line| eprintln!("{line}"));
-        println!("seed {seed}: {events} events, trace {trace_hash:016x}, {acknowledged} acknowledged, {} violations", violations.len());
+        println!(
+            "seed {seed}: {events} events, trace {trace_hash:016x}, {acknowledged} acknowledged, {} violations",
+            violations.len()
+        );
         violations.iter().for_each(|violation| println!("  {violation}"));
     }
     i32::from(reports.iter().any(|report| !report.violations.is_empty()))
