@@ -1,21 +1,128 @@
-//! Passes everything for now.
+//! listing_formats: the application answers listings as JSON; the client gets plain text, JSON or XML as it asked.
+//!
+//! `format=` decides, else `Accept`. JSON passes as it is. Plain text and XML are made from the collected JSON, which is bounded
+//! by the rows of one page. An empty plain listing is 204, as is every HEAD.
+
+mod accept;
+mod render;
 
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
-use base::http::server::{LocalFuture, Response};
+use crate::respond;
+use accept::{Choice, choose};
+use base::http::server::{LocalFuture, Response, ResponseBody};
+use base::http::{Method, Status};
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
 use std::rc::Rc;
+
+/// Most bytes of one page as JSON: 10,000 rows with names of 1,024 bytes that are all `\u` escapes stay below.
+const PAGE_MAX: usize = 96 * 1024 * 1024;
+
 /// The layer.
 pub struct ListingFormats {
     next: Rc<dyn Application>,
 }
+
 impl ListingFormats {
-    /// Around next.
+    /// Around `next`.
     pub fn new(next: Rc<dyn Application>) -> Self {
         Self { next }
     }
 }
+
 impl Application for ListingFormats {
     fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
-        self.next.call(request)
+        let is_listing = request.path.object.is_none() && matches!(request.method, Method::Get | Method::Head);
+        if !is_listing {
+            return self.next.call(request);
+        }
+        let choice = match choose(request.query.get("format"), request.headers.get("Accept").map(Bytes::as_ref)) {
+            Choice::Type(content_type) => content_type,
+            Choice::Invalid => return ready(respond::explained(Status(400), "Invalid Accept header")),
+            Choice::None => return ready(respond::standard(Status(406))),
+        };
+        let can_vary = request.query.get("format").is_none();
+        let (method, path) = (request.method, request.path.clone());
+        let next = Rc::clone(&self.next);
+        Box::pin(async move {
+            let mut response = next.call(request).await;
+            if !matches!(response.head.status.0, 200 | 204) {
+                return response;
+            }
+            if can_vary {
+                response.head.headers.append("Vary", "Accept");
+            }
+            response.head.headers.set("Content-Type", format!("{choice}; charset=utf-8"));
+            if method == Method::Head {
+                response.head.status = Status(204);
+                response.head.headers.remove("Content-Length");
+                response.body = ResponseBody::Empty;
+                return response;
+            }
+            if choice == "application/json" {
+                return as_json(response);
+            }
+            let Some(rows) = rows_of(&mut response).await else { return respond::standard(Status(500)) };
+            let body = match (choice, &path.container) {
+                ("text/plain", _) => render::plain(&rows),
+                (_, None) => render::account_xml(&path.account, &rows),
+                (_, Some(container)) => render::container_xml(container, &rows),
+            };
+            response.head.status = Status(if body.is_empty() { 204 } else { 200 });
+            response.head.headers.remove("Content-Length");
+            response.body = if body.is_empty() { ResponseBody::Empty } else { ResponseBody::Full(body.into()) };
+            response
+        })
     }
 }
+
+fn ready(response: Response) -> LocalFuture<'static, Response> {
+    Box::pin(std::future::ready(response))
+}
+
+/// An application that found nothing may have said 204; as JSON that is an empty list.
+fn as_json(mut response: Response) -> Response {
+    if response.head.status.0 == 204 || matches!(response.body, ResponseBody::Empty) {
+        response.head.status = Status(200);
+        response.head.headers.remove("Content-Length");
+        response.body = ResponseBody::Full(Bytes::from_static(b"[]"));
+    }
+    response
+}
+
+/// The rows of a page; `None` when what came is no listing or ended early.
+async fn rows_of(response: &mut Response) -> Option<Vec<Value>> {
+    let body = collect(std::mem::replace(&mut response.body, ResponseBody::Empty), PAGE_MAX).await?;
+    if body.is_empty() {
+        return Some(Vec::new());
+    }
+    match serde_json::from_slice(&body).ok()? {
+        Value::Array(rows) => Some(rows),
+        _ => None,
+    }
+}
+
+/// A whole body of at most `max` bytes; `None` when it is larger or ended early.
+pub(crate) async fn collect(body: ResponseBody, max: usize) -> Option<Bytes> {
+    match body {
+        ResponseBody::Empty => Some(Bytes::new()),
+        ResponseBody::Full(bytes) => (bytes.len() <= max).then_some(bytes),
+        ResponseBody::Stream { length, mut source } => {
+            let announced = usize::try_from(length.unwrap_or(0)).ok().filter(|length| *length <= max)?;
+            let mut collected = BytesMut::with_capacity(announced);
+            // Ends: every piece has bytes, and they are bounded.
+            while let Some(piece) = source.next().await {
+                let piece = piece.ok()?;
+                if collected.len() + piece.len() > max {
+                    return None;
+                }
+                collected.extend_from_slice(&piece);
+            }
+            Some(collected.freeze())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Core: which of the four content types of listings a client gets. One pass over the header: no pattern can take long
+//! (CVE-2026-71190).
+
+/// In the order of our preference.
+const OFFERED: [&str; 4] = ["text/plain", "application/json", "application/xml", "text/xml"];
+
+/// The decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// This one.
+    Type(&'static str),
+    /// The header makes no sense: 400.
+    Invalid,
+    /// Nothing that we have: 406.
+    None,
+}
+
+struct Range<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    quality: f32,
+}
+
+/// `format=` decides alone; without it, the best of `Accept`.
+pub(super) fn choose(format: Option<&[u8]>, accept: Option<&[u8]>) -> Choice {
+    if let Some(format) = format.filter(|format| !format.is_empty()) {
+        return Choice::Type(match format.to_ascii_lowercase().as_slice() {
+            b"json" => "application/json",
+            b"xml" => "application/xml",
+            _ => "text/plain",
+        });
+    }
+    let Some(accept) = accept else { return Choice::Type("text/plain") };
+    let Ok(accept) = std::str::from_utf8(accept) else { return Choice::Invalid };
+    if accept.trim().is_empty() {
+        return Choice::Type("text/plain");
+    }
+    let Some(mut ranges) = accept.split(',').map(range).collect::<Option<Vec<_>>>() else { return Choice::Invalid };
+    // The wish with the highest quality counts, the more exact one among equals; the sort keeps the client's order.
+    ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(b.exactness().cmp(&a.exactness())));
+    let wished = ranges.iter().filter(|range| range.quality > 0.0);
+    wished
+        .flat_map(|range| OFFERED.into_iter().filter(|offered| range.matches(offered)))
+        .find(|offered| !is_refused(&ranges, offered))
+        .map_or(Choice::None, Choice::Type)
+}
+
+/// `q=0` on exactly this type.
+fn is_refused(ranges: &[Range], offered: &str) -> bool {
+    ranges.iter().any(|range| range.quality <= 0.0 && range.exactness() == 2 && range.matches(offered))
+}
+
+impl Range<'_> {
+    fn matches(&self, offered: &str) -> bool {
+        let (kind, subtype) = offered.split_once('/').unwrap_or_default();
+        (self.kind == "*" || self.kind.eq_ignore_ascii_case(kind))
+            && (self.subtype == "*" || self.subtype.eq_ignore_ascii_case(subtype))
+    }
+
+    fn exactness(&self) -> u8 {
+        u8::from(self.kind != "*") + u8::from(self.subtype != "*")
+    }
+}
+
+fn range(text: &str) -> Option<Range<'_>> {
+    let mut parts = text.split(';');
+    let (kind, subtype) = parts.next()?.trim().split_once('/')?;
+    if !is_token(kind) || !is_token(subtype) {
+        return None;
+    }
+    let mut quality = 1.0;
+    for parameter in parts {
+        let (name, value) = parameter.split_once('=')?;
+        if name.trim().eq_ignore_ascii_case("q") {
+            quality = value.trim().parse().ok().filter(|q| (0.0..=1.0).contains(q))?;
+        }
+    }
+    Some(Range { kind, subtype, quality })
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_best_wish_wins() {
+        let check =
+            |accept: &str, expected: Choice| assert_eq!(choose(None, Some(accept.as_bytes())), expected, "{accept}");
+        check("*/*", Choice::Type("text/plain"));
+        check("application/json", Choice::Type("application/json"));
+        check("text/xml", Choice::Type("text/xml"));
+        check("application/*", Choice::Type("application/json"));
+        check("application/xml;q=0.5, application/json;q=0.4, */*;q=0.1", Choice::Type("application/xml"));
+        check("*/*;q=0.9, application/json", Choice::Type("application/json"));
+        check("image/png", Choice::None);
+        check("text/plain;q=0, text/*", Choice::Type("text/xml"));
+        check("garbage", Choice::Invalid);
+        check("text/plain;q=2", Choice::Invalid);
+        check("", Choice::Type("text/plain"));
+    }
+
+    #[test]
+    fn the_parameter_beats_the_header() {
+        let check = |format: &str, expected| {
+            assert_eq!(choose(Some(format.as_bytes()), Some(b"image/png")), Choice::Type(expected));
+        };
+        check("json", "application/json");
+        check("XML", "application/xml");
+        check("nonsense", "text/plain");
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(accept in "\\PC{0,80}") {
+            let _ = choose(None, Some(accept.as_bytes()));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Listings in all formats, over an application that answers JSON.
+
+use super::*;
+use crate::pipeline::tests::{Fake, block_on, full_body, request};
+
+const OBJECTS: &str = r#"[{"bytes": 100, "hash": "781e5e245d69b566979b86e28d23f2c7", "name": "d&<>\"'", "content_type": "image/png", "last_modified": "2026-11-22T10:40:41.000000"}, {"subdir": "b/"}]"#;
+const CONTAINERS: &str = r#"[{"name": "a", "count": 0, "bytes": 0, "last_modified": "2026-11-22T10:40:10.000000", "storage_policy": "gold"}, {"subdir": "b-"}]"#;
+
+fn listing(path: &str, target: &str, json: &'static str) -> Response {
+    let fake = Fake::new(move |_| Response::full(Status(200), "application/json", json));
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let mut request = request(Method::Get, path);
+    request.query = base::quote::Query::parse(query.as_bytes());
+    block_on(ListingFormats::new(fake).call(request))
+}
+
+#[test]
+fn xml_is_swifts_to_the_byte() {
+    let check = |path: &str, json: &'static str, expected: &str| {
+        let response = listing(path, "?format=xml", json);
+        assert_eq!(response.head.headers.get_str("Content-Type"), Some("application/xml; charset=utf-8"));
+        assert_eq!(full_body(response), expected);
+    };
+    check(
+        "/v/c",
+        OBJECTS,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<container name=\"c\"><object><name>d&amp;&lt;&gt;\"'</name>\
+         <hash>781e5e245d69b566979b86e28d23f2c7</hash><bytes>100</bytes><content_type>image/png</content_type>\
+         <last_modified>2026-11-22T10:40:41.000000</last_modified></object><subdir name=\"b/\"><name>b/</name></subdir>\
+         </container>",
+    );
+    check("/v/c", "[]", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<container name=\"c\" />");
+    check(
+        "/AUTH_av",
+        CONTAINERS,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<account name=\"AUTH_av\">\n<container><name>a</name><count>0</count>\
+         <bytes>0</bytes><last_modified>2026-11-22T10:40:10.000000</last_modified><storage_policy>gold</storage_policy>\
+         </container>\n<subdir name=\"b-\" />\n</account>",
+    );
+    check("/AUTH_av", "[]", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<account name=\"AUTH_av\">\n</account>");
+}
+
+#[test]
+fn plain_is_a_name_per_line_and_empty_is_204() {
+    let response = listing("/v/c", "", OBJECTS);
+    assert_eq!(response.head.headers.get_str("Content-Type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(response.head.headers.get_str("Vary"), Some("Accept"));
+    assert_eq!(full_body(response), "d&<>\"'\nb/\n");
+    assert_eq!(listing("/v/c", "", "[]").head.status, Status(204));
+}
+
+#[test]
+fn json_passes_as_it_is() {
+    let response = listing("/v/c", "?format=json", OBJECTS);
+    assert_eq!(response.head.headers.get_str("Content-Type"), Some("application/json; charset=utf-8"));
+    assert_eq!(full_body(response), OBJECTS);
+    assert_eq!(full_body(listing("/v/c", "?format=json", "[]")), "[]");
+}
+
+#[test]
+fn a_body_that_is_no_listing_is_an_error() {
+    assert_eq!(listing("/v/c", "?format=xml", "{broken").head.status, Status(500));
+}
+
+#[test]
+fn control_characters_do_not_break_the_document() {
+    let body = full_body(listing("/v/c", "?format=xml", r#"[{"name": "a\u0001\nb"}]"#));
+    assert!(body.contains("<name>a\u{fffd}\nb</name>"), "{body}");
+}
+
+#[test]
+fn objects_and_refusals_pass_untouched() {
+    let fake = Fake::new(|_| Response::full(Status(404), "text/html", "no"));
+    let layer = ListingFormats::new(fake);
+    let response = block_on(layer.call(request(Method::Get, "/v/c")));
+    assert_eq!(response.head.headers.get_str("Content-Type"), Some("text/html"));
+    let mut wrong = request(Method::Get, "/v/c");
+    wrong.headers.set("Accept", "image/png");
+    assert_eq!(block_on(layer.call(wrong)).head.status, Status(406));
+}
