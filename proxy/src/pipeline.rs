@@ -18,6 +18,7 @@
 use crate::app;
 use crate::config::{Config, Member};
 use crate::core::Core;
+use crate::facts::container_info;
 use crate::middleware::catch_errors::{self, CatchPanic};
 use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
@@ -27,7 +28,7 @@ use crate::middleware::{gatekeeper, healthcheck, info, proxy_logging, tempauth};
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
 use base::http::server::{LocalFuture, Request, Response};
-use base::http::{Method, Status};
+use base::http::{Headers, Method, Status};
 use base::io;
 use base::names::{InvalidPath, Path};
 use base::quote::{Query, unquote};
@@ -38,6 +39,14 @@ use std::rc::Rc;
 pub trait Application: 'static {
     /// Answers one request.
     fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response>;
+
+    /// The fields of the request's container, whoever asks (nothing of them goes to the caller as it is).
+    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+        let mut head = request.subrequest(Method::Head, Path { object: None, ..request.path.clone() });
+        head.authority = Authority::Granted;
+        let answer = self.call(head);
+        Box::pin(async move { answer.await.head.headers })
+    }
 }
 
 /// The whole pipeline. One per core.
@@ -55,6 +64,14 @@ impl Application for App {
         let core = Rc::clone(&self.core);
         Box::pin(async move { app::handle(&core, request).await })
     }
+
+    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+        let (core, path, trans_id) = (Rc::clone(&self.core), request.path.clone(), request.trans_id.clone());
+        Box::pin(async move {
+            let container = path.container.as_deref().unwrap_or_default();
+            container_info(&core, &path.account, container, &trans_id).await.headers.clone()
+        })
+    }
 }
 
 impl Pipeline {
@@ -67,10 +84,10 @@ impl Pipeline {
     /// Around any application (tests).
     pub fn around(config: Rc<Config>, application: Rc<dyn Application>) -> Pipeline {
         // From the inside out; the table above has the reasons.
-        let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), application));
+        let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), Rc::clone(&application)));
         let copy: Rc<dyn Application> = Rc::new(Copy::new(Rc::clone(&config), dlo));
         let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(copy));
-        let layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings));
+        let layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, application));
         Pipeline { config, layers }
     }
 

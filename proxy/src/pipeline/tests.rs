@@ -1,7 +1,6 @@
 //! What tests of the middleware share: an application made of a closure, and a way to run a future without a runtime.
 
 use super::*;
-use base::http::Headers;
 use base::http::server::{RequestBody, ResponseBody};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
