@@ -1,12 +1,11 @@
 //! The access log: one line per request, in the format of Swift's proxy-logging, so that what reads Swift's logs reads ours.
 //!
-//! The line is written when the last byte of the body has gone, or when the client has: the body counts itself and writes on drop.
+//! The line is written when the last byte of the body has gone, or when the client has.
 
 use base::http::Headers;
-use base::http::server::{BodySource, LocalFuture, Request, Response, ResponseBody};
+use base::http::server::{Finished, Request, Response};
 use base::io;
 use base::quote::quote;
-use bytes::Bytes;
 use std::time::Duration;
 
 /// Characters of a token that are shown: enough to tell tokens apart, too few to use one.
@@ -24,7 +23,6 @@ pub struct Entry {
     token: String,
     client_etag: String,
     trans_id: String,
-    received: Option<u64>,
     policy_index: String,
     status: u16,
     start: Duration,
@@ -43,7 +41,6 @@ impl Entry {
             token: shown_token(headers),
             client_etag: field(headers, "Etag"),
             trans_id: trans_id.to_owned(),
-            received: request.body.length(),
             policy_index: "-".to_owned(),
             status: 0,
             start,
@@ -54,29 +51,18 @@ impl Entry {
     pub fn end_with(mut self, mut response: Response) -> Response {
         self.status = response.head.status.0;
         self.policy_index = field(&response.head.headers, "X-Backend-Storage-Policy-Index");
-        response.body = match response.body {
-            ResponseBody::Stream { length, source } => ResponseBody::Stream {
-                length,
-                source: Box::new(Counted { source, entry: self, sent: 0, is_complete: false }),
-            },
-            body => {
-                let sent = match &body {
-                    ResponseBody::Full(bytes) if self.method != "HEAD" => bytes.len() as u64,
-                    _ => 0,
-                };
-                self.write(sent, io::unix_time());
-                body
+        let inner = response.on_finish.take();
+        response.on_finish = Some(Box::new(move |finished| {
+            tracing::info!(target: "access", "{}", self.line(&finished, io::unix_time()));
+            if let Some(inner) = inner {
+                inner(finished);
             }
-        };
+        }));
         response
     }
 
-    fn write(&self, sent: u64, end: Duration) {
-        tracing::info!(target: "access", "{}", self.line(sent, end));
-    }
-
     /// The fields in Swift's order; what is missing is `-`.
-    fn line(&self, sent: u64, end: Duration) -> String {
+    fn line(&self, finished: &Finished, end: Duration) -> String {
         let took = end.saturating_sub(self.start).as_secs_f64();
         format!(
             "{remote} {remote} {when} {method} {path} HTTP/1.1 {status} {referer} {agent} {token} {received} {sent} {etag} {id} - \
@@ -85,49 +71,19 @@ impl Entry {
             when = datetime(end),
             method = self.method,
             path = self.path,
-            status = self.status,
+            // Swift's number for a client that did not stay to the end.
+            status = if finished.complete { self.status } else { 499 },
             referer = self.referer,
             agent = self.user_agent,
             token = self.token,
-            received = count(self.received.unwrap_or(0)),
-            sent = count(sent),
+            received = count(finished.received),
+            sent = count(finished.sent),
             etag = self.client_etag,
             id = self.trans_id,
             start = precise(self.start),
             end = precise(end),
             policy = self.policy_index,
         )
-    }
-}
-
-/// A body that counts its bytes and writes the line when it is gone.
-struct Counted {
-    source: Box<dyn BodySource>,
-    entry: Entry,
-    sent: u64,
-    is_complete: bool,
-}
-
-impl BodySource for Counted {
-    fn next(&mut self) -> LocalFuture<'_, Option<std::io::Result<Bytes>>> {
-        Box::pin(async move {
-            let piece = self.source.next().await;
-            match &piece {
-                Some(Ok(bytes)) => self.sent += bytes.len() as u64,
-                Some(Err(_)) => {}
-                None => self.is_complete = true,
-            }
-            piece
-        })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        // Swift's way to say that the client did not stay to the end. (A server may stop asking once the length is
-        // reached, which is an end too.)
-        let _ = self.is_complete;
-        self.entry.write(self.sent, io::unix_time());
     }
 }
 
@@ -190,5 +146,44 @@ fn datetime(time: Duration) -> String {
     match words.as_slice() {
         [_, day, month, year, hour, minute, second, _] => format!("{day}/{month}/{year}/{hour}/{minute}/{second}"),
         _ => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::http::server::RequestBody;
+    use base::http::{Method, RequestHead};
+
+    fn entry(change: impl FnOnce(&mut RequestHead)) -> Entry {
+        let mut head = RequestHead::new(Method::Get, "/v1/AUTH_test/c/o%20x?a=b&temp_url_sig=0123456789abcdef0123");
+        change(&mut head);
+        let request = Request { head, body: RequestBody::full(""), peer: "10.1.2.3:4567".parse().unwrap() };
+        let mut entry = Entry::begin(&request, "tx1", Duration::new(1_790_000_000, 250_000_000));
+        entry.status = 200;
+        entry
+    }
+
+    fn line(entry: &Entry, sent: u64, complete: bool) -> String {
+        entry.line(&Finished { received: 0, sent, complete }, Duration::new(1_790_000_000, 750_000_000))
+    }
+
+    #[test]
+    fn the_line_has_swifts_fields_in_swifts_order() {
+        let line = line(&entry(|head| head.headers.set("User-Agent", "curl 8\"x")), 5, true);
+        assert_eq!(
+            line,
+            "10.1.2.3 10.1.2.3 21/Sep/2026/14/13/20 GET /v1/AUTH_test/c/o%20x?a=b&temp_url_sig=0123456789abcdef... HTTP/1.1 200 - \
+             curl%208%22x - - 5 - tx1 - 0.5000 - - 1790000000.250000000 1790000000.750000000 -"
+        );
+        assert_eq!(line.split(' ').count(), 22);
+    }
+
+    #[test]
+    fn a_token_is_cut_and_a_client_that_left_is_499() {
+        let entry = entry(|head| head.headers.set("X-Auth-Token", "AUTH_tkABCDEFGHIJKLMNOP"));
+        let line = line(&entry, 0, false);
+        assert!(line.contains(" 499 - - AUTH_tkABCDEFGHI... - - "), "{line}");
+        assert!(!line.contains("JKLMNOP"), "{line}");
     }
 }
