@@ -4,8 +4,8 @@
 //!
 //! - One backend request per name at a time; everybody else who asks waits for it.
 //! - A name that does not exist, or could not be asked for, is never cached: creating it on one core is seen by all at once.
-//! - A name that exists is cached for `recheck_*_existence`, until this core writes to it. Other cores may see an older ACL for
-//!   that long: cores exchange no messages about it (`docs/decisions`).
+//! - A name that exists is cached for `recheck_*_existence`, until this core writes to it. Where several cores serve, others may
+//!   see an older ACL for at most [`SHARED_LIFE_MAX`] (docs/decisions/0002-facts-per-core.md).
 //! - What was being asked for while a write finished is not cached.
 
 use crate::backend::outgoing::Origin;
@@ -85,6 +85,10 @@ pub struct Facts {
     cache: RefCell<Cache>,
 }
 
+/// How long a fact is good when other cores may change it unheard: one backend request per second, core and name is cheap, and a
+/// revoked ACL is gone after a second.
+pub const SHARED_LIFE_MAX: Duration = Duration::from_secs(1);
+
 /// Facts one core remembers: about 1 KiB each.
 const MAX_ENTRIES: usize = 10_000;
 
@@ -112,9 +116,10 @@ struct Flight {
 impl Facts {
     /// Empty.
     pub fn new(config: &Config) -> Facts {
+        let life_max = if config.cores > 1 { SHARED_LIFE_MAX } else { Duration::MAX };
         Facts {
-            account_life: config.recheck_account_existence,
-            container_life: config.recheck_container_existence,
+            account_life: config.recheck_account_existence.min(life_max),
+            container_life: config.recheck_container_existence.min(life_max),
             cache: RefCell::new(Cache::default()),
         }
     }

@@ -118,7 +118,16 @@ pub(crate) struct World {
 
 /// Runs `test` against a fresh cluster.
 pub(crate) fn run<F: Future<Output = ()> + 'static>(seed: u64, test: impl FnOnce(Rc<World>) -> F + 'static) {
-    let sim = Sim::new(seed, SimOptions::default());
+    run_in(seed, SimOptions::default(), test);
+}
+
+/// The same in a world with faults; they are off until the test turns them on.
+pub(crate) fn run_in<F: Future<Output = ()> + 'static>(
+    seed: u64,
+    options: SimOptions,
+    test: impl FnOnce(Rc<World>) -> F + 'static,
+) {
+    let sim = Sim::new(seed, options);
     let handle = sim.handle();
     let backends = Rc::new(Backends {
         moods: RefCell::new(vec![Mood::Good; NODES]),
@@ -127,6 +136,7 @@ pub(crate) fn run<F: Future<Output = ()> + 'static>(seed: u64, test: impl FnOnce
         deleted: RefCell::default(),
     });
     sim.run(async move {
+        handle.set_faults(false);
         let mut nodes = Vec::new();
         for number in 0..NODES {
             let node = handle.node(&format!("n{number}"), ip(number));
@@ -163,7 +173,7 @@ async fn write_rings() {
 }
 
 /// Eight partitions; partition `p` is on devices `p`, `p + 1` and `p + 2`, modulo the number of devices.
-fn ring() -> Vec<u8> {
+pub(crate) fn ring() -> Vec<u8> {
     let devices: Vec<serde_json::Value> = (0..NODES)
         .map(|number| {
             serde_json::json!({"id": number, "region": 1, "zone": number, "ip": ip(number).to_string(), "port": PORT,

@@ -9,7 +9,7 @@
 use super::nodes::Node;
 use crate::core::Core;
 use base::http::client::{Connection, Framing};
-use base::http::{RequestHead, ResponseHead};
+use base::http::{Headers, RequestHead, ResponseHead};
 use base::io;
 use bytes::Bytes;
 use std::rc::Rc;
@@ -23,6 +23,8 @@ pub struct Exchange {
     core: Rc<Core>,
     connection: Option<Connection>,
     deadline: Duration,
+    /// Sent a second time: the node may have acted on the first already.
+    repeated: bool,
 }
 
 impl Exchange {
@@ -34,15 +36,16 @@ impl Exchange {
         framing: Framing,
         deadline: Duration,
     ) -> std::io::Result<(Exchange, ResponseHead)> {
+        let mut repeated = false;
         if let Some(connection) = core.backend.pool.take(node.address) {
-            match Self::on(core, connection, head, framing, deadline).await {
-                Err(error) if is_stale(&error) => {}
+            match Self::on(core, connection, head, framing, deadline, false).await {
+                Err(error) if is_stale(&error) => repeated = true,
                 outcome => return outcome,
             }
         }
         let connect_deadline = core.config.conn_timeout;
         let connection = io::timeout(connect_deadline, Connection::connect(node.address, connect_deadline)).await??;
-        Self::on(core, connection, head, framing, deadline).await
+        Self::on(core, connection, head, framing, deadline, repeated).await
     }
 
     async fn on(
@@ -51,8 +54,9 @@ impl Exchange {
         head: &RequestHead,
         framing: Framing,
         deadline: Duration,
+        repeated: bool,
     ) -> std::io::Result<(Exchange, ResponseHead)> {
-        let exchange = Exchange { core: core.clone(), connection: Some(connection.clone()), deadline };
+        let exchange = Exchange { core: core.clone(), connection: Some(connection.clone()), deadline, repeated };
         let answer = io::timeout(deadline, async {
             connection.send_head(head, framing, true).await?;
             // An empty body is complete with its head; one that waits for `100 Continue` is not.
@@ -63,6 +67,12 @@ impl Exchange {
         })
         .await??;
         Ok((exchange, answer))
+    }
+
+    /// Whether a 409 only says that the node acted on this very request when it was sent the first time.
+    pub fn has_done(&self, request: &Headers, answer: &ResponseHead) -> bool {
+        let done_at = answer.headers.get("X-Backend-Timestamp");
+        self.repeated && answer.status.0 == 409 && done_at.is_some() && done_at == request.get("X-Timestamp")
     }
 
     /// Sends a piece of the body.

@@ -116,7 +116,10 @@ async fn ask(
         // A POST or PUT without a body says so; DELETE needs no length.
         let framing = if method == Method::Delete { Framing::None } else { Framing::Length(0) };
         match Exchange::open(core, &node, &head, framing, core.config.node_timeout).await {
-            Ok((exchange, answer)) => {
+            Ok((exchange, mut answer)) => {
+                if exchange.has_done(&headers, &answer) {
+                    answer.status = Status(if method == Method::Delete { 204 } else { 202 });
+                }
                 let usable = core.backend.judge(&node, answer.status);
                 let body = exchange.collect().await.unwrap_or_default();
                 if usable {

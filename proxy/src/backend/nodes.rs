@@ -97,3 +97,47 @@ impl Candidates {
 
 /// Error-limited handoffs skipped before giving up; bounds the work of one request in a ring of thousands of devices.
 const MAX_LIMITED_HANDOFFS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::ring;
+
+    fn candidates(tries: Option<usize>) -> Candidates {
+        let ring = Rc::new(Ring::from_bytes(&ring()).unwrap());
+        let mut random = 0;
+        Candidates::new(ring, 2, tries, move || {
+            random += 1;
+            random
+        })
+    }
+
+    fn all(mut candidates: Candidates, is_limited: impl Fn(&Node) -> bool) -> Vec<Node> {
+        std::iter::from_fn(|| candidates.next(&is_limited)).collect()
+    }
+
+    #[test]
+    fn primaries_come_first_and_nobody_twice() {
+        let nodes = all(candidates(None), |_| false);
+        assert_eq!(nodes.iter().map(|node| node.primary).collect::<Vec<_>>(), [true, true, true, false, false, false]);
+        let mut devices: Vec<&str> = nodes.iter().map(|node| node.device.as_str()).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        assert_eq!(devices.len(), 6);
+    }
+
+    #[test]
+    fn tries_are_bounded_but_never_below_the_replicas() {
+        assert_eq!(all(candidates(Some(4)), |_| false).len(), 4);
+        assert_eq!(all(candidates(Some(1)), |_| false).len(), 3);
+    }
+
+    #[test]
+    fn a_limited_primary_is_replaced_by_a_handoff() {
+        let nodes = all(candidates(Some(3)), |node| node.device == "d3");
+        assert_eq!(nodes.len(), 3);
+        assert!(nodes.iter().all(|node| node.device != "d3"));
+        assert_eq!(nodes.iter().filter(|node| node.primary).count(), 2);
+        assert!(all(candidates(None), |_| true).is_empty());
+    }
+}

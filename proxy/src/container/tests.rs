@@ -2,6 +2,7 @@
 
 use crate::testing::run;
 use base::http::Method;
+use base::io;
 
 #[test]
 fn the_first_container_makes_the_account() {
@@ -95,5 +96,23 @@ fn owners_fields_stay_with_owners() {
         assert_eq!(world.call(Method::Head, "/AUTH_a/c").await.headers.get_str("X-Container-Read"), Some("AUTH_b"));
         head.is_owner = false;
         assert!(!world.send(head).await.headers.contains("X-Container-Read"));
+    });
+}
+
+#[test]
+fn a_crowd_asks_for_facts_once() {
+    run(7, |world| async move {
+        world.make_container().await;
+        let crowd: Vec<_> = (0..20)
+            .map(|_| {
+                let world = world.clone();
+                io::spawn(async move { world.call(Method::Post, "/AUTH_a/c/o").await.status })
+            })
+            .collect();
+        for one in crowd {
+            assert_eq!(one.await, Some(404));
+        }
+        assert_eq!(world.backends.requests(Method::Head, "/AUTH_a/c").len(), 1);
+        assert_eq!(world.backends.requests(Method::Head, "/AUTH_a").len(), 1);
     });
 }

@@ -100,7 +100,7 @@ fn client_headers(source: &Headers, is_owner: bool) -> Headers {
 }
 
 /// Fields of a read that go to the backends: conditions, ranges, and what the middleware asks of them.
-const PASSED: [&str; 9] = [
+const PASSED: [&str; 7] = [
     "range",
     "if-match",
     "if-none-match",
@@ -108,6 +108,4 @@ const PASSED: [&str; 9] = [
     "if-unmodified-since",
     "x-backend-etag-is-at",
     "x-backend-ignore-range-if-metadata-present",
-    "x-backend-open-expired",
-    "x-backend-replication",
 ];

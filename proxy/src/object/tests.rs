@@ -1,10 +1,11 @@
 //! Object verbs against scripted backends.
 
-use crate::testing::{Mood, NODES, Pieces, World, run};
+use crate::testing::{Mood, NODES, Pieces, World, run, run_in};
 use base::checksum::md5_hex;
 use base::http::Method;
 use base::http::server::RequestBody;
 use base::io;
+use base::io::sim::SimOptions;
 use bytes::Bytes;
 use std::rc::Rc;
 use std::time::Duration;
@@ -302,4 +303,35 @@ fn a_connection_closed_while_idle_costs_nothing() {
         assert_eq!(world.put(PATH, "two").await.status, 201);
         assert_eq!(holders_of(&world, "two").len(), 3);
     });
+}
+
+#[test]
+fn acknowledged_is_readable_whatever_the_network_does() {
+    for seed in 0..40 {
+        let options = SimOptions { stall_chance: 0.02, lost_chance: 0.01, reset_chance: 0.02, ..SimOptions::default() };
+        run_in(seed, options, |world| async move {
+            world.make_container().await;
+            world.sim.set_faults(true);
+            let mut acknowledged = Vec::new();
+            for number in 0..12_usize {
+                let path = format!("/AUTH_a/c/{number}");
+                let content = body(number * 20_000);
+                let status = world.put(&path, content.clone()).await.status;
+                assert!(matches!(status, 201 | 503), "{status}");
+                if status == 201 {
+                    acknowledged.push((path.clone(), content));
+                }
+                let read = world.call(Method::Get, &path).await;
+                assert!(read.status != 200 || !read.complete || read.body == body(number * 20_000));
+            }
+            world.sim.set_faults(false);
+            // Past the time nodes are left out for.
+            io::sleep(Duration::from_secs(120)).await;
+            for (path, content) in acknowledged {
+                let read = world.call(Method::Get, &path).await;
+                assert_eq!((read.status, read.complete), (200, true), "{path}");
+                assert_eq!(read.body, content, "{path}");
+            }
+        });
+    }
 }

@@ -188,7 +188,10 @@ impl Replica {
 
     /// From the first candidate to the final answer; `None` when the replica failed.
     async fn exchange(&mut self) -> Option<ResponseHead> {
-        let (node, exchange, head) = self.open().await?;
+        let (node, exchange, mut head) = self.open().await?;
+        if exchange.has_done(&self.headers, &head) {
+            head.status = Status(201);
+        }
         let waits = head.status.0 == 100;
         if !waits && self.framing != Framing::Length(0) {
             // The node has decided without the body (409, 412 …).
