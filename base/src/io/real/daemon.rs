@@ -1,17 +1,21 @@
 //! A whole server: one thread per core, ended by SIGTERM or SIGINT.
 //!
-//! The signals are blocked before any thread exists, so all inherit the mask and only the waiter takes them. The first one
-//! asks every core to end; the second ends the process at once, for an operator who has seen enough.
+//! The signal handler writes a byte to a socket, whatever thread it hits; a thread of its own reads there. (A blocked mask would
+//! have to be set before the first thread, and be inherited by every program we start.) The first signal asks every core to
+//! end; the second ends the process at once, for an operator who has seen enough.
 
-#![expect(unsafe_code, reason = "signal masks and sigwait have no safe form here")]
+#![expect(unsafe_code, reason = "a signal handler has no safe form here")]
 
 use super::oneshot::{self, oneshot};
 use super::{CoreOptions, run};
 use crate::io::Shutdown;
 use rustix::thread::sched_getaffinity;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, Read};
+use std::os::fd::IntoRawFd;
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc;
 use std::task::Poll;
 use std::thread;
@@ -23,13 +27,13 @@ enum Event {
 }
 
 /// Runs `main` on `cores` threads until each is done; they are asked to end by SIGTERM or SIGINT, or when one of them fails.
-/// Answers the first error. Call it before any other thread is started.
+/// Answers the first error. Once per process.
 pub fn daemon<M, F>(cores: usize, name: &str, main: M) -> io::Result<()>
 where
     M: Fn(usize, Shutdown) -> F + Send + Clone + 'static,
     F: Future<Output = io::Result<()>>,
 {
-    let signals = block_signals()?;
+    let signals = catch_signals()?;
     let (events, inbox) = mpsc::channel();
     let signalled = events.clone();
     thread::Builder::new().name(format!("{name}-signals")).spawn(move || wait_for_signals(signals, &signalled))?;
@@ -133,34 +137,42 @@ fn processors() -> Vec<usize> {
     }
 }
 
-fn block_signals() -> io::Result<libc::sigset_t> {
-    let mut signals = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: `sigemptyset` writes the whole set it is given.
-    unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
-    // SAFETY: just written.
-    let mut signals = unsafe { signals.assume_init() };
+/// Where the handler writes; -1 before there is a daemon.
+static SIGNALLED: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn on_signal(_signal: libc::c_int) {
+    let socket = SIGNALLED.load(Ordering::Relaxed);
+    // SAFETY: write(2) may be called in a signal handler; the byte lives in this frame and the descriptor is never closed. It
+    // may change errno under the interrupted code, which only send on a full socket buffer does, after thousands of signals.
+    unsafe { libc::write(socket, [0_u8].as_ptr().cast(), 1) };
+}
+
+fn catch_signals() -> io::Result<UnixStream> {
+    let (reader, writer) = UnixStream::pair()?;
+    SIGNALLED.store(writer.into_raw_fd(), Ordering::Relaxed);
     for signal in [libc::SIGTERM, libc::SIGINT] {
-        // SAFETY: the set is initialised and the signal exists.
-        unsafe { libc::sigaddset(&raw mut signals, signal) };
+        // SAFETY: all fields of the structure may be zero: no flags, an empty mask.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the handler does nothing but write(2); the old action is not asked for.
+        if unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
     }
-    // SAFETY: changes the mask of this thread only; the old one is not asked for.
-    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, std::ptr::null_mut()) } {
-        0 => Ok(signals),
-        code => Err(io::Error::from_raw_os_error(code)),
+    Ok(reader)
+}
+
+fn wait_for_signals(mut signals: UnixStream, events: &mpsc::Sender<Event>) {
+    let mut byte = [0];
+    if signals.read_exact(&mut byte).is_ok() {
+        let _ = events.send(Event::Signal);
+    }
+    if signals.read_exact(&mut byte).is_ok() {
+        // 128 + SIGINT, as a shell would say it.
+        std::process::exit(130);
     }
 }
 
-fn wait_for_signals(signals: libc::sigset_t, events: &mpsc::Sender<Event>) {
-    wait_for_signal(&signals);
-    let _ = events.send(Event::Signal);
-    wait_for_signal(&signals);
-    // 128 + SIGINT, as a shell would say it.
-    std::process::exit(130);
-}
-
-fn wait_for_signal(signals: &libc::sigset_t) {
-    let mut signal = 0;
-    // SAFETY: both point to initialised values of this frame; the set is blocked in every thread. Ends: sigwait only fails for
-    // a bad set.
-    unsafe { libc::sigwait(signals, &raw mut signal) };
-}
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use std::io::{self, IoSlice, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Parts of one pwritev (UIO_MAXIOV).
 const PARTS_MAX: usize = 1024;
@@ -80,24 +81,38 @@ pub(super) struct TempPlace {
     file: OwnedFd,
     /// Its temporary name, where the file system has no O_TMPFILE.
     name: Option<PathBuf>,
+    /// Whether that name became the target; otherwise it goes with this value.
+    published: AtomicBool,
+}
+
+impl Drop for TempPlace {
+    fn drop(&mut self) {
+        if let (Some(name), false) = (&self.name, *self.published.get_mut()) {
+            let _ = fs::remove_file(name);
+        }
+    }
 }
 
 impl TempPlace {
     pub(super) fn create(dir: &Path) -> io::Result<TempPlace> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::open(dir, flags, Mode::from_raw_mode(0o600)) {
-            Ok(file) => Ok(TempPlace { file, name: None }),
+            Ok(file) => Ok(TempPlace::new(file, None)),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Self::create_named(dir),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn create_named(dir: &Path) -> io::Result<TempPlace> {
+    pub(super) fn create_named(dir: &Path) -> io::Result<TempPlace> {
         let (file, name) = with_random_name(dir, "tmp", |path| {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
             rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))
         })?;
-        Ok(TempPlace { file, name: Some(name) })
+        Ok(TempPlace::new(file, Some(name)))
+    }
+
+    fn new(file: OwnedFd, name: Option<PathBuf>) -> TempPlace {
+        TempPlace { file, name, published: AtomicBool::new(false) }
     }
 
     pub(super) fn allocate(&self, length: u64) -> io::Result<()> {
@@ -142,14 +157,6 @@ impl TempPlace {
 
     /// See the top of the file.
     pub(super) fn publish(&self, target: &Path, xattrs: &[(String, Vec<u8>)]) -> io::Result<()> {
-        let result = self.publish_steps(target, xattrs);
-        if result.is_err() {
-            let _ = self.discard();
-        }
-        result
-    }
-
-    fn publish_steps(&self, target: &Path, xattrs: &[(String, Vec<u8>)]) -> io::Result<()> {
         for (name, value) in xattrs {
             rustix::fs::fsetxattr(&self.file, name.as_str(), value, XattrFlags::empty()).map_err(
                 |error| match error {
@@ -161,7 +168,10 @@ impl TempPlace {
         rustix::fs::fsync(&self.file)?;
         let dir = parent(target)?;
         match &self.name {
-            Some(name) => fs::rename(name, target)?,
+            Some(name) => {
+                fs::rename(name, target)?;
+                self.published.store(true, Ordering::Relaxed);
+            }
             None => match self.link(target) {
                 Ok(()) => {}
                 Err(Errno::EXIST) => {
@@ -181,14 +191,6 @@ impl TempPlace {
     fn link(&self, target: &Path) -> Result<(), Errno> {
         let file = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         rustix::fs::linkat(CWD, file, CWD, target, AtFlags::SYMLINK_FOLLOW)
-    }
-
-    /// Removes the temporary name, if it has one and still has it.
-    pub(super) fn discard(&self) -> io::Result<()> {
-        match &self.name {
-            Some(name) => fs::remove_file(name),
-            None => Ok(()),
-        }
     }
 }
 
@@ -239,15 +241,9 @@ pub(super) fn read(path: &Path, max: usize) -> io::Result<Vec<u8>> {
 pub(super) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let dir = parent(path)?;
     let place = TempPlace::create_named(dir)?;
-    let result = (|| {
-        place.write_at(&[Bytes::copy_from_slice(bytes)], 0)?;
-        rustix::fs::fchmod(&place.file, Mode::from_raw_mode(mode))?;
-        place.publish(path, &[])
-    })();
-    if result.is_err() {
-        let _ = place.discard();
-    }
-    result
+    place.write_at(&[Bytes::copy_from_slice(bytes)], 0)?;
+    rustix::fs::fchmod(&place.file, Mode::from_raw_mode(mode))?;
+    place.publish(path, &[])
 }
 
 pub(super) fn create_dir_all(path: &Path) -> io::Result<()> {

@@ -171,9 +171,9 @@ impl TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        // Closing a large nameless file deletes it, which may take milliseconds; a named one must be unlinked.
+        // Closing a large nameless file deletes it, which may take milliseconds; a named one is unlinked.
         if let Some(place) = self.place.take() {
-            drop(core().pool.start(move || place.discard()));
+            super::drop_elsewhere(place);
         }
     }
 }

@@ -88,14 +88,9 @@ impl Kv {
 impl Drop for Handle {
     fn drop(&mut self) {
         // The last owner unmaps, which may wait for a disk.
-        let store = self.store.take();
-        super::CORE.with_borrow(|core| match core {
-            Some(core) => drop(core.pool.start(move || {
-                drop(store);
-                Ok(())
-            })),
-            None => drop(store),
-        });
+        if let Some(store) = self.store.take() {
+            super::drop_elsewhere(store);
+        }
     }
 }
 

@@ -107,6 +107,18 @@ fn core() -> Rc<Core> {
     CORE.with_borrow(|core| core.clone()).expect("called on a thread that real::run made a core")
 }
 
+/// Drops a value whose end may block on a thread of the core; here, if the core is ending.
+fn drop_elsewhere<T: Send + 'static>(value: T) {
+    let drop_value = move || {
+        drop(value);
+        Ok(())
+    };
+    CORE.with_borrow(|core| match core {
+        Some(core) => drop(core.pool.start(drop_value)),
+        None => drop(drop_value),
+    });
+}
+
 /// Puts the core where the handles find it, until dropped.
 struct Installed(());
 

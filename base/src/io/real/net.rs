@@ -28,15 +28,23 @@ use std::time::Duration;
 /// Connections the kernel completes before we accept them; past it a client's SYN waits for its own retry.
 const BACKLOG: i32 = 1024;
 
+/// Accepted in a row before the other tasks of the core get their turn.
+const BURST_MAX: u32 = 32;
+
 /// Pause when descriptors or memory ran out: accepting again at once would spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(20);
+
+/// A poll in flight for the next connection.
+type Readable = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
 pub(in crate::io) struct Listener {
     tcp: Rc<TcpListener>,
     address: SocketAddr,
     /// The poll for the next connection. Kept here when an `accept` is dropped, so that a caller who waits with a deadline
     /// over and over has one operation in flight and not one per try.
-    readable: RefCell<Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>>,
+    readable: RefCell<Option<Readable>>,
+    /// Accepted without waiting since the last wait.
+    burst: Cell<u32>,
     registered: Registered,
 }
 
@@ -55,7 +63,7 @@ impl Listener {
         let address = listener.local_addr()?;
         let tcp = TcpListener::from_std(listener)?;
         let registered = Registered::new(tcp.as_raw_fd());
-        Ok(Listener { tcp: Rc::new(tcp), address, readable: RefCell::default(), registered })
+        Ok(Listener { tcp: Rc::new(tcp), address, readable: RefCell::default(), burst: Cell::new(0), registered })
     }
 
     pub(in crate::io) fn local_address(&self) -> SocketAddr {
@@ -66,7 +74,10 @@ impl Listener {
         let epoll = core().epoll;
         // The ring waits by itself; epoll needs sockets that answer at once.
         let flags = SocketFlags::CLOEXEC | if epoll { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
-        // Ends: with a connection or an error of the listener; every other turn waits.
+        if self.burst.replace(self.burst.get() + 1) >= BURST_MAX {
+            self.wait_readable().await?;
+        }
+        // Ends: with a connection or an error of the listener; every other turn waits, or takes a dead connection out.
         loop {
             match rustix::net::acceptfrom_with(self.registered.borrow(), flags) {
                 Ok((socket, Some(peer))) => match SocketAddr::try_from(peer) {
@@ -86,6 +97,7 @@ impl Listener {
     }
 
     async fn wait_readable(&self) -> io::Result<()> {
+        self.burst.set(0);
         poll_fn(|context| {
             let mut place = self.readable.borrow_mut();
             let waiting = place.get_or_insert_with(|| {

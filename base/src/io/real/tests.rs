@@ -128,6 +128,34 @@ fn connects_are_refused_and_given_up() {
 }
 
 #[test]
+fn a_connect_given_up_leaves_no_descriptor() {
+    on_both(|| async {
+        // Nobody accepts: past the backlog the kernel answers no SYN, and a connect waits.
+        let socket =
+            rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        rustix::net::listen(&socket, 1).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
+        let mut queued = Vec::new();
+        let mut given_up = 0;
+        for _ in 0..10 {
+            match Stream::connect(address, Duration::from_millis(100)).await {
+                Ok(stream) => queued.push(stream),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::TimedOut);
+                    given_up += 1;
+                }
+            }
+        }
+        assert!(given_up >= 5, "{given_up} given up");
+        sleep(Duration::from_millis(50)).await;
+        let connecting = |line: &&str| line.contains(&format!(":{:04X} 02 ", address.port()));
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        assert_eq!(sockets.lines().filter(connecting).count(), 0, "no SYN is left");
+    });
+}
+
+#[test]
 fn an_accept_given_up_loses_no_connection() {
     on_both(|| async {
         let listener = listener();
@@ -305,6 +333,22 @@ fn a_publish_given_up_still_happens() {
         }
         panic!("the file never appeared");
     });
+}
+
+#[test]
+fn without_nameless_files_a_hidden_name_serves() {
+    use super::disk::TempPlace;
+    let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let names = || std::fs::read_dir(dir.path()).unwrap().count();
+    let place = TempPlace::create_named(dir.path()).unwrap();
+    place.write_at(&[Bytes::from_static(b"con"), Bytes::new(), Bytes::from_static(b"tent")], 0).unwrap();
+    place.publish(&dir.path().join("kept"), &[("user.a".to_owned(), b"b".to_vec())]).unwrap();
+    drop(place);
+    let unpublished = TempPlace::create_named(dir.path()).unwrap();
+    assert_eq!(names(), 2);
+    drop(unpublished);
+    assert_eq!(names(), 1);
+    assert_eq!(std::fs::read(dir.path().join("kept")).unwrap(), b"content");
 }
 
 #[test]
