@@ -1,4 +1,4 @@
-//! Replays exchanges recorded from Swift's servers against our services, in the simulator.
+//! Replays exchanges recorded from Swift's servers against our services, in the simulator and on LMDB.
 
 use super::TABLES;
 use super::key::Kind;
@@ -9,11 +9,13 @@ use base::hash_path::HashPath;
 use base::http::server::{Response, ResponseBody};
 use base::http::{Method, RequestHead};
 use base::io::kv::Kv;
+use base::io::real::{self, CoreOptions};
 use base::io::sim::{Sim, SimOptions};
 use base::limits::Constraints;
+use base::names::BackendPath;
 use serde_json::Value;
 use std::future::Future;
-use std::path::Path;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -22,49 +24,56 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Response>>>;
 /// One exchange that came out differently, in words.
 type Difference = String;
 
-/// Plays a transcript in order on one empty environment; panics with every difference at the end.
-pub(crate) fn replay(transcript: &str, kind: Kind, serve: fn(Service, RequestHead, Vec<u8>) -> Answering) -> usize {
-    let exchanges: Vec<Value> = serde_json::from_str(transcript).unwrap();
-    let count = exchanges.len();
+type Serve = fn(Service, RequestHead, Vec<u8>) -> Answering;
+
+/// Plays a transcript in order on an empty environment of either backend; panics with every difference at the end.
+pub(crate) fn replay(transcript: &'static str, kind: Kind, serve: Serve) -> usize {
     let sim = Sim::new(7, SimOptions::default());
     sim.set_faults(false);
-    let differences: Vec<Difference> = sim.run(async move {
-        let rows = Kv::open(Path::new("/srv/node/d3/rows"), TABLES).await.unwrap();
-        let mut differences = Vec::new();
-        for exchange in exchanges {
-            let (head, body) = request(exchange["request"].as_str().unwrap());
-            let Some(head) = head else { continue };
-            let response = match service::parse_path(&head) {
-                Err(refusal) => refusal,
-                Ok(path) => {
-                    let service = Service {
-                        rows: rows.clone(),
-                        device: path.device.clone(),
-                        hash: service::hash_of(&HashPath::new("", "changeme"), kind, &path.path),
-                        path: path.path,
-                        kind,
-                        constraints: Constraints::default(),
-                        policies: Policies::new(
-                            ["gold", "ec42", "ecisal", "silver"]
-                                .into_iter()
-                                .enumerate()
-                                .map(|(index, name)| (u32::try_from(index).unwrap(), name.to_owned())),
-                        ),
-                        reclaim_age: Duration::from_secs(604_800),
-                        node: None,
-                    };
-                    serve(service, head.clone(), body).await
-                }
-            };
-            let expected = exchange["response"].as_str().unwrap();
-            if let Some(what) = differs(&head, &response, expected) {
-                differences.push(format!("{}: {what}", exchange["test"].as_str().unwrap()));
-            }
+    let simulated = sim.run(play(transcript, kind, serve, PathBuf::from("/srv/node/d3/rows")));
+    drop(sim);
+    assert!(simulated.1.is_empty(), "simulated:\n{}", simulated.1.join("\n"));
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows");
+    let options = CoreOptions { name: "replay".to_owned(), cpu: None, blocking_threads: 1 };
+    let real = real::run(options, || play(transcript, kind, serve, path)).unwrap();
+    assert!(real.1.is_empty(), "real:\n{}", real.1.join("\n"));
+    real.0
+}
+
+async fn play(transcript: &str, kind: Kind, serve: Serve, path: PathBuf) -> (usize, Vec<Difference>) {
+    let exchanges: Vec<Value> = serde_json::from_str(transcript).unwrap();
+    let rows = Kv::open(&path, TABLES).await.unwrap();
+    let mut differences = Vec::new();
+    for exchange in &exchanges {
+        let (head, body) = request(exchange["request"].as_str().unwrap());
+        let Some(head) = head else { continue };
+        let response = match service::parse_path(&head) {
+            Err(refusal) => refusal,
+            Ok(path) => serve(service_of(&rows, kind, path), head.clone(), body).await,
+        };
+        if let Some(what) = differs(&head, &response, exchange["response"].as_str().unwrap()) {
+            differences.push(format!("{}: {what}", exchange["test"].as_str().unwrap()));
         }
-        differences
-    });
-    assert!(differences.is_empty(), "{} of {count}:\n{}", differences.len(), differences.join("\n"));
-    count
+    }
+    (exchanges.len(), differences)
+}
+
+/// With the policies of the recorded cluster.
+fn service_of(rows: &Kv, kind: Kind, path: BackendPath) -> Service {
+    let names = ["gold", "ec42", "ecisal", "silver"].into_iter().enumerate();
+    Service {
+        rows: rows.clone(),
+        device: path.device.clone(),
+        hash: service::hash_of(&HashPath::new("", "changeme"), kind, &path.path),
+        path: path.path,
+        kind,
+        constraints: Constraints::default(),
+        policies: Policies::new(names.map(|(index, name)| (u32::try_from(index).unwrap(), name.to_owned()))),
+        reclaim_age: Duration::from_secs(604_800),
+        node: None,
+    }
 }
 
 /// `None` for a method that the server refuses before any service sees it.
