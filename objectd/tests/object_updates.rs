@@ -1,0 +1,264 @@
+//! What an object server tells the containers, what it parks when it cannot, and what is left after clients that go away,
+//! damaged files and power cuts.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+mod bed;
+
+use base::http::server::Drain;
+use base::io::sim::{NodeId, Sim, SimHandle, SimOptions};
+use base::io::{self, fs};
+use bed::{conf, connect, exchange, files, hash_directory, storage};
+use bytes::Bytes;
+use objectd::store::pending::Pending;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn put(name: &str, timestamp: &str, body: &str, more: &str) -> Vec<u8> {
+    format!(
+        "PUT /d1/7/a/c/{name} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: text/plain\r\nX-Timestamp: {timestamp}\r\n\
+         Content-Length: {}\r\n{more}\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn get(name: &str) -> Vec<u8> {
+    format!("GET /d1/7/a/c/{name} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+/// All files below a directory of the node.
+async fn walk(sim: &SimHandle, node: NodeId, root: &'static str) -> Vec<PathBuf> {
+    let walk = async move {
+        let mut found = Vec::new();
+        let mut open = vec![PathBuf::from(root)];
+        while let Some(directory) = open.pop() {
+            for entry in fs::read_dir(&directory).await.unwrap_or_default() {
+                let path = directory.join(&entry.name);
+                if entry.is_dir { open.push(path) } else { found.push(path) }
+            }
+        }
+        found.sort();
+        found
+    };
+    sim.run_on(node, walk).await.unwrap()
+}
+
+const CONTAINER: &str = "X-Container-Partition: 3\r\nX-Container-Host: 10.0.0.2:6201\r\nX-Container-Device: d1\r\n";
+
+async fn create_container() {
+    let request = "PUT /d1/3/a/c HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Timestamp: 1700000000.00000\r\n\
+                   X-Backend-Storage-Policy-Index: 0\r\nContent-Length: 0\r\n\r\n";
+    let answer = exchange(6201, request.as_bytes()).await;
+    assert!(answer.status.contains(" 201 "), "{answer:?}");
+}
+
+async fn listing() -> String {
+    let answer = exchange(6201, b"GET /d1/3/a/c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+    String::from_utf8(answer.body).unwrap()
+}
+
+#[test]
+fn rows_follow_put_and_delete() {
+    let sim = Sim::new(3, SimOptions::default());
+    let node = storage(&sim, conf(""));
+    let handle = sim.handle();
+    sim.run(async move {
+        create_container().await;
+        let answer = exchange(6200, &put("o", "1700000001.00000", "hello", CONTAINER)).await;
+        assert!(answer.status.contains(" 201 "), "{answer:?}");
+        assert_eq!(listing().await, "o\n");
+        let delete = format!(
+            "DELETE /d1/7/a/c/o HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Timestamp: 1700000002.00000\r\n{CONTAINER}\r\n"
+        );
+        let answer = exchange(6200, delete.as_bytes()).await;
+        assert!(answer.status.contains(" 204 "), "{answer:?}");
+        assert_eq!(listing().await, "");
+        assert_eq!(walk(&handle, node, "/srv/node/d1/async_pending").await, Vec::<PathBuf>::new());
+    });
+}
+
+#[test]
+fn an_update_that_cannot_be_sent_is_parked_and_sent_later() {
+    let sim = Sim::new(4, SimOptions::default());
+    let node = storage(&sim, conf("updater_interval = 20"));
+    let handle = sim.handle();
+    sim.run(async move {
+        create_container().await;
+        // Nobody listens on this port.
+        let nowhere = CONTAINER.replace("6201", "6999");
+        let answer = exchange(6200, &put("o", "1700000001.00000", "hello", &nowhere)).await;
+        assert!(answer.status.contains(" 201 "), "{answer:?}");
+        let parked = walk(&handle, node, "/srv/node/d1/async_pending").await;
+        assert_eq!(parked.len(), 1, "{parked:?}");
+        let path = parked[0].clone();
+        assert!(path.to_string_lossy().ends_with("-1700000001.00000"));
+        let bytes = handle.run_on(node, async move { fs::read(&path, 100_000).await }).await.unwrap().unwrap();
+        let record = Pending::decode(&bytes).unwrap();
+        assert_eq!((record.account.as_str(), record.container.as_str(), record.object.as_str()), ("a", "c", "o"));
+        assert_eq!(record.header("x-size").map(|size| size.to_vec()), Some(b"5".to_vec()));
+        assert_eq!(listing().await, "");
+        // The updater goes by the ring, where the container of /a/c is on this core.
+        let request = |partition: u32| {
+            format!(
+                "PUT /d1/{partition}/a/c HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Timestamp: 1700000000.00000\r\n\
+                 X-Backend-Storage-Policy-Index: 0\r\nContent-Length: 0\r\n\r\n"
+            )
+        };
+        exchange(6201, request(3).as_bytes()).await;
+        io::sleep(Duration::from_secs(45)).await;
+        assert_eq!(walk(&handle, node, "/srv/node/d1/async_pending").await, Vec::<PathBuf>::new());
+        assert_eq!(listing().await, "o\n");
+    });
+}
+
+#[test]
+fn an_expiring_object_is_queued_and_its_old_task_is_withdrawn() {
+    let sim = Sim::new(5, SimOptions::default());
+    let node = storage(&sim, conf(""));
+    let handle = sim.handle();
+    sim.run(async move {
+        let expiring = "X-Delete-At: 1800000000\r\nX-Delete-At-Host: 10.0.0.2:6999\r\nX-Delete-At-Device: d1\r\nX-Delete-At-Partition: 1\r\n";
+        exchange(6200, &put("o", "1700000001.00000", "hello", expiring)).await;
+        assert_eq!(walk(&handle, node, "/srv/node/d1/async_pending").await.len(), 1);
+        exchange(6200, &put("o", "1700000002.00000", "hello", "")).await;
+        let mut operations = Vec::new();
+        for path in walk(&handle, node, "/srv/node/d1/async_pending").await {
+            let bytes = handle.run_on(node, async move { fs::read(&path, 100_000).await }).await.unwrap().unwrap();
+            let record = Pending::decode(&bytes).unwrap();
+            assert_eq!(record.object, "1800000000-a/c/o");
+            assert_eq!(record.account, ".expiring_objects");
+            operations.push(format!("{:?}", record.operation));
+        }
+        operations.sort();
+        assert_eq!(operations, ["Delete", "Put"]);
+    });
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_nothing() {
+    let sim = Sim::new(6, SimOptions::default());
+    let node = storage(&sim, conf(""));
+    let handle = sim.handle();
+    sim.run(async move {
+        let stream = connect(6200).await;
+        let mut request = put("o", "1700000001.00000", &"x".repeat(200_000), "");
+        request.truncate(100_000);
+        stream.write_all(Bytes::from(request)).await.unwrap();
+        io::sleep(Duration::from_millis(500)).await;
+        drop(stream);
+        io::sleep(Duration::from_secs(5)).await;
+        assert_eq!(files(&handle, node, hash_directory("a", "c", "o", "7")).await, None);
+        let left = walk(&handle, node, "/srv/node/d1/objects").await;
+        assert!(left.iter().all(|path| !path.to_string_lossy().contains(".data")), "{left:?}");
+    });
+}
+
+#[test]
+fn damaged_bytes_are_never_sent_and_the_object_is_quarantined() {
+    for size in [10, 300_000] {
+        let sim = Sim::new(7, SimOptions::default());
+        let node = storage(&sim, conf(""));
+        let handle = sim.handle();
+        sim.run(async move {
+            exchange(6200, &put("o", "1700000001.00000", &"x".repeat(size), "")).await;
+            let directory = hash_directory("a", "c", "o", "7");
+            let path = directory.join("1700000001.00000.data");
+            let damage = async move {
+                let file = fs::File::open(&path).await.unwrap();
+                let mut attributes = Vec::new();
+                for name in ["user.swift.metadata", "user.swift.metadata_checksum"] {
+                    attributes.push((name.to_owned(), file.xattr(name).await.unwrap().unwrap()));
+                }
+                let mut forged = fs::TempFile::create(&directory).await.unwrap();
+                forged.append(Bytes::from("y".repeat(size))).await.unwrap();
+                forged.publish(&path, attributes).await.unwrap();
+            };
+            handle.run_on(node, damage).await.unwrap();
+            let answer = exchange(6200, &get("o")).await;
+            assert!(answer.body.len() < size || answer.status.contains(" 404 "), "{}", answer.status);
+            let quarantined = walk(&handle, node, "/srv/node/d1/quarantined/objects").await;
+            assert_eq!(quarantined.len(), 1, "{quarantined:?}");
+            let answer = exchange(6200, &get("o")).await;
+            assert!(answer.status.contains(" 404 "), "{}", answer.status);
+        });
+    }
+}
+
+/// Power cuts at many points of many writes: an acknowledged object is there and whole, another one is there whole or not at all.
+fn survivors(seed: u64, more: &'static str) -> (usize, usize) {
+    let sim = Sim::new(seed, SimOptions::default());
+    let node = storage(&sim, conf(more));
+    let handle = sim.handle();
+    sim.run(async move {
+        drop(connect(6200).await);
+        let acknowledged = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        for writer in 0..4_usize {
+            let acknowledged = acknowledged.clone();
+            io::spawn(async move {
+                for turn in 0..40 {
+                    let name = format!("o{writer}-{turn}");
+                    let request = put(&name, "1700000001.00000", &"x".repeat(turn * 100), "");
+                    let Ok(Some(answer)) =
+                        io::timeout(Duration::from_secs(2), io::spawn(async move { exchange(6200, &request).await }))
+                            .await
+                    else {
+                        return;
+                    };
+                    if answer.status.contains(" 201 ") {
+                        acknowledged.borrow_mut().push((name, turn * 100));
+                    }
+                }
+            });
+        }
+        io::sleep(Duration::from_millis(20 + seed * 7 % 60)).await;
+        handle.crash(node);
+        let config = conf(more);
+        handle.start(node, move || async move {
+            objectd::server::run_core(config, 0, Drain::new()).await.unwrap();
+        });
+        let acknowledged = acknowledged.borrow().clone();
+        let mut lost = 0;
+        for (name, size) in &acknowledged {
+            let answer = exchange(6200, &get(name)).await;
+            if !(answer.status.contains(" 200 ") && answer.body.len() == *size) {
+                lost += 1;
+            }
+        }
+        // Whatever has a name is whole: data visible means metadata there, and the suffix was invalidated before.
+        let all = walk(&handle, node, "/srv/node/d1/objects").await;
+        for path in all.iter().filter(|path| path.to_string_lossy().ends_with(".data")) {
+            let partition = path.ancestors().nth(3).unwrap().to_owned();
+            let suffix = path.ancestors().nth(2).unwrap().file_name().unwrap().to_string_lossy().into_owned();
+            let list = handle
+                .run_on(node, async move { fs::read(&partition.join("hashes.invalid"), 1 << 20).await })
+                .await
+                .unwrap();
+            let list = String::from_utf8(list.unwrap_or_default()).unwrap();
+            assert!(
+                more.contains("planted") || list.lines().any(|line| line == suffix),
+                "{} was not invalidated",
+                path.display()
+            );
+        }
+        (acknowledged.len(), lost)
+    })
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut() {
+    let mut acknowledged = 0;
+    for seed in 10..30 {
+        let (some, lost) = survivors(seed, "");
+        assert_eq!(lost, 0, "seed {seed}");
+        acknowledged += some;
+    }
+    assert!(acknowledged > 20, "{acknowledged} writes are too few to mean something");
+}
+
+/// The test above can fail: without syncs it must.
+#[test]
+fn the_checker_finds_a_missing_sync() {
+    let lost: usize = (10..30).map(|seed| survivors(seed, "planted_skip_sync = true").1).sum();
+    assert!(lost > 0);
+}
