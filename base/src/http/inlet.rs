@@ -1,13 +1,17 @@
 //! Driver: the reading side of a stream and the bytes that came but are not understood yet.
 //!
 //! The buffer is away while a read is in flight. A read whose future was dropped never brings it back: the connection is then
-//! broken for ever, as `io::Stream` demands.
+//! broken for ever, as `io::Stream` demands. Where the connection is still wanted after a deadline, to say that it passed,
+//! [`Inlet::fill_within`] parks the read instead of dropping it.
 
-use crate::io::Stream;
+use crate::io::{self as door, Elapsed, Stream};
 use crate::limits::BODY_CHUNK;
 use bytes::BytesMut;
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
+use std::time::Duration;
 
 /// Space for a head; most fit.
 const HEAD_SPACE: usize = 8 * 1024;
@@ -18,7 +22,11 @@ const BODY_SPACE_MIN: usize = 16 * 1024;
 pub(super) struct Inlet {
     stream: Stream,
     buffer: RefCell<Option<BytesMut>>,
+    parked: RefCell<Option<Read>>,
 }
+
+/// A read that owns all it needs.
+type Read = Pin<Box<dyn Future<Output = (io::Result<usize>, BytesMut)>>>;
 
 /// What is read for: it decides how much space is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +39,7 @@ pub(super) enum Purpose {
 
 impl Inlet {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, buffer: RefCell::new(Some(BytesMut::new())) }
+        Self { stream, buffer: RefCell::new(Some(BytesMut::new())), parked: RefCell::new(None) }
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -53,13 +61,34 @@ impl Inlet {
         self.buffer.borrow().is_none()
     }
 
+    /// One read behind what is there, 0 at the end of the stream. Past the deadline, or dropped, the read goes on, and the next
+    /// call waits for it; until then the buffer is away.
+    pub(super) async fn fill_within(&self, purpose: Purpose, deadline: Duration) -> Result<io::Result<usize>, Elapsed> {
+        let parked = self.parked.take();
+        let read = match (parked, self.buffer.take()) {
+            (Some(read), _) => read,
+            (None, Some(mut buffer)) => {
+                make_space(&mut buffer, purpose);
+                let stream = self.stream.clone();
+                Box::pin(async move { stream.read(buffer).await })
+            }
+            (None, None) => return Ok(Err(broken())),
+        };
+        let mut parking = Parking { inlet: self, read: Some(read) };
+        let reading = poll_fn(|context| match &mut parking.read {
+            Some(read) => read.as_mut().poll(context),
+            None => std::task::Poll::Pending,
+        });
+        let (result, buffer) = door::timeout(deadline, reading).await?;
+        parking.read = None;
+        self.buffer.replace(Some(buffer));
+        Ok(result)
+    }
+
     /// One read behind what is there. 0 at the end of the stream.
     pub(super) async fn fill(&self, purpose: Purpose) -> io::Result<usize> {
         let Some(mut buffer) = self.buffer.take() else {
-            return Err(io::Error::new(
-                io::ErrorKind::BrokenPipe,
-                "a read of this connection is in flight or was dropped",
-            ));
+            return Err(broken());
         };
         make_space(&mut buffer, purpose);
         let (result, buffer) = self.stream.read(buffer).await;
@@ -75,6 +104,24 @@ impl Inlet {
             }
         });
     }
+}
+
+/// Puts an unfinished read back.
+struct Parking<'a> {
+    inlet: &'a Inlet,
+    read: Option<Read>,
+}
+
+impl Drop for Parking<'_> {
+    fn drop(&mut self) {
+        if let Some(read) = self.read.take() {
+            self.inlet.parked.replace(Some(read));
+        }
+    }
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "a read of this connection is in flight or was dropped")
 }
 
 fn make_space(buffer: &mut BytesMut, purpose: Purpose) {

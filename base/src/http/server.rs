@@ -239,7 +239,9 @@ async fn exchange<H: Handler>(
         Some(response) => response,
         None => handler.refuse(Status(500), "The server failed to answer this request."),
     };
-    let keep_alive = framing.keep_alive && !drain.is_started() && wire.can_reach_end();
+    // The body has the other reference.
+    let held = Rc::strong_count(wire) > 1;
+    let keep_alive = framing.keep_alive && !drain.is_started() && wire.can_reach_end(held);
     let speech = Speech { method, version, keep_alive };
     match respond::send(wire, speech, response).await {
         Sent::Cut => After::Gone,

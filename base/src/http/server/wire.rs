@@ -170,7 +170,7 @@ impl Wire {
                 None => return Err(BodyError::Disconnected),
             }
             let left = self.reader.borrow().body().and_then(BodyDecoder::remaining);
-            match door::timeout(self.limits.client_timeout, self.inlet.fill(Purpose::Body(left))).await {
+            match self.inlet.fill_within(Purpose::Body(left), self.limits.client_timeout).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(BodyError::Disconnected),
                 Err(_) => return Err(BodyError::TimedOut),
@@ -215,16 +215,17 @@ impl Wire {
         legal
     }
 
-    /// Asked before the response's head is written: whether the rest of the body is worth reading, so that another request
-    /// can follow.
-    pub(super) fn can_reach_end(&self) -> bool {
+    /// Asked before the response's head is written: whether the rest of the body will be read, or is worth reading, so that
+    /// another request can follow. `held`: somebody still has the body, perhaps the source of the response.
+    pub(super) fn can_reach_end(&self, held: bool) -> bool {
         let reader = self.reader.borrow();
         let Some(body) = reader.body() else {
             return true;
         };
         // A client that still waits for `100 Continue` may send the body or not: nobody knows what comes next.
         let unasked = self.continue_expected.get() && !body.is_done();
-        !unasked && !self.body_failed.get() && body.remaining().is_none_or(|left| left <= DISCARD_MAX)
+        let short = body.remaining().is_none_or(|left| left <= DISCARD_MAX);
+        !unasked && !self.body_failed.get() && (held || short)
     }
 
     /// Asked behind the response: whether nothing on the way broke.
@@ -259,13 +260,13 @@ impl Wire {
             // Ends: bounded in bytes here and in time below.
             while dropped < LINGER_BYTES_MAX {
                 self.inlet.with(bytes::BytesMut::clear);
-                match self.inlet.fill(Purpose::Body(None)).await {
-                    Ok(read @ 1..) => dropped += read,
+                match self.inlet.fill_within(Purpose::Body(None), LINGER_TIME_MAX).await {
+                    Ok(Ok(read @ 1..)) => dropped += read,
                     _ => break,
                 }
             }
         };
-        if self.inlet.stream().shutdown_write().await.is_ok() && !self.inlet.is_away() {
+        if self.inlet.stream().shutdown_write().await.is_ok() {
             // Past the time the stream is only dropped, which is all we want of it.
             let _ = door::timeout(LINGER_TIME_MAX, reading).await;
         }
