@@ -41,6 +41,17 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Contents, RingError> {
     }
 }
 
+impl FormatVersion {
+    /// The version of a ring's bytes, if they are a ring's; reads no more than the magic.
+    pub fn of(bytes: &[u8]) -> Option<FormatVersion> {
+        match gzip::beginning(bytes)? {
+            [b'R', b'1', b'N', b'G', 0, 1] => Some(FormatVersion::V1),
+            [b'R', b'1', b'N', b'G', 0, 2] => Some(FormatVersion::V2),
+            _ => None,
+        }
+    }
+}
+
 pub(crate) fn write(contents: &Contents, file_name: &str, version: FormatVersion) -> Result<Vec<u8>, RingError> {
     match version {
         FormatVersion::V1 => v1::write(contents, file_name),

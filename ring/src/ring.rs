@@ -69,6 +69,13 @@ pub struct Ring {
     pub(crate) totals: Totals,
 }
 
+/// Equal rings place alike, whatever version they were read from.
+impl PartialEq for Ring {
+    fn eq(&self, other: &Ring) -> bool {
+        self.contents == other.contents
+    }
+}
+
 /// What a ring file holds, whatever its version.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Contents {
@@ -132,6 +139,13 @@ impl Ring {
     /// The builder's change counter.
     pub fn version(&self) -> Option<i64> {
         self.contents.version
+    }
+    /// Bytes of a device id in the rows: 2, or 4 in rings of very many devices.
+    pub fn device_id_bytes(&self) -> u32 {
+        match self.contents.rows {
+            Rows::Two(_) => 2,
+            Rows::Four(_) => 4,
+        }
     }
     /// Set while the partition power is being increased.
     pub fn next_part_power(&self) -> Option<u32> {

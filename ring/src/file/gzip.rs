@@ -20,6 +20,13 @@ pub(super) fn decompress(bytes: &[u8]) -> Result<Vec<u8>, RingError> {
     Ok(plain)
 }
 
+/// The first six bytes.
+pub(super) fn beginning(bytes: &[u8]) -> Option<[u8; 6]> {
+    let mut magic = [0; 6];
+    GzDecoder::new(bytes).read_exact(&mut magic).ok()?;
+    Some(magic)
+}
+
 /// A gzip file in the making.
 pub(super) struct Writer {
     out: Vec<u8>,
