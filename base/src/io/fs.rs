@@ -172,7 +172,11 @@ pub async fn write_atomic(path: &Path, bytes: Vec<u8>, mode: u32) -> io::Result<
 /// `flock` on the file `lock` beside it is held (created if missing, waited for at most 10 s, then `WouldBlock`). Swift's daemons
 /// take the same lock. Runs to its end even if the future is dropped.
 pub async fn append_locked(path: &Path, lock: &Path, bytes: Vec<u8>) -> io::Result<()> {
-    if simulated() { sim::disk::append_locked(path, lock, bytes).await } else { todo!() }
+    if simulated() {
+        sim::disk::append_locked(path, lock, bytes).await
+    } else {
+        real::fs::append_locked(path, lock, bytes).await
+    }
 }
 /// Creates the directory and its missing parents; every new entry is synced.
 pub async fn create_dir_all(path: &Path) -> io::Result<()> {

@@ -19,6 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Parts of one pwritev (UIO_MAXIOV).
 const PARTS_MAX: usize = 1024;
@@ -244,6 +245,43 @@ pub(super) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(
     place.write_at(&[Bytes::copy_from_slice(bytes)], 0)?;
     rustix::fs::fchmod(&place.file, Mode::from_raw_mode(mode))?;
     place.publish(path, &[])
+}
+
+/// Longest wait for a lock that another process holds (Swift's own for the lists of a partition).
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// The lock goes with its descriptor, when this returns.
+pub(super) fn append_locked(path: &Path, lock_path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let open = |path: &Path, flags: OFlags| {
+        rustix::fs::open(path, flags | OFlags::CREATE | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))
+    };
+    let lock = open(lock_path, OFlags::RDWR)?;
+    let mut waited = Duration::ZERO;
+    let mut pause = Duration::from_micros(100);
+    // Ends: the pauses add up to `LOCK_WAIT`.
+    while let Err(error) = rustix::fs::flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+        if error != Errno::WOULDBLOCK && error != Errno::INTR {
+            return Err(error.into());
+        }
+        if waited >= LOCK_WAIT {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "another process holds the lock"));
+        }
+        std::thread::sleep(pause);
+        waited += pause;
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+    let file = open(path, OFlags::WRONLY | OFlags::APPEND)?;
+    let mut rest = bytes;
+    // Ends: every turn writes at least a byte or fails.
+    while !rest.is_empty() {
+        match rustix::io::write(&file, rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(rustix::fs::fdatasync(&file)?)
 }
 
 pub(super) fn create_dir_all(path: &Path) -> io::Result<()> {

@@ -192,6 +192,11 @@ pub(in crate::io) async fn write_atomic(path: &Path, bytes: Vec<u8>, mode: u32) 
     core().pool.start(move || disk::write_atomic(&path, &bytes, mode)).await
 }
 
+pub(in crate::io) async fn append_locked(path: &Path, lock: &Path, bytes: Vec<u8>) -> io::Result<()> {
+    let (path, lock) = (path.to_owned(), lock.to_owned());
+    core().pool.start(move || disk::append_locked(&path, &lock, &bytes)).await
+}
+
 pub(in crate::io) async fn create_dir_all(path: &Path) -> io::Result<()> {
     with_path(path, disk::create_dir_all).await
 }
