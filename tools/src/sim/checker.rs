@@ -50,7 +50,7 @@ impl fmt::Display for Violation {
 
 /// What became of an operation, as far as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// The cluster said that it is done.
     Acknowledged,
     /// It was refused, failed or not answered: it may be done or not.
@@ -59,7 +59,7 @@ pub enum Outcome {
 
 /// What a name holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub(super) enum State {
     /// Nothing.
     Absent,
     /// The body with this number.
@@ -74,40 +74,51 @@ struct Operation {
 
 /// All operations on all names.
 #[derive(Debug, Default)]
-pub struct History {
+pub(super) struct History {
     operations: BTreeMap<String, Vec<Operation>>,
     violations: Vec<Violation>,
     acknowledged: u64,
+    answers: BTreeMap<(&'static str, u16), u64>,
 }
 
 impl History {
     /// Takes an operation before it starts: until its outcome is known it may do anything. Gives its place.
-    pub fn begin(&mut self, name: &str, leaves: State) -> usize {
+    pub(super) fn begin(&mut self, name: &str, leaves: State) -> usize {
         let operations = self.operations.entry(name.to_owned()).or_default();
         operations.push(Operation { leaves, outcome: Outcome::Unknown });
         operations.len() - 1
     }
 
     /// Takes its outcome.
-    pub fn end(&mut self, name: &str, place: usize, outcome: Outcome) {
+    pub(super) fn end(&mut self, name: &str, place: usize, outcome: Outcome) {
         if let Some(operation) = self.operations.get_mut(name).and_then(|operations| operations.get_mut(place)) {
             operation.outcome = outcome;
             self.acknowledged += u64::from(outcome == Outcome::Acknowledged);
         }
     }
 
+    /// Counts an answer by its status; 0 is none.
+    pub(super) fn answered(&mut self, what: &'static str, status: u16) {
+        *self.answers.entry((what, status)).or_default() += 1;
+    }
+
+    /// How often which request had which answer.
+    pub(super) fn answers(&self) -> &BTreeMap<(&'static str, u16), u64> {
+        &self.answers
+    }
+
     /// Names with at least one operation.
-    pub fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.operations.keys().cloned().collect()
     }
 
     /// How many operations were acknowledged.
-    pub fn acknowledged(&self) -> u64 {
+    pub(super) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
     /// A body that came back whole, at any time. `expected_etag` is the checksum of `body` as sent, if it ever was.
-    pub fn saw_body(&mut self, name: &str, body: Option<u64>, etag_matches: bool) {
+    pub(super) fn saw_body(&mut self, name: &str, body: Option<u64>, etag_matches: bool) {
         let was_sent = body.is_some_and(|body| {
             self.operations
                 .get(name)
@@ -121,7 +132,7 @@ impl History {
     }
 
     /// What a name holds after the faults.
-    pub fn saw_finally(&mut self, name: &str, seen: State) {
+    pub(super) fn saw_finally(&mut self, name: &str, seen: State) {
         let (settled, allowed) = self.allowed(name);
         if !allowed.contains(&seen) {
             let property = match settled {
@@ -134,12 +145,12 @@ impl History {
     }
 
     /// Something else went wrong.
-    pub fn violate(&mut self, property: Property, what: String) {
+    pub(super) fn violate(&mut self, property: Property, what: String) {
         self.violations.push(Violation { property, what });
     }
 
     /// All that went wrong.
-    pub fn violations(&self) -> &[Violation] {
+    pub(super) fn violations(&self) -> &[Violation] {
         &self.violations
     }
 

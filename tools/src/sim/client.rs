@@ -15,17 +15,17 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A whole answer.
-pub struct Answer {
+pub(super) struct Answer {
     /// The code.
-    pub status: u16,
+    pub(super) status: u16,
     /// The fields.
-    pub headers: Headers,
+    pub(super) headers: Headers,
     /// The bytes.
-    pub body: Bytes,
+    pub(super) body: Bytes,
 }
 
 /// See the module.
-pub struct Client {
+pub(super) struct Client {
     proxy: SocketAddr,
     connection: Option<Connection>,
     token: Option<Bytes>,
@@ -33,12 +33,12 @@ pub struct Client {
 
 impl Client {
     /// Not connected yet.
-    pub fn new(proxy: SocketAddr) -> Self {
+    pub(super) fn new(proxy: SocketAddr) -> Self {
         Self { proxy, connection: None, token: None }
     }
 
     /// Sends one request below the account, with a token; gives the whole answer, or an error after which nobody knows.
-    pub async fn request(
+    pub(super) async fn request(
         &mut self,
         method: Method,
         path: &str,

@@ -75,9 +75,9 @@ enum Role {
 }
 
 /// One machine of the cluster.
-pub struct Member {
+pub(super) struct Member {
     /// Its node.
-    pub node: NodeId,
+    pub(super) node: NodeId,
     role: Role,
     ip: IpAddr,
     /// Its daemon ended by itself.
@@ -85,7 +85,7 @@ pub struct Member {
 }
 
 /// The machines; the first is the proxy.
-pub struct Cluster {
+pub(super) struct Cluster {
     sim: SimHandle,
     members: Vec<Member>,
     skip_sync: bool,
@@ -93,7 +93,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Makes the machines, writes their files and starts their daemons. `skip_sync` plants the bug that a checker must find.
-    pub async fn set_up(sim: SimHandle, rings: &RingFiles, skip_sync: bool) -> Cluster {
+    pub(super) async fn set_up(sim: SimHandle, rings: &RingFiles, skip_sync: bool) -> Cluster {
         let proxy_ip = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
         let mut members = vec![(Role::Proxy, proxy_ip, "proxy".to_owned())];
         members.extend((1..=STORAGE_NODES).map(|node| (Role::Storage, storage_ip(node), format!("storage{node}"))));
@@ -116,18 +116,18 @@ impl Cluster {
     }
 
     /// Where the proxy listens.
-    pub fn proxy(&self) -> SocketAddr {
+    pub(super) fn proxy(&self) -> SocketAddr {
         let ip = self.members.first().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |member| member.ip);
         SocketAddr::new(ip, PROXY_PORT)
     }
 
     /// The machines.
-    pub fn members(&self) -> &[Member] {
+    pub(super) fn members(&self) -> &[Member] {
         &self.members
     }
 
     /// Starts a machine's daemon.
-    pub fn start(&self, member: &Member) {
+    pub(super) fn start(&self, member: &Member) {
         member.exited.set(false);
         let exited = Rc::clone(&member.exited);
         let (sim, ip) = (self.sim.clone(), member.ip);
@@ -143,7 +143,7 @@ impl Cluster {
     }
 
     /// Starts those that crashed or whose daemon ended.
-    pub fn start_all_that_are_down(&self) {
+    pub(super) fn start_all_that_are_down(&self) {
         for member in &self.members {
             if member.exited.get() {
                 self.sim.crash(member.node);

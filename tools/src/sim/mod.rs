@@ -23,6 +23,7 @@ use base::io::{sleep, spawn};
 use checker::History;
 use cluster::Cluster;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +32,7 @@ use std::time::Duration;
 /// Workers of one run.
 const WORKERS: u64 = 3;
 /// Operations of each.
-const OPERATIONS: u64 = 14;
+const OPERATIONS: u64 = 24;
 /// Longest time after the faults until pools, error limits and half-open connections are past: more than the client's and the
 /// proxy's longest wait together.
 const RECOVERY: Duration = Duration::from_secs(90);
@@ -56,6 +57,8 @@ pub struct Report {
     pub events: u64,
     /// Operations that the cluster acknowledged.
     pub acknowledged: u64,
+    /// How often which request had which answer; status 0 is none.
+    pub answers: BTreeMap<(&'static str, u16), u64>,
     /// Broken promises; none is good.
     pub violations: Vec<Violation>,
     /// The last lines of the trace, if asked for.
@@ -68,7 +71,15 @@ pub fn run_seed(seed: u64, rings: &RingFiles, options: &RunOptions) -> Report {
     ran.unwrap_or_else(|panic| {
         let reason = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "the simulation panicked".to_owned());
         let violations = vec![Violation { property: Property::Calm, what: reason }];
-        Report { seed, trace_hash: 0, events: 0, acknowledged: 0, violations, trace: Vec::new() }
+        Report {
+            seed,
+            trace_hash: 0,
+            events: 0,
+            acknowledged: 0,
+            answers: BTreeMap::new(),
+            violations,
+            trace: Vec::new(),
+        }
     })
 }
 
@@ -112,6 +123,7 @@ fn simulate(seed: u64, rings: &RingFiles, options: &RunOptions) -> Report {
         trace_hash: sim.trace_hash(),
         events: sim.trace_events(),
         acknowledged: history.acknowledged(),
+        answers: history.answers().clone(),
         violations: history.violations().to_vec(),
         trace: sim.trace_text(),
     }
@@ -121,9 +133,9 @@ fn simulate(seed: u64, rings: &RingFiles, options: &RunOptions) -> Report {
 /// reports an error is taken out of service, and without replication its data has nowhere to go.
 fn world(options: &RunOptions) -> SimOptions {
     SimOptions {
-        stall_chance: 0.002,
-        lost_chance: 0.001,
-        reset_chance: 0.002,
+        stall_chance: 0.004,
+        lost_chance: 0.002,
+        reset_chance: 0.004,
         slow_disk_chance: 0.002,
         clock_skew_max: Duration::from_millis(500),
         time_max: Duration::from_secs(4 * 3600),
@@ -194,8 +206,10 @@ pub fn main(words: Vec<String>) -> i32 {
         Ok(reports) => reports,
         Err(message) => return usage(&message),
     };
+    let mut all_answers = BTreeMap::new();
     for report in &reports {
-        let Report { seed, trace_hash, events, acknowledged, violations, trace } = report;
+        let Report { seed, trace_hash, events, acknowledged, answers, violations, trace } = report;
+        answers.iter().for_each(|(&answer, times)| *all_answers.entry(answer).or_insert(0) += times);
         trace.iter().for_each(|line| eprintln!("{line}"));
         println!(
             "seed {seed}: {events} events, trace {trace_hash:016x}, {acknowledged} acknowledged, {} violations",
@@ -203,6 +217,9 @@ pub fn main(words: Vec<String>) -> i32 {
         );
         violations.iter().for_each(|violation| println!("  {violation}"));
     }
+    let answers: Vec<String> =
+        all_answers.iter().map(|((what, status), times)| format!("{what} {status}: {times}")).collect();
+    println!("{}", answers.join(", "));
     i32::from(reports.iter().any(|report| !report.violations.is_empty()))
 }
 

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Makes trouble until `is_over`, then stops all faults and brings every node back.
-pub async fn torment(sim: SimHandle, cluster: Rc<Cluster>, is_over: Rc<Cell<bool>>) {
+pub(super) async fn torment(sim: SimHandle, cluster: Rc<Cluster>, is_over: Rc<Cell<bool>>) {
     // Ends: the clients have a bounded number of operations, each with a deadline.
     while !is_over.get() {
-        sleep(Duration::from_millis(sim.random(|random| random.between(100, 3000)))).await;
+        sleep(Duration::from_millis(sim.random(|random| random.between(5, 1000)))).await;
         strike(&sim, &cluster);
         sleep(Duration::from_millis(sim.random(|random| random.between(0, 4000)))).await;
         mend(&sim, &cluster);
@@ -23,16 +23,19 @@ pub async fn torment(sim: SimHandle, cluster: Rc<Cluster>, is_over: Rc<Cell<bool
 
 fn strike(sim: &SimHandle, cluster: &Cluster) {
     let members = cluster.members();
-    let Some(victim) = sim.random(|random| random.pick(members).map(|member| member.node)) else { return };
+    let Some((proxy, storage)) = members.split_first() else { return };
+    let Some(victim) = sim.random(|random| random.pick(storage).map(|member| member.node)) else { return };
     let Some(other) = sim.random(|random| random.pick(members).map(|member| member.node)) else { return };
-    match sim.random(|random| random.below(10)) {
-        0..=4 => sim.crash(victim),
-        5 => {
+    match sim.random(|random| random.below(12)) {
+        0..=3 => sim.crash(victim),
+        4..=5 => {
             sim.crash(victim);
             sim.crash(other);
         }
-        6 => members.iter().for_each(|member| sim.crash(member.node)),
-        7 | 8 if victim != other => sim.partition(victim, other, true),
+        6 => sim.crash(proxy.node),
+        7 => members.iter().for_each(|member| sim.crash(member.node)),
+        8 | 9 => sim.partition(victim, proxy.node, true),
+        10 if victim != other => sim.partition(victim, other, true),
         _ => {}
     }
 }

@@ -16,12 +16,12 @@ use std::time::Duration;
 /// Containers; every worker writes to all of them.
 const CONTAINERS: u64 = 2;
 /// Names of each worker: few, so that most operations meet older ones.
-const NAMES: u64 = 4;
+const NAMES: u64 = 2;
 /// Tries of a request that must be answered in the end.
 const TRIES: usize = 40;
 
 /// The containers, before anything goes wrong.
-pub async fn create_containers(proxy: SocketAddr) -> io::Result<()> {
+pub(super) async fn create_containers(proxy: SocketAddr) -> io::Result<()> {
     let mut client = Client::new(proxy);
     for container in 0..CONTAINERS {
         let mut tries = TRIES;
@@ -43,10 +43,17 @@ pub async fn create_containers(proxy: SocketAddr) -> io::Result<()> {
 }
 
 /// One worker: `operations` random ones on names of its own.
-pub async fn work(sim: SimHandle, proxy: SocketAddr, history: Rc<RefCell<History>>, worker: u64, operations: u64) {
+pub(super) async fn work(
+    sim: SimHandle,
+    proxy: SocketAddr,
+    history: Rc<RefCell<History>>,
+    worker: u64,
+    operations: u64,
+) {
     let mut worker = Worker { client: Client::new(proxy), sim, history, worker, next_body: 0 };
     for _ in 0..operations {
-        let pause = worker.sim.random(|random| random.between(0, 1500));
+        // Bursts: an operation takes some ten milliseconds, and trouble should hit the middle of one.
+        let pause = worker.sim.random(|random| if random.chance(0.7) { random.below(20) } else { random.below(1500) });
         sleep(Duration::from_millis(pause)).await;
         let name = format!(
             "c{}/w{}-o{}",
@@ -54,11 +61,15 @@ pub async fn work(sim: SimHandle, proxy: SocketAddr, history: Rc<RefCell<History
             worker.worker,
             worker.sim.random(|random| random.below(NAMES)),
         );
-        match worker.sim.random(|random| random.below(100)) {
+        let status = match worker.sim.random(|random| random.below(100)) {
             0..=44 => worker.put(&name).await,
             45..=64 => worker.delete(&name).await,
             65..=89 => worker.get(&name).await,
             _ => worker.head(&name).await,
+        };
+        // No answer: the proxy is down. It needs a moment, and the worker should not spend all its operations meanwhile.
+        if status == 0 {
+            sleep(Duration::from_millis(500)).await;
         }
     }
 }
@@ -72,7 +83,7 @@ struct Worker {
 }
 
 impl Worker {
-    async fn put(&mut self, name: &str) {
+    async fn put(&mut self, name: &str) -> u16 {
         let number = self.worker * 1_000_000 + self.next_body;
         self.next_body += 1;
         let length = self.sim.random(|random| match random.below(10) {
@@ -90,35 +101,41 @@ impl Worker {
         if status == 201 {
             self.history.borrow_mut().end(name, place, Outcome::Acknowledged);
         }
+        status
     }
 
-    async fn delete(&mut self, name: &str) {
+    async fn delete(&mut self, name: &str) -> u16 {
         let place = self.history.borrow_mut().begin(name, State::Absent);
         let answer = self.client.request(Method::Delete, &format!("/{name}"), &[], Bytes::new()).await;
         // 404 says that most replicas had nothing, not that none will: only 204 is a promise.
-        if self.told("delete", 0, &answer) == 204 {
+        let status = self.told("delete", 0, &answer);
+        if status == 204 {
             self.history.borrow_mut().end(name, place, Outcome::Acknowledged);
         }
+        status
     }
 
-    async fn get(&mut self, name: &str) {
+    async fn get(&mut self, name: &str) -> u16 {
         let answer = self.client.request(Method::Get, &format!("/{name}"), &[], Bytes::new()).await;
-        if self.told("get", 0, &answer) == 200
+        let status = self.told("get", 0, &answer);
+        if status == 200
             && let Ok(answer) = answer
         {
             let etag_matches = answer.headers.get_str("ETag") == Some(&md5_hex(&answer.body));
             self.history.borrow_mut().saw_body(name, number_of(&answer.body), etag_matches);
         }
+        status
     }
 
-    async fn head(&mut self, name: &str) {
+    async fn head(&mut self, name: &str) -> u16 {
         let answer = self.client.request(Method::Head, &format!("/{name}"), &[], Bytes::new()).await;
-        self.told("head", 0, &answer);
+        self.told("head", 0, &answer)
     }
 
     fn told(&self, what: &'static str, number: u64, answer: &io::Result<super::client::Answer>) -> u16 {
         let status = answer.as_ref().map_or(0, |answer| answer.status);
         self.sim.note(what, number, u64::from(status));
+        self.history.borrow_mut().answered(what, status);
         if let Err(error) = answer {
             self.sim.say(|| format!("  {error}"));
         }
@@ -127,7 +144,7 @@ impl Worker {
 }
 
 /// After the faults: reads every name, newest first, and tells the checker.
-pub async fn read_everything(sim: SimHandle, proxy: SocketAddr, history: Rc<RefCell<History>>) {
+pub(super) async fn read_everything(sim: SimHandle, proxy: SocketAddr, history: Rc<RefCell<History>>) {
     let mut client = Client::new(proxy);
     let names = history.borrow().names();
     for name in names {
