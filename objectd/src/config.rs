@@ -3,6 +3,7 @@
 //! `objectd.conf` has one section, `[DEFAULT]`; its options are listed in `Config::parse`, one line each. An unknown option, a
 //! value out of bounds or lists of ports of different length refuse the whole file, with its name and line.
 
+use crate::db::policies::Policies;
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use base::hash_path::HashPath;
 use base::limits::Constraints;
@@ -52,6 +53,8 @@ pub struct Config {
     pub constraints: Constraints,
     /// Indexes of the replicated storage policies of `swift.conf`.
     pub policies: BTreeSet<u32>,
+    /// Names of all storage policies of `swift.conf`, whatever their type: rows of any of them are kept.
+    pub policy_names: Policies,
     /// Longest wait for a client's bytes.
     pub client_timeout: Duration,
     /// Longest idle time of a connection between two requests.
@@ -96,6 +99,7 @@ impl Config {
             hash_path: swift.hash_path,
             constraints: swift.constraints,
             policies: BTreeSet::from([0]),
+            policy_names: Policies::default(),
             client_timeout: seconds(options, "client_timeout", 60.0)?,
             keepalive_timeout: seconds(options, "keepalive_timeout", 60.0)?,
             conn_timeout: seconds(options, "conn_timeout", 0.5)?,
@@ -119,7 +123,7 @@ impl Config {
         if policy == 0 { kind.to_owned() } else { format!("{kind}-{policy}") }
     }
 
-    /// The replicated policies; their other options concern the proxy.
+    /// The replicated policies and the names of all; their other options concern the proxy.
     fn read_policies(&mut self, text: &str) -> Result<(), ConfigError> {
         let ini = Ini::parse(SWIFT_CONF, text)?;
         let policies: Vec<&str> = ini.sections().filter_map(|name| name.strip_prefix("storage-policy:")).collect();
@@ -127,17 +131,20 @@ impl Config {
             return Ok(());
         }
         self.policies.clear();
+        let mut names = Vec::with_capacity(policies.len());
         for index in policies {
             let name = format!("storage-policy:{index}");
             let wrong = || {
                 ConfigError::new(format!("{SWIFT_CONF}: [{name}] must end in the index of the policy, a whole number"))
             };
             let number = index.parse::<u32>().map_err(|_| wrong())?;
-            let kind = ini.section(&name).and_then(|section| section.get("policy_type")).unwrap_or("replication");
-            if kind == "replication" {
+            let option = |option| ini.section(&name).and_then(|section| section.get(option));
+            names.push((number, option("name").map_or_else(|| format!("Policy-{number}"), str::to_owned)));
+            if option("policy_type").unwrap_or("replication") == "replication" {
                 self.policies.insert(number);
             }
         }
+        self.policy_names = Policies::new(names);
         Ok(())
     }
 }

@@ -15,7 +15,6 @@ mod tests;
 use crate::container;
 use crate::db::info::{Info, Stats};
 use crate::db::key::Kind;
-use crate::db::policies::Policies;
 use crate::db::service::{self, Answer, Service};
 use crate::node::Node;
 use crate::reply;
@@ -46,7 +45,7 @@ pub async fn handle(node: Rc<Node>, request: Request) -> Response {
         kind: Kind::Account,
         path,
         constraints: node.config.constraints.clone(),
-        policies: Policies::unnamed(node.config.policies.iter().copied()),
+        policies: node.config.policy_names.clone(),
         reclaim_age: node.config.reclaim_age,
         node: Some(node),
     };

@@ -17,7 +17,6 @@ mod updater;
 
 use crate::db::info::Info;
 use crate::db::key::Kind;
-use crate::db::policies::Policies;
 use crate::db::service::{self, Answer, Service};
 use crate::node::Node;
 use crate::reply;
@@ -56,7 +55,7 @@ pub async fn handle(node: Rc<Node>, request: Request) -> Response {
         kind: Kind::Container,
         path,
         constraints: node.config.constraints.clone(),
-        policies: Policies::unnamed(node.config.policies.iter().copied()),
+        policies: node.config.policy_names.clone(),
         reclaim_age: node.config.reclaim_age,
         node: Some(node),
     };

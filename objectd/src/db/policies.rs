@@ -19,10 +19,6 @@ impl Policies {
     pub fn new(names: impl IntoIterator<Item = (u32, String)>) -> Self {
         Self { names: names.into_iter().collect() }
     }
-    /// The policies of these indexes, with the name Swift gives to one that has none.
-    pub fn unnamed(indexes: impl IntoIterator<Item = u32>) -> Self {
-        Self::new(indexes.into_iter().map(|index| (index, format!("Policy-{index}"))))
-    }
     /// The name; `None` when this node does not know the policy.
     pub fn name(&self, index: u32) -> Option<&str> {
         self.names.get(&index).map(String::as_str)
