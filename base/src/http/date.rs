@@ -15,8 +15,8 @@ pub fn format(unix_seconds: u64) -> String {
     let (year, month, day) = civil_from_days(days);
     let of_day = seconds % DAY_SECONDS;
     // 1970-01-01 was a Thursday.
-    let weekday = DAYS.iter().cycle().nth(usize::try_from((days + 4) % 7).unwrap_or(0)).copied().unwrap_or_default();
-    let month = MONTHS.iter().nth(usize::try_from(month - 1).unwrap_or(0)).copied().unwrap_or_default();
+    let weekday = DAYS.get(usize::try_from((days + 4) % 7).unwrap_or(0)).copied().unwrap_or_default();
+    let month = MONTHS.get(usize::try_from(month - 1).unwrap_or(0)).copied().unwrap_or_default();
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
@@ -25,8 +25,7 @@ pub fn format(unix_seconds: u64) -> String {
 pub fn parse(value: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?.trim();
     // `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`, `Sun Nov  6 08:49:37 1994`.
-    let parts: Vec<&str> =
-        text.split(|c: char| c == ' ' || c == ',' || c == '-').filter(|part| !part.is_empty()).take(8).collect();
+    let parts: Vec<&str> = text.split([' ', ',', '-']).filter(|part| !part.is_empty()).take(8).collect();
     let (day, month, year, time) = match parts.as_slice() {
         [_, day, month, year, time] | [_, day, month, year, time, _] if number(day, 2).is_some() => {
             (*day, *month, *year, *time)

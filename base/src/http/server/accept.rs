@@ -22,6 +22,7 @@ pub async fn accept_loop<H: Handler>(
     handler: Rc<H>,
     drain: Drain,
 ) {
+    let mut exhausted = false;
     // Ends: when draining starts. The listener goes with it, so that new clients are refused by the kernel.
     while !drain.is_started() {
         // At the bound nobody is accepted: the kernel's backlog holds a few, the rest see a busy server.
@@ -29,6 +30,7 @@ pub async fn accept_loop<H: Handler>(
         match accept_unless_drained(&listener, &drain).await {
             None => return,
             Some(Ok((stream, peer))) => {
+                exhausted = false;
                 // Counted before its task runs, so that a burst cannot pass the bound.
                 let present = drain.enter();
                 let (limits, handler, drain) = (Rc::clone(&limits), Rc::clone(&handler), drain.clone());
@@ -39,7 +41,10 @@ pub async fn accept_loop<H: Handler>(
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Some(Err(error)) => {
-                tracing::warn!(%error, "cannot accept a connection; trying again in 100 ms");
+                // Once for each time it happens, not ten times a second.
+                if !std::mem::replace(&mut exhausted, true) {
+                    tracing::warn!(%error, "cannot accept a connection; trying again every 100 ms");
+                }
                 door::sleep(EXHAUSTED_PAUSE).await;
             }
         }

@@ -182,9 +182,9 @@ fn without_dates(bytes: &[u8]) -> String {
     text.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: ")).collect()
 }
 
-/// Runs a scenario with eight seeds and for real.
+/// Runs a scenario with four seeds and for real.
 fn both<F: Future<Output = ()> + 'static>(scenario: impl Fn([u8; 4]) -> F) {
-    for seed in 0..8 {
+    for seed in 0..4 {
         let sim = sim::Sim::new(seed, sim::SimOptions::default());
         sim.run(scenario([10, 255, 255, 1]));
     }
@@ -266,7 +266,7 @@ fn bodies_of_all_framings_go_round() {
     both(|ip| async move {
         let server = Fixture::start(ip, 10);
         let client = server.client().await;
-        for length in [0_u64, 1, 4096, 4097, 65_536, 300_000, 1_000_000] {
+        for length in [0_u64, 1, 4096, 4097, 65_536, 300_000] {
             for path in ["/stream", "/chunked"] {
                 let request = RequestHead::new(Method::Get, format!("{path}?{length}"));
                 client.send_head(&request, Framing::None, true).await.unwrap();
@@ -484,4 +484,81 @@ fn bodies_made_here_keep_their_promises() {
         let unframed: Option<&Headers> = RequestBody::full("").trailers().map(|_| unreachable!());
         assert!(unframed.is_none());
     });
+}
+
+#[test]
+fn a_client_call_past_its_deadline_ends_the_connection() {
+    both(|ip| async move {
+        let server = Fixture::start(ip, 10);
+        let client = server.client().await;
+        client.send_head(&RequestHead::new(Method::Get, "/slow"), Framing::None, true).await.unwrap();
+        assert!(door::timeout(SECOND / 4, client.read_head()).await.is_err());
+        assert!(!client.is_reusable());
+        assert!(client.read_head().await.is_err());
+        drop(client);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_client_is_held_to_what_it_announced() {
+    both(|ip| async move {
+        let server = Fixture::start(ip, 10);
+        let client = server.client().await;
+        assert!(client.is_reusable());
+        assert!(client.send_data(Bytes::from_static(b"x")).await.is_err(), "no head yet");
+        client.send_head(&RequestHead::new(Method::Put, "/collect"), Framing::Length(3), true).await.unwrap();
+        assert!(client.send_head(&RequestHead::new(Method::Get, "/"), Framing::None, true).await.is_err());
+        assert!(client.send_data(Bytes::from_static(b"abcd")).await.is_err());
+        client.send_data(Bytes::from_static(b"ab")).await.unwrap();
+        assert!(client.finish().await.is_err());
+        client.send_data(Bytes::from_static(b"c")).await.unwrap();
+        client.finish().await.unwrap();
+        assert!(!client.is_reusable(), "the answer is not read");
+        client.read_head().await.unwrap();
+        assert!(client.send_head(&RequestHead::new(Method::Get, "/"), Framing::None, true).await.is_err());
+        assert_eq!(client.read_data().await.unwrap().unwrap(), "abc");
+        assert_eq!(client.read_data().await.unwrap(), None);
+        client.send_head(&RequestHead::new(Method::Get, "/hello"), Framing::None, false).await.unwrap();
+        client.read_head().await.unwrap();
+        assert_eq!(client.read_full(10).await.unwrap(), "hello");
+        assert!(!client.is_reusable(), "it was to be the last");
+        server.stop().await;
+    });
+}
+
+#[test]
+fn broken_networks_leave_no_connection_behind_and_no_body_that_is_wrong() {
+    for seed in 0..20 {
+        let options = sim::SimOptions {
+            split_chance: 0.5,
+            stall_chance: 0.02,
+            reset_chance: 0.01,
+            lost_chance: 0.002,
+            ..sim::SimOptions::default()
+        };
+        let sim = sim::Sim::new(seed, options);
+        let handle = sim.handle();
+        sim.run(async move {
+            let server = Fixture::start([10, 255, 255, 1], 20);
+            for round in 0_u64..40 {
+                let exchange = async {
+                    let client = Connection::connect(server.address, SECOND).await?;
+                    let length = round * 997;
+                    let body = Bytes::from(pattern(0, length));
+                    client.send_head(&RequestHead::new(Method::Put, "/collect"), Framing::Chunked, true).await?;
+                    client.send_data(body.clone()).await?;
+                    client.finish().await?;
+                    let status = client.read_head().await?.status;
+                    let echoed = client.read_full(100_000).await?;
+                    assert!(status != Status(200) || echoed == body, "an answer of 200 carries the body that was sent");
+                    io::Result::Ok(())
+                };
+                let _ = door::timeout(5 * SECOND, exchange).await;
+            }
+            handle.set_faults(false);
+            server.stop().await;
+        });
+        assert!(sim.panics().is_empty(), "{:?}", sim.panics());
+    }
 }

@@ -132,9 +132,7 @@ impl Wire {
         if exchange != self.exchange.get() || self.body_failed.get() {
             return Some(Err(BodyError::Disconnected));
         }
-        if self.reader.borrow().body().is_none() {
-            return None;
-        }
+        self.reader.borrow().body()?;
         if let Err(error) = self.send_continue().await {
             return Some(Err(error));
         }
