@@ -38,7 +38,8 @@ impl Application for Copy {
             return self.next.call(request);
         }
         let is_copy = request.method == Method::Copy;
-        if !is_copy && !(request.method == Method::Put && request.headers.contains("X-Copy-From")) {
+        let is_copying_put = request.method == Method::Put && request.headers.contains("X-Copy-From");
+        if !is_copy && !is_copying_put {
             return self.next.call(request);
         }
         let (config, next) = (Rc::clone(&self.config), Rc::clone(&self.next));

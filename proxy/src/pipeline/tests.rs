@@ -1,5 +1,7 @@
 //! What tests of the middleware share: an application made of a closure, and a way to run a future without a runtime.
 
+mod whole;
+
 use super::*;
 use base::http::server::{RequestBody, ResponseBody};
 use std::pin::pin;
@@ -9,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 pub(crate) struct Fake<F>(F);
 
 impl<F: Fn(ClientRequest) -> Response + 'static> Fake<F> {
+    #[expect(clippy::new_ret_no_self, reason = "a fake is only ever used as an application")]
     pub(crate) fn new(answer: F) -> Rc<dyn Application> {
         Rc::new(Fake(answer))
     }
