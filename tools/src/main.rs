@@ -1,3 +1,75 @@
-//! The one executable: daemons, dev cluster, operator's tools.
+//! The one executable: daemons, dev cluster, operator's tools. This file only reads the command line; each
+//! subcommand is a module of the library.
+//!
+//! Data goes to stdout, talk to stderr. Exit code 0 is success, 1 a failure while running, 2 a wrong call or setting.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tools::{daemon, env_command, up};
+
+/// An object store that speaks OpenStack Swift.
+#[derive(Parser)]
+#[command(name = "martlet", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole cluster on this machine
+    Up(up::Options),
+    /// Print client settings of a cluster made by `up`, for a shell to eval
+    Env(env_command::Options),
+    /// Run the proxy daemon
+    Proxy(daemon::Options),
+    /// Run one storage node: object, container and account services
+    Objectd(daemon::Options),
+    /// Build rings: `martlet ring FILE.builder create|add|rebalance ...`
+    #[command(disable_help_flag = true)]
+    Ring {
+        /// Words for the ring builder
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Measure GET and PUT against any Swift endpoint
+    Bench(bench::Options),
+    /// Run a simulated cluster from seeds
+    Sim {
+        /// Words for the simulator
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    // Found under Swift's name by symlink, as scripts call it.
+    let mut words = std::env::args();
+    let program = words.next().unwrap_or_default();
+    if program.ends_with("swift-ring-builder") {
+        return exit_code(tools::ring_command::main(words.collect()));
+    }
+    match Cli::parse().command {
+        Command::Up(options) => report(up::run(&options)),
+        Command::Env(options) => report(env_command::run(&options)),
+        Command::Proxy(options) => report(daemon::proxy(&options)),
+        Command::Objectd(options) => report(daemon::objectd(&options)),
+        Command::Ring { words } => exit_code(tools::ring_command::main(words)),
+        Command::Bench(options) => exit_code(bench::main(&options)),
+        Command::Sim { words } => exit_code(tools::sim::main(words)),
+    }
+}
+
+fn report(outcome: Result<(), tools::Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("martlet: {}", failure.message);
+            exit_code(failure.code)
+        }
+    }
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

@@ -1,0 +1,96 @@
+//! `martlet proxy CONF` and `martlet objectd CONF`: reads the configuration, then hands every core to its crate.
+
+use crate::Failure;
+use base::http::server::Drain;
+use base::io::real::{self, Shutdown};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Longest wait for requests in flight once a signal came; kept under the 10 s that service managers give.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// A daemon's command line.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// Configuration file; `swift.conf` and the rings are found through its `swift_dir`
+    conf: PathBuf,
+    /// End when this process (the one that started us) ends
+    #[arg(long, hide = true)]
+    parent: Option<i32>,
+}
+
+/// Runs the proxy until a signal.
+pub fn proxy(options: &Options) -> Result<(), Failure> {
+    prepare(options)?;
+    let (file, text, swift_conf) = read_configuration(&options.conf)?;
+    let config = proxy::config::Config::parse(&file, &text, &swift_conf).map_err(|error| Failure::usage(error.message))?;
+    let cores = config.cores;
+    real::daemon(cores, "proxy", move |core, shutdown| {
+        let config = Rc::new(config.clone());
+        async move {
+            let drain = Drain::new();
+            watch(shutdown, drain.clone());
+            proxy::server::run_core(config, core, drain.clone()).await?;
+            drain.finished(DRAIN).await;
+            Ok(())
+        }
+    })
+    .map_err(|error| Failure::running(error.to_string()))
+}
+
+/// Runs one storage node until a signal.
+pub fn objectd(options: &Options) -> Result<(), Failure> {
+    prepare(options)?;
+    let (file, text, swift_conf) = read_configuration(&options.conf)?;
+    let config = objectd::config::Config::parse(&file, &text, &swift_conf).map_err(|error| Failure::usage(error.message))?;
+    let cores = config.cores.len();
+    real::daemon(cores, "objectd", move |core, shutdown| {
+        let config = Rc::new(config.clone());
+        async move {
+            let drain = Drain::new();
+            watch(shutdown, drain.clone());
+            objectd::server::run_core(config, core, drain.clone()).await?;
+            drain.finished(DRAIN).await;
+            Ok(())
+        }
+    })
+    .map_err(|error| Failure::running(error.to_string()))
+}
+
+fn watch(shutdown: Shutdown, drain: Drain) {
+    base::io::spawn(async move {
+        shutdown.requested().await;
+        drain.start();
+    });
+}
+
+/// Logging, and the tie to the process that started us.
+fn prepare(options: &Options) -> Result<(), Failure> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(tracing::Level::INFO).init();
+    let Some(parent) = options.parent else { return Ok(()) };
+    let tie = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    tie.map_err(|error| Failure::running(format!("cannot tie this daemon to its parent process {parent}: {error}")))?;
+    let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    // The parent may have ended before the tie was made.
+    if now == Some(parent) { Ok(()) } else { Err(Failure::running(format!("the parent process {parent} is gone"))) }
+}
+
+/// The file's name and text, and the text of `swift.conf` in the `swift_dir` it names.
+fn read_configuration(conf: &Path) -> Result<(String, String, String), Failure> {
+    let file = conf.display().to_string();
+    let text = read_text(conf)?;
+    let parsed = base::config::Config::parse(&file, &text).map_err(|error| Failure::usage(error.message))?;
+    let swift_dir = parsed.section("DEFAULT").and_then(|section| section.get("swift_dir")).unwrap_or("/etc/swift");
+    let swift_conf = read_text(&Path::new(swift_dir).join("swift.conf"))?;
+    Ok((file, text, swift_conf))
+}
+
+#[expect(clippy::disallowed_methods, reason = "configuration is read before any core exists")]
+fn read_text(path: &Path) -> Result<String, Failure> {
+    std::fs::read(path)
+        .map_err(|error| Failure::usage(format!("cannot read the configuration file {}: {error}", path.display())))
+        .and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{} is not UTF-8 text", path.display())))
+        })
+}

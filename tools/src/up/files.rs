@@ -1,0 +1,59 @@
+//! Configuration files and rings of a dev cluster, written anew on every run from its `Layout`.
+
+use super::layout::{ACCOUNT, Layout, make_dir, write_private};
+use crate::Failure;
+
+/// 2^10 partitions: enough for a few dozen devices on one machine.
+const PART_POWER: u32 = 10;
+
+/// Writes everything the daemons read.
+pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
+    let etc = layout.etc();
+    write_private(&etc.join("swift.conf"), swift_conf(layout).as_bytes())?;
+    write_private(&etc.join("proxy.conf"), proxy_conf(layout).as_bytes())?;
+    for (number, node) in layout.nodes.iter().enumerate() {
+        for device in &node.devices {
+            make_dir(&layout.devices(number).join(device))?;
+        }
+        let name = format!("node{}.conf", number.saturating_add(1));
+        write_private(&etc.join(name), node_conf(layout, number).as_bytes())?;
+    }
+    rings::write(layout, PART_POWER)
+}
+
+fn swift_conf(layout: &Layout) -> String {
+    format!("[swift-hash]\nswift_hash_path_suffix = {}\n\n[storage-policy:0]\nname = Policy-0\ndefault = yes\n", layout.hash_suffix)
+}
+
+fn proxy_conf(layout: &Layout) -> String {
+    format!(
+        "[DEFAULT]\nbind_ip = {ip}\nbind_port = {port}\nswift_dir = {etc}\ncores = {cores}\n\n\
+         [pipeline:main]\npipeline = {pipeline}\n\n\
+         [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nallow_account_management = true\n\n\
+         [filter:tempauth]\nuse = egg:swift#tempauth\ntoken_secret = {secret}\nuser_{ACCOUNT}_{user} = {key} .admin\n",
+        ip = layout.bind,
+        port = layout.port,
+        etc = layout.etc().display(),
+        cores = layout.cores,
+        pipeline = "catch_errors gatekeeper healthcheck proxy-logging listing_formats tempauth copy dlo proxy-server",
+        secret = layout.token_secret,
+        user = layout.user_name(),
+        key = layout.key,
+    )
+}
+
+fn node_conf(layout: &Layout, number: usize) -> String {
+    let ports = |service: usize| {
+        let ports = layout.nodes.get(number).into_iter().flat_map(|node| &node.ports);
+        ports.filter_map(|core| core.get(service)).map(u16::to_string).collect::<Vec<_>>().join(",")
+    };
+    format!(
+        "[DEFAULT]\nbind_ip = 127.0.0.1\nswift_dir = {etc}\ndevices = {devices}\nmount_check = false\n\
+         object_ports = {object}\ncontainer_ports = {container}\naccount_ports = {account}\n",
+        etc = layout.etc().display(),
+        devices = layout.devices(number).display(),
+        object = ports(0),
+        container = ports(1),
+        account = ports(2),
+    )
+}

@@ -1,0 +1,144 @@
+//! Real daemons on free ports: what a user does with a cluster, and what trouble does to it.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a client's side of the wire, outside any core")]
+
+mod cluster;
+
+use cluster::{Cluster, Daemon, eventually};
+use rustix::process::{Signal, kill_process};
+use std::process::Command;
+
+#[test]
+fn objects_are_stored_listed_and_fetched_and_survive_a_restart() {
+    let mut cluster = Cluster::start(&["--cores", "2"]);
+    let client = cluster.client.clone();
+    assert_eq!(client.request("PUT", "/photos", &[], None).status, 201);
+    let body = vec![b'x'; 300_000];
+    for name in ["a", "b%20c", "d/e"] {
+        let answer = client.request("PUT", &format!("/photos/{name}"), &[("X-Object-Meta-Colour", "blue")], Some(&body));
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    let listing = client.request("GET", "/photos", &[], None);
+    assert_eq!((listing.status, listing.text().as_str()), (200, "a\nb c\nd/e\n"));
+    assert_eq!(client.request("GET", "/photos?delimiter=/&prefix=d", &[], None).text(), "d/\n");
+
+    let got = client.request("GET", "/photos/b%20c", &[], None);
+    assert_eq!((got.status, got.body == body, got.header("X-Object-Meta-Colour")), (200, true, "blue"));
+    let part = client.request("GET", "/photos/a", &[("Range", "bytes=10-19")], None);
+    assert_eq!((part.status, part.body.len()), (206, 10));
+
+    assert_eq!(cluster.down(), Some(0));
+    cluster.up();
+    let client = cluster.client.clone();
+    assert_eq!(client.request("GET", "/photos/d/e", &[], None).body, body);
+    assert_eq!(client.request("HEAD", "/photos", &[], None).header("X-Container-Object-Count"), "3");
+
+    for name in ["a", "b%20c", "d/e"] {
+        assert_eq!(client.request("DELETE", &format!("/photos/{name}"), &[], None).status, 204);
+        assert_eq!(client.request("GET", &format!("/photos/{name}"), &[], None).status, 404);
+    }
+    assert_eq!(client.request("DELETE", "/photos", &[], None).status, 204);
+    eventually("the account is empty again", || {
+        client.request("HEAD", "", &[], None).header("X-Account-Container-Count") == "0"
+    });
+}
+
+#[test]
+fn a_node_that_dies_costs_nothing_that_was_acknowledged() {
+    let cluster = Cluster::start(&["--nodes", "3", "--devices", "6", "--replicas", "3", "--cores", "1"]);
+    let client = cluster.client.clone();
+    assert_eq!(client.request("PUT", "/c", &[], None).status, 201);
+    let body = |number: usize| format!("body of object {number} ").repeat(200).into_bytes();
+    let mut acknowledged = Vec::new();
+    for number in 0..60 {
+        if number == 20 {
+            kill_process(cluster.pid("node2"), Signal::KILL).expect("node 2 runs");
+        }
+        // The request under way when the node dies may fail; afterwards handoffs take its place.
+        let answer = client.try_request("PUT", &format!("/c/object-{number:03}"), &[], Some(&body(number)));
+        if answer.is_ok_and(|answer| answer.status == 201) {
+            acknowledged.push(number);
+        }
+    }
+    assert!(acknowledged.len() >= 55, "only {} of 60 uploads went through", acknowledged.len());
+    for &number in &acknowledged {
+        let got = client.request("GET", &format!("/c/object-{number:03}"), &[], None);
+        assert_eq!((got.status, got.body == body(number)), (200, true), "object {number} with a node dead");
+    }
+    let _node2 = Daemon::start("objectd", &cluster.dir.join("etc").join("node2.conf"));
+    eventually("every replica of the container has every row", || {
+        let counts: Vec<String> = (0..9)
+            .map(|_| client.request("HEAD", "/c", &[("X-Newest", "true")], None).header("X-Container-Object-Count").to_owned())
+            .collect();
+        counts.iter().all(|count| *count == acknowledged.len().to_string())
+    });
+    let listing = client.request("GET", "/c", &[], None).text();
+    let names: Vec<String> = acknowledged.iter().map(|number| format!("object-{number:03}")).collect();
+    assert_eq!(listing.lines().collect::<Vec<_>>(), names);
+    let bytes: usize = acknowledged.iter().map(|&number| body(number).len()).sum();
+    eventually("the account counts every byte", || {
+        client.request("HEAD", "", &[], None).header("X-Account-Bytes-Used") == bytes.to_string()
+    });
+}
+
+#[test]
+fn trouble_is_said_in_one_sentence() {
+    let cluster = Cluster::start(&["--cores", "1"]);
+    let dir = cluster.dir.to_str().expect("UTF-8");
+    let port = cluster.client.address.port().to_string();
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let elsewhere = elsewhere.path().join("x");
+    let elsewhere = elsewhere.to_str().expect("UTF-8");
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["up", elsewhere, "--port", &port], 1, "cannot listen on"),
+        (&["up", dir], 1, "another `martlet up` serves"),
+        (&["up", elsewhere, "--devices", "2"], 2, "cannot hold --replicas 3"),
+        (&["env", elsewhere], 2, "is no cluster folder"),
+        (&["objectd", "/no/such.conf"], 2, "/no/such.conf"),
+        (&["proxy", "/no/such.conf"], 2, "/no/such.conf"),
+    ];
+    for (words, code, sentence) in cases {
+        let output = Command::new(cluster::MARTLET).args(words).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert!(said.contains(sentence) && said.trim_end().lines().count() == 1, "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn two_way_framing_is_refused() {
+    let cluster = Cluster::start(&["--cores", "1"]);
+    use std::io::{Read, Write};
+    for head in [
+        "GET /healthcheck HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET /healthcheck HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        "GET /healthcheck HTTP/1.1\r\nHost : h\r\n\r\n",
+    ] {
+        let mut stream = std::net::TcpStream::connect(cluster.client.address).expect("it listens");
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).expect("a timeout");
+        stream.write_all(head.as_bytes()).expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("closed by the server");
+        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{head:?}: {}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[test]
+fn the_bench_measures_a_cluster() {
+    let cluster = Cluster::start(&["--cores", "1"]);
+    let env = Command::new(cluster::MARTLET).args(["env", "--swift"]).arg(&cluster.dir).output().expect("it runs");
+    let env = String::from_utf8(env.stdout).expect("UTF-8");
+    let value = |name: &str| env.split(&format!("{name}='")).nth(1).and_then(|rest| rest.split('\'').next()).expect("set").to_owned();
+    let output = Command::new(cluster::MARTLET)
+        .args(["bench", "get-4k", "put-1k", "--requests", "40", "--objects", "4", "--connections", "2", "--json", "--cluster"])
+        .arg(&cluster.dir)
+        .env("ST_AUTH", value("ST_AUTH"))
+        .env("ST_USER", value("ST_USER"))
+        .env("ST_KEY", value("ST_KEY"))
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report.pointer("/workloads/0/requests"), Some(&serde_json::json!(40)));
+    assert_eq!(report.pointer("/workloads/1/failures"), Some(&serde_json::json!(0)));
+    assert!(report.pointer("/workloads/0/server_cpu_us_per_request").is_some_and(serde_json::Value::is_number));
+}
