@@ -3,9 +3,6 @@
 use super::layout::{ACCOUNT, Layout, make_dir, write_private};
 use crate::Failure;
 
-/// 2^10 partitions: enough for a few dozen devices on one machine.
-const PART_POWER: u32 = 10;
-
 /// Writes everything the daemons read.
 pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
     let etc = layout.etc();
@@ -18,7 +15,7 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
         let name = format!("node{}.conf", number.saturating_add(1));
         write_private(&etc.join(name), node_conf(layout, number).as_bytes())?;
     }
-    rings::write(layout, PART_POWER)
+    super::rings::write(layout)
 }
 
 fn swift_conf(layout: &Layout) -> String {

@@ -7,6 +7,7 @@
 mod files;
 pub mod layout;
 mod processes;
+mod rings;
 
 use crate::Failure;
 use layout::Layout;
