@@ -28,7 +28,7 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
         let ring = builder.ring().map_err(|error| refused(service, &error))?;
         let name = format!("{service}.ring.gz");
         let bytes = ring
-            .to_bytes(&format!("{service}.ring"), FormatVersion::One)
+            .to_bytes(&format!("{service}.ring"), FormatVersion::V1)
             .map_err(|error| Failure::running(format!("the {service} ring cannot be written: {error}")))?;
         write_private(&builder_file, &builder.to_bytes())?;
         write_private(&layout.etc().join(name), &bytes)?;
