@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use base::http::server::Drain;
-use base::io::real::{self, Shutdown};
+use base::io::{Shutdown, real};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub struct Options {
 pub fn proxy(options: &Options) -> Result<(), Failure> {
     prepare(options)?;
     let (file, text, swift_conf) = read_configuration(&options.conf)?;
-    let config = proxy::config::Config::parse(&file, &text, &swift_conf).map_err(|error| Failure::usage(error.message))?;
+    let config =
+        proxy::config::Config::parse(&file, &text, &swift_conf).map_err(|error| Failure::usage(error.message))?;
     let cores = config.cores;
     real::daemon(cores, "proxy", move |core, shutdown| {
         let config = Rc::new(config.clone());
@@ -43,7 +44,8 @@ pub fn proxy(options: &Options) -> Result<(), Failure> {
 pub fn objectd(options: &Options) -> Result<(), Failure> {
     prepare(options)?;
     let (file, text, swift_conf) = read_configuration(&options.conf)?;
-    let config = objectd::config::Config::parse(&file, &text, &swift_conf).map_err(|error| Failure::usage(error.message))?;
+    let config =
+        objectd::config::Config::parse(&file, &text, &swift_conf).map_err(|error| Failure::usage(error.message))?;
     let cores = config.cores.len();
     real::daemon(cores, "objectd", move |core, shutdown| {
         let config = Rc::new(config.clone());
@@ -81,7 +83,7 @@ fn read_configuration(conf: &Path) -> Result<(String, String, String), Failure> 
     let file = conf.display().to_string();
     let text = read_text(conf)?;
     let parsed = base::config::Config::parse(&file, &text).map_err(|error| Failure::usage(error.message))?;
-    let swift_dir = parsed.section("DEFAULT").and_then(|section| section.get("swift_dir")).unwrap_or("/etc/swift");
+    let swift_dir = parsed.defaults().get("swift_dir").unwrap_or("/etc/swift");
     let swift_conf = read_text(&Path::new(swift_dir).join("swift.conf"))?;
     Ok((file, text, swift_conf))
 }

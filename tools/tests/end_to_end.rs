@@ -1,5 +1,9 @@
 //! Real daemons on free ports: what a user does with a cluster, and what trouble does to it.
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a client's side of the wire, outside any core")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a client's side of the wire, outside any core"
+)]
 
 mod cluster;
 
@@ -14,7 +18,8 @@ fn objects_are_stored_listed_and_fetched_and_survive_a_restart() {
     assert_eq!(client.request("PUT", "/photos", &[], None).status, 201);
     let body = vec![b'x'; 300_000];
     for name in ["a", "b%20c", "d/e"] {
-        let answer = client.request("PUT", &format!("/photos/{name}"), &[("X-Object-Meta-Colour", "blue")], Some(&body));
+        let answer =
+            client.request("PUT", &format!("/photos/{name}"), &[("X-Object-Meta-Colour", "blue")], Some(&body));
         assert_eq!(answer.status, 201, "{answer:?}");
     }
     let listing = client.request("GET", "/photos", &[], None);
@@ -67,7 +72,12 @@ fn a_node_that_dies_costs_nothing_that_was_acknowledged() {
     let _node2 = Daemon::start("objectd", &cluster.dir.join("etc").join("node2.conf"));
     eventually("every replica of the container has every row", || {
         let counts: Vec<String> = (0..9)
-            .map(|_| client.request("HEAD", "/c", &[("X-Newest", "true")], None).header("X-Container-Object-Count").to_owned())
+            .map(|_| {
+                client
+                    .request("HEAD", "/c", &[("X-Newest", "true")], None)
+                    .header("X-Container-Object-Count")
+                    .to_owned()
+            })
             .collect();
         counts.iter().all(|count| *count == acknowledged.len().to_string())
     });
@@ -127,9 +137,23 @@ fn the_bench_measures_a_cluster() {
     let cluster = Cluster::start(&["--cores", "1"]);
     let env = Command::new(cluster::MARTLET).args(["env", "--swift"]).arg(&cluster.dir).output().expect("it runs");
     let env = String::from_utf8(env.stdout).expect("UTF-8");
-    let value = |name: &str| env.split(&format!("{name}='")).nth(1).and_then(|rest| rest.split('\'').next()).expect("set").to_owned();
+    let value = |name: &str| {
+        env.split(&format!("{name}='")).nth(1).and_then(|rest| rest.split('\'').next()).expect("set").to_owned()
+    };
     let output = Command::new(cluster::MARTLET)
-        .args(["bench", "get-4k", "put-1k", "--requests", "40", "--objects", "4", "--connections", "2", "--json", "--cluster"])
+        .args([
+            "bench",
+            "get-4k",
+            "put-1k",
+            "--requests",
+            "40",
+            "--objects",
+            "4",
+            "--connections",
+            "2",
+            "--json",
+            "--cluster",
+        ])
         .arg(&cluster.dir)
         .env("ST_AUTH", value("ST_AUTH"))
         .env("ST_USER", value("ST_USER"))

@@ -15,8 +15,10 @@ use tree::Tree;
 fn the_house_is_tidy() {
     let tree = Tree::of_the_workspace();
     assert!(tree.files.len() > 50, "the sources were not found");
-    let complaints: Vec<String> =
-        RULES.iter().flat_map(|rule| (rule.check)(&tree).into_iter().map(move |c| format!("{}: {c}", rule.name))).collect();
+    let complaints: Vec<String> = RULES
+        .iter()
+        .flat_map(|rule| (rule.check)(&tree).into_iter().map(move |c| format!("{}: {c}", rule.name)))
+        .collect();
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 

@@ -19,7 +19,10 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
 }
 
 fn swift_conf(layout: &Layout) -> String {
-    format!("[swift-hash]\nswift_hash_path_suffix = {}\n\n[storage-policy:0]\nname = Policy-0\ndefault = yes\n", layout.hash_suffix)
+    format!(
+        "[swift-hash]\nswift_hash_path_suffix = {}\n\n[storage-policy:0]\nname = Policy-0\ndefault = yes\n",
+        layout.hash_suffix
+    )
 }
 
 fn proxy_conf(layout: &Layout) -> String {

@@ -140,7 +140,10 @@ impl Layout {
         let path = self.etc().join("lock");
         let file = std::fs::File::create(&path).map_err(|error| cannot("create", &path, &error))?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            Failure::running(format!("another `martlet up` serves {}; stop it first, or name another folder", self.dir.display()))
+            Failure::running(format!(
+                "another `martlet up` serves {}; stop it first, or name another folder",
+                self.dir.display()
+            ))
         })?;
         self.lock = Some(std::sync::Arc::new(file));
         Ok(())
@@ -236,16 +239,22 @@ fn from_json(dir: PathBuf, value: &Value) -> Option<Layout> {
 }
 
 fn check_counts(nodes: usize, devices: usize, replicas: usize, cores: usize) -> Result<(), Failure> {
-    for (name, count, most) in [("nodes", nodes, 16), ("devices", devices, 256), ("replicas", replicas, 16), ("cores", cores, 256)] {
+    for (name, count, most) in
+        [("nodes", nodes, 16), ("devices", devices, 256), ("replicas", replicas, 16), ("cores", cores, 256)]
+    {
         if count == 0 || count > most {
             return Err(Failure::usage(format!("--{name} {count}: choose 1 to {most}")));
         }
     }
     if devices < replicas {
-        return Err(Failure::usage(format!("--devices {devices} cannot hold --replicas {replicas}: every copy needs a device of its own")));
+        return Err(Failure::usage(format!(
+            "--devices {devices} cannot hold --replicas {replicas}: every copy needs a device of its own"
+        )));
     }
     if devices < nodes {
-        return Err(Failure::usage(format!("--devices {devices} is less than --nodes {nodes}: every node needs a device")));
+        return Err(Failure::usage(format!(
+            "--devices {devices} is less than --nodes {nodes}: every node needs a device"
+        )));
     }
     Ok(())
 }
@@ -310,5 +319,8 @@ pub(super) fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure
 }
 
 fn unreadable(file: &Path, why: &str) -> Failure {
-    Failure::usage(format!("{} cannot be read: {why}; restore it from a backup: without its secrets the data cannot be found", file.display()))
+    Failure::usage(format!(
+        "{} cannot be read: {why}; restore it from a backup: without its secrets the data cannot be found",
+        file.display()
+    ))
 }

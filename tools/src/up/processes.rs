@@ -54,8 +54,15 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn launch(&mut self, layout: &Layout, name: &str, subcommand: &str, addresses: Vec<SocketAddr>) -> Result<(), Failure> {
-        let program = std::env::current_exe().map_err(|error| Failure::running(format!("cannot find this executable: {error}")))?;
+    fn launch(
+        &mut self,
+        layout: &Layout,
+        name: &str,
+        subcommand: &str,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<(), Failure> {
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::running(format!("cannot find this executable: {error}")))?;
         let log = layout.logs().join(format!("{name}.log"));
         let output = append(&log)?;
         let conf = layout.etc().join(format!("{name}.conf"));
@@ -134,7 +141,9 @@ impl Cluster {
     }
 
     fn proxy_lives(&mut self) -> bool {
-        self.daemons.last_mut().is_some_and(|daemon| daemon.name == "proxy" && matches!(daemon.child.try_wait(), Ok(None)))
+        self.daemons
+            .last_mut()
+            .is_some_and(|daemon| daemon.name == "proxy" && matches!(daemon.child.try_wait(), Ok(None)))
     }
 
     fn forget_dead(&mut self) {
@@ -174,7 +183,8 @@ impl Daemon {
 #[expect(clippy::disallowed_methods, reason = "asked from the parent process, which runs no core")]
 fn answers(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<bool> {
-        let address = if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address };
+        let address =
+            if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address };
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
         stream.write_all(b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;

@@ -78,7 +78,8 @@ impl Cluster {
         for entry in std::fs::read_dir(self.dir.join("log")).into_iter().flatten().flatten() {
             let log = std::fs::read_to_string(entry.path()).unwrap_or_default();
             let last: Vec<&str> = log.lines().rev().take(10).collect();
-            text += &format!("\n{}:\n{}", entry.path().display(), last.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            text +=
+                &format!("\n{}:\n{}", entry.path().display(), last.into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
         text
     }
@@ -158,7 +159,13 @@ impl Client {
         self.try_request(method, path, headers, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    pub fn try_request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> std::io::Result<Answer> {
+    pub fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> std::io::Result<Answer> {
         let mut all = vec![("X-Auth-Token", self.token.as_str())];
         all.extend_from_slice(headers);
         self.raw(method, &format!("{}{path}", self.account), &all, body)

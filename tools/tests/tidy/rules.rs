@@ -39,11 +39,7 @@ pub const RULES: &[Rule] = &[
         check: module_docs,
         planted: &[("ring/src/planted.rs", "fn nothing_said() {}\n")],
     },
-    Rule {
-        name: "files keep a readable size",
-        check: sizes,
-        planted: &[("base/src/planted.rs", LONG_FILE)],
-    },
+    Rule { name: "files keep a readable size", check: sizes, planted: &[("base/src/planted.rs", LONG_FILE)] },
     Rule {
         name: "documents name paths that exist",
         check: paths_in_documents,
@@ -92,7 +88,11 @@ fn code(text: &str) -> String {
 /// Sources that ship: no tests, no tests' folders.
 fn shipped(tree: &Tree) -> impl Iterator<Item = (&str, String)> {
     let crates = ["base/src/", "ring/src/", "proxy/src/", "objectd/src/"];
-    crates.into_iter().flat_map(|under| tree.sources(under)).filter(|(path, _)| !is_test(path)).map(|(path, text)| (path, code(text)))
+    crates
+        .into_iter()
+        .flat_map(|under| tree.sources(under))
+        .filter(|(path, _)| !is_test(path))
+        .map(|(path, text)| (path, code(text)))
 }
 
 fn is_test(path: &str) -> bool {
@@ -100,43 +100,84 @@ fn is_test(path: &str) -> bool {
 }
 
 fn cores_are_pure(tree: &Tree) -> Vec<String> {
-    let banned = ["async fn", ".await", "io::spawn", "base::io", "crate::io", "SystemTime", "std::fs", "std::net::Tcp", "std::thread", "monoio"];
+    let banned = [
+        "async fn",
+        ".await",
+        "io::spawn",
+        "base::io",
+        "crate::io",
+        "SystemTime",
+        "std::fs",
+        "std::net::Tcp",
+        "std::thread",
+        "monoio",
+    ];
     // A core may speak of key-value transactions: they are handed to it, and the simulator's are maps.
     let allowed = ["io::kv", "io::Instant", "std::io"];
     let mut complaints = Vec::new();
-    for (path, text) in tree.all().filter(|(path, text)| path.ends_with(".rs") && text.starts_with("//! Core:") && !is_test(path)) {
+    for (path, text) in
+        tree.all().filter(|(path, text)| path.ends_with(".rs") && text.starts_with("//! Core:") && !is_test(path))
+    {
         for line in code(text).lines() {
-            let line = allowed.iter().fold(line.to_owned(), |line, word| line.replace(&format!("base::{word}"), "").replace(&format!("crate::{word}"), ""));
-            complaints.extend(banned.iter().filter(|word| line.contains(**word)).map(|word| format!("{path} is a core and says `{word}`")));
+            let line = allowed.iter().fold(line.to_owned(), |line, word| {
+                line.replace(&format!("base::{word}"), "").replace(&format!("crate::{word}"), "")
+            });
+            complaints.extend(
+                banned
+                    .iter()
+                    .filter(|word| line.contains(**word))
+                    .map(|word| format!("{path} is a core and says `{word}`")),
+            );
         }
     }
     complaints
 }
 
 fn runtime_behind_the_door(tree: &Tree) -> Vec<String> {
-    let banned = ["monoio", "glommio", "io_uring", "heed::", "libc::", "std::fs::", "std::net::TcpStream", "std::net::TcpListener", "std::thread::"];
+    let banned = [
+        "monoio",
+        "glommio",
+        "io_uring",
+        "heed::",
+        "libc::",
+        "std::fs::",
+        "std::net::TcpStream",
+        "std::net::TcpListener",
+        "std::thread::",
+    ];
     let mut complaints = Vec::new();
     for (path, text) in shipped(tree).filter(|(path, _)| !path.starts_with("base/src/io/")) {
-        complaints.extend(banned.iter().filter(|word| text.contains(**word)).map(|word| format!("{path} says `{word}`")));
+        complaints
+            .extend(banned.iter().filter(|word| text.contains(**word)).map(|word| format!("{path} says `{word}`")));
     }
     complaints
 }
 
 fn unsafe_behind_the_door(tree: &Tree) -> Vec<String> {
     let bad = |text: &str| text.contains("unsafe {") || text.contains("unsafe fn") || text.contains("unsafe impl");
-    let sources = tree.all().filter(|(path, _)| path.ends_with(".rs") && !path.starts_with("base/src/io/") && !path.starts_with("tools/tests/tidy"));
+    let sources = tree.all().filter(|(path, _)| {
+        path.ends_with(".rs") && !path.starts_with("base/src/io/") && !path.starts_with("tools/tests/tidy")
+    });
     sources.filter(|(_, text)| bad(&code(text))).map(|(path, _)| format!("{path} says `unsafe`")).collect()
 }
 
 fn module_docs(tree: &Tree) -> Vec<String> {
     let sources = tree.all().filter(|(path, _)| path.ends_with(".rs"));
-    sources.filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| format!("{path} does not start with `//! `")).collect()
+    sources
+        .filter(|(_, text)| !text.starts_with("//! "))
+        .map(|(path, _)| format!("{path} does not start with `//! `"))
+        .collect()
 }
 
 fn sizes(tree: &Tree) -> Vec<String> {
     let sources = tree.all().filter(|(path, _)| path.ends_with(".rs"));
-    let long = sources.filter(|(_, text)| text.lines().count() > 800 && !text.lines().take(20).any(|line| line.contains("one thing")));
-    long.map(|(path, text)| format!("{path} has {} lines: split it, or say at the top why it is one thing", text.lines().count())).collect()
+    let long = sources.filter(|(_, text)| {
+        text.lines().count() > 800 && !text.lines().take(20).any(|line| line.contains("one thing"))
+    });
+    long.map(|(path, text)| {
+        format!("{path} has {} lines: split it, or say at the top why it is one thing", text.lines().count())
+    })
+    .collect()
 }
 
 fn paths_in_documents(tree: &Tree) -> Vec<String> {
@@ -154,8 +195,13 @@ fn paths_in_documents(tree: &Tree) -> Vec<String> {
 }
 
 fn crate_directions(tree: &Tree) -> Vec<String> {
-    let may_use: [(&str, &[&str]); 5] =
-        [("base", &[]), ("ring", &[]), ("proxy", &["base", "ring"]), ("objectd", &["base", "ring"]), ("bench", &["base"])];
+    let may_use: [(&str, &[&str]); 5] = [
+        ("base", &[]),
+        ("ring", &[]),
+        ("proxy", &["base", "ring"]),
+        ("objectd", &["base", "ring"]),
+        ("bench", &["base"]),
+    ];
     let ours = ["base", "ring", "proxy", "objectd", "tools", "bench"];
     let mut complaints = Vec::new();
     for (name, allowed) in may_use {
@@ -173,5 +219,8 @@ fn crate_directions(tree: &Tree) -> Vec<String> {
 fn no_drawers(tree: &Tree) -> Vec<String> {
     let drawers = ["utils", "util", "helpers", "common", "misc"];
     let is_drawer = |path: &str| path.split('/').any(|part| drawers.contains(&part.trim_end_matches(".rs")));
-    tree.all().filter(|(path, _)| path.ends_with(".rs") && is_drawer(path)).map(|(path, _)| format!("{path}: name the noun")).collect()
+    tree.all()
+        .filter(|(path, _)| path.ends_with(".rs") && is_drawer(path))
+        .map(|(path, _)| format!("{path}: name the noun"))
+        .collect()
 }

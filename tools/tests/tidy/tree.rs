@@ -37,7 +37,9 @@ impl Tree {
     /// Whether a file or folder of that name is there.
     pub fn exists(&self, path: &str) -> bool {
         let folder = format!("{}/", path.trim_end_matches('/'));
-        self.files.contains_key(path) || self.files.keys().any(|file| file.starts_with(&folder)) || self.root.join(path).exists()
+        self.files.contains_key(path)
+            || self.files.keys().any(|file| file.starts_with(&folder))
+            || self.root.join(path).exists()
     }
 
     fn walk(&mut self, folder: &Path) {
