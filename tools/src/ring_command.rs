@@ -6,25 +6,28 @@
 //!
 //! - `device_spec`: how devices are named.
 //! - `options`: the words of the command line.
-//! - `commands`: one function per command.
+//! - `inspect`: the commands that only look.
+//! - `commands`: the commands that change, one function each.
 //! - `report`: what is printed.
 //! - `files`: reading, replacing, backups.
 
 mod commands;
 mod device_spec;
 mod files;
+mod inspect;
 mod options;
 mod report;
 
 use options::Options;
 use ring::builder::Builder;
 use ring::{FormatVersion, Ring};
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
 /// Runs one command; `args` is what stands behind the program's name: the builder file, the command, its words.
 pub fn main(args: Vec<String>) -> i32 {
-    Session::new(args, &mut io::stdout(), &mut io::stderr(), wall_clock()).run()
+    let (mut input, mut out, mut err) = (io::stdin().lock(), io::stdout(), io::stderr());
+    Session::new(args, &mut input, &mut out, &mut err, wall_clock()).run()
 }
 
 /// The same under the lock of the builder's directory, as `swift-ring-builder-safe` does.
@@ -51,6 +54,7 @@ const ERROR: i32 = 2;
 /// One command under way.
 struct Session<'a> {
     args: Vec<String>,
+    input: &'a mut dyn BufRead,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
     now: u64,
@@ -83,13 +87,19 @@ impl From<String> for Stop {
 }
 
 impl<'a> Session<'a> {
-    fn new(args: Vec<String>, out: &'a mut dyn Write, err: &'a mut dyn Write, now: u64) -> Self {
+    fn new(
+        args: Vec<String>,
+        input: &'a mut dyn BufRead,
+        out: &'a mut dyn Write,
+        err: &'a mut dyn Write,
+        now: u64,
+    ) -> Self {
         let first = args.first().map_or("", String::as_str);
         let (builder_file, ring_file) = match first.strip_suffix(".ring.gz") {
             Some(stem) => (format!("{stem}.builder"), first.to_owned()),
             None => (first.to_owned(), format!("{}.ring.gz", first.strip_suffix(".builder").unwrap_or(first))),
         };
-        Session { args, out, err, now, builder_file: builder_file.into(), ring_file: ring_file.into() }
+        Session { args, input, out, err, now, builder_file: builder_file.into(), ring_file: ring_file.into() }
     }
 
     fn run(&mut self) -> i32 {

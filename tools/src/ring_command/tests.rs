@@ -18,10 +18,14 @@ impl Bench {
     }
     /// Status, stdout with the directory left out, stderr.
     fn run(&self, command: &str) -> (i32, String, String) {
+        self.run_with_answer(command, "")
+    }
+    fn run_with_answer(&self, command: &str, answer: &str) -> (i32, String, String) {
         let mut args = vec![self.path("o.builder")];
         args.extend(command.split_whitespace().map(str::to_owned));
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let status = Session::new(args, &mut out, &mut err, self.now).run();
+        let mut input = answer.as_bytes();
+        let status = Session::new(args, &mut input, &mut out, &mut err, self.now).run();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&self.path(""), "");
         (status, text(out), text(err))
     }
@@ -171,7 +175,10 @@ fn a_refused_command_leaves_the_builder_alone() {
         Some("Device 0 already uses 127.0.0.1:6200/d1.")
     );
     assert_eq!(bench.run("nonsense").1, "Unknown command: nonsense\n");
-    bench.ok("set_weight --yes r1 70");
+    assert_eq!(bench.run_with_answer("set_weight r1 70", "n\n").0, ERROR);
+    assert_eq!(std::fs::read(bench.path("o.builder")).unwrap(), before);
+    assert_eq!(bench.run_with_answer("set_weight r1 70", "y\n").0, SUCCESS);
+    bench.ok("set_weight --yes r1 80");
 }
 
 #[test]
