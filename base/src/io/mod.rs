@@ -14,6 +14,8 @@
 mod clock;
 pub mod fs;
 pub mod kv;
+#[cfg(feature = "maintenance")]
+pub mod maintenance;
 pub mod real;
 mod shutdown;
 pub mod sim;

@@ -17,7 +17,7 @@ mod driver;
 pub(super) mod fs;
 pub(super) mod kv;
 pub(super) mod net;
-mod oneshot;
+pub(super) mod oneshot;
 pub(super) mod task;
 
 pub use daemon::daemon;

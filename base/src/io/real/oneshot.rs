@@ -15,19 +15,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// A connected pair.
-pub(super) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
+pub(in crate::io) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     let slot = Arc::new(Slot { state: Mutex::new(State::Empty) });
     (Sender { slot: Some(slot.clone()) }, Receiver { slot })
 }
 
 /// The thread's end.
-pub(super) struct Sender<T> {
+pub(in crate::io) struct Sender<T> {
     slot: Option<Arc<Slot<T>>>,
 }
 
 impl<T> Sender<T> {
     /// Hands the value over and wakes who waits.
-    pub(super) fn send(mut self, value: T) {
+    pub(in crate::io) fn send(mut self, value: T) {
         if let Some(slot) = self.slot.take() {
             slot.put(State::Done(value));
         }
@@ -43,7 +43,7 @@ impl<T> Drop for Sender<T> {
 }
 
 /// The core's end.
-pub(super) struct Receiver<T> {
+pub(in crate::io) struct Receiver<T> {
     slot: Arc<Slot<T>>,
 }
 

@@ -48,7 +48,7 @@ impl<T> Future for JoinHandle<T> {
 }
 
 /// Runs `future` with its polls timed; a panic in one ends it as `Err`.
-pub(super) async fn watched<F: Future>(name: &'static str, future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+pub(in crate::io) async fn watched<F: Future>(name: &'static str, future: F) -> Result<F::Output, Box<dyn Any + Send>> {
     let mut future = pin!(future);
     poll_fn(|context| {
         let start = coarse_nanos();
