@@ -48,9 +48,11 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
         Found::Nothing(head) => {
             let mut response = respond::standard(head.status);
             if head.status.0 == 412 {
+                // The object's own fields, with the explanation as the body.
+                let content_type = response.head.headers.get("Content-Type").cloned().unwrap_or_default();
                 response.head.headers = client_headers(&head.headers, request.is_owner);
                 response.head.headers.remove("Content-Length");
-                response.body = ResponseBody::Empty;
+                response.head.headers.set("Content-Type", content_type);
             } else if let Some(time) = head.headers.get("X-Backend-Timestamp") {
                 response.head.headers.set("X-Backend-Timestamp", time.clone());
             }
