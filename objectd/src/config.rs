@@ -231,4 +231,18 @@ mod tests {
     fn a_cluster_without_a_secret_is_refused() {
         assert!(Config::parse("objectd.conf", "[DEFAULT]\n", "[swift-hash]\n").is_err());
     }
+
+    #[test]
+    fn policies_of_every_type_have_their_names() {
+        let swift = "[swift-hash]\nswift_hash_path_suffix = x\n[storage-policy:0]\nname = gold\ndefault = yes\n\
+                     [storage-policy:1]\nname = ec42\npolicy_type = erasure_coding\nec_type = liberasurecode_rs_vand\n\
+                     ec_num_data_fragments = 4\nec_num_parity_fragments = 2\n";
+        let config = Config::parse("objectd.conf", "[DEFAULT]\n", swift).unwrap();
+        let name = |index| config.policy_names.name(index);
+        assert_eq!((name(0), name(1), name(2)), (Some("gold"), Some("ec42"), None));
+        assert_eq!(config.policies, BTreeSet::from([0]));
+        let config =
+            Config::parse("objectd.conf", "[DEFAULT]\n", "[swift-hash]\nswift_hash_path_suffix = x\n").unwrap();
+        assert_eq!(config.policy_names.name(0), Some("Policy-0"));
+    }
 }
