@@ -25,7 +25,7 @@ pub fn conf(more: &str) -> Rc<Config> {
     Rc::new(Config::parse("objectd.conf", &conf, SWIFT_CONF).unwrap())
 }
 
-pub fn ring_bytes(port: u16, devices: &[&str]) -> Vec<u8> {
+pub fn ring_bytes(ip: &str, port: u16, devices: &[&str]) -> Vec<u8> {
     let mut builder = Builder::new(8, 1.0, 1).unwrap();
     for (zone, device) in devices.iter().enumerate() {
         builder
@@ -33,9 +33,9 @@ pub fn ring_bytes(port: u16, devices: &[&str]) -> Vec<u8> {
                 id: u32::try_from(zone).unwrap(),
                 region: 1,
                 zone: u32::try_from(zone).unwrap(),
-                ip: ADDRESS.to_owned(),
+                ip: ip.to_owned(),
                 port,
-                replication_ip: ADDRESS.to_owned(),
+                replication_ip: ip.to_owned(),
                 replication_port: port,
                 device: (*device).to_owned(),
                 weight: 100.0,
@@ -47,29 +47,30 @@ pub fn ring_bytes(port: u16, devices: &[&str]) -> Vec<u8> {
     builder.ring().unwrap().to_bytes("x.ring", ring::FormatVersion::V1).unwrap()
 }
 
-pub async fn prepare(devices: &[&str]) {
-    let swift_dir = Path::new("/etc/swift");
+/// Rings for one device and one core, and the directory of the device.
+pub async fn prepare(swift_dir: &Path, devices: &Path, ip: &str, ports: [u16; 3]) {
     fs::create_dir_all(swift_dir).await.unwrap();
-    for (name, port) in [("object", 6200), ("container", 6201), ("account", 6202)] {
+    for (name, port) in ["object", "container", "account"].into_iter().zip(ports) {
         let path = swift_dir.join(format!("{name}.ring.gz"));
-        fs::write_atomic(&path, ring_bytes(port, devices), 0o644).await.unwrap();
+        fs::write_atomic(&path, ring_bytes(ip, port, &["d1"]), 0o644).await.unwrap();
     }
-    for device in devices {
-        fs::create_dir_all(&Path::new("/srv/node").join(device)).await.unwrap();
-    }
+    fs::create_dir_all(&devices.join("d1")).await.unwrap();
 }
 
 pub fn storage(sim: &SimHandle, config: Rc<Config>) -> NodeId {
     let node = sim.node("storage", ADDRESS.parse().unwrap());
     sim.start(node, move || async move {
-        prepare(&["d1"]).await;
+        prepare(Path::new("/etc/swift"), Path::new("/srv/node"), ADDRESS, [6200, 6201, 6202]).await;
         objectd::server::run_core(config, 0, Drain::new()).await.unwrap();
     });
     node
 }
 
 pub async fn connect(port: u16) -> Stream {
-    let address = SocketAddr::new(ADDRESS.parse().unwrap(), port);
+    connect_to(SocketAddr::new(ADDRESS.parse().unwrap(), port)).await
+}
+
+pub async fn connect_to(address: SocketAddr) -> Stream {
     for _ in 0..200 {
         if let Ok(stream) = Stream::connect(address, Duration::from_secs(1)).await {
             return stream;
@@ -79,9 +80,13 @@ pub async fn connect(port: u16) -> Stream {
     panic!("the node does not listen");
 }
 
-/// Sends raw bytes and reads to the end of the connection.
 pub async fn exchange(port: u16, request: &[u8]) -> Answer {
-    let stream = connect(port).await;
+    exchange_with(SocketAddr::new(ADDRESS.parse().unwrap(), port), request).await
+}
+
+/// Sends raw bytes and reads to the end of the connection.
+pub async fn exchange_with(address: SocketAddr, request: &[u8]) -> Answer {
+    let stream = connect_to(address).await;
     stream.write_all(Bytes::copy_from_slice(request)).await.unwrap();
     let mut buffer = BytesMut::new();
     loop {
@@ -128,8 +133,13 @@ impl Answer {
 }
 
 pub fn hash_directory(account: &str, container: &str, object: &str, partition: &str) -> PathBuf {
+    Path::new("/srv/node/d1").join(below_device(account, container, object, partition))
+}
+
+/// `objects/<partition>/<suffix>/<hash>`
+pub fn below_device(account: &str, container: &str, object: &str, partition: &str) -> PathBuf {
     let hash = HashPath::new("specprefix", "specsuffix").hash(account, Some(container), Some(object));
-    Path::new("/srv/node/d1/objects").join(partition).join(hash.suffix()).join(hash.hex())
+    Path::new("objects").join(partition).join(hash.suffix()).join(hash.hex())
 }
 
 pub async fn files(sim: &SimHandle, node: NodeId, directory: PathBuf) -> Option<Vec<String>> {
