@@ -11,6 +11,7 @@
 use crate::config::{Config, Ports};
 use crate::db;
 use crate::peer::Peers;
+use crate::store::invalidation::Invalidations;
 use base::io::{self, fs, kv::Kv};
 use ring::Ring;
 use std::cell::{Cell, RefCell};
@@ -67,6 +68,8 @@ pub struct Device {
     pub rows: Kv,
     /// Object directories with a write under way; see `store::diskfile`.
     pub(crate) busy: RefCell<BTreeMap<PathBuf, usize>>,
+    /// Changes on their way to the replicators.
+    pub(crate) invalidations: Invalidations,
     poisoned: Cell<bool>,
     usable_until: Cell<io::Instant>,
     /// Space as last asked for, and until when that answer holds.
@@ -233,6 +236,7 @@ impl Node {
             root,
             rows,
             busy: RefCell::default(),
+            invalidations: Invalidations::default(),
             poisoned: Cell::new(false),
             usable_until: Cell::new(io::Instant::from_nanos(0)),
             space: Cell::new(None),

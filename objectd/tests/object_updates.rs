@@ -136,6 +136,26 @@ fn an_expiring_object_is_queued_and_its_old_task_is_withdrawn() {
 }
 
 #[test]
+fn a_large_object_comes_back_whole_and_in_parts() {
+    let sim = Sim::new(8, SimOptions::default());
+    storage(&sim, conf(""));
+    sim.run(async move {
+        let body: String = (0..60_000_u32).map(|number| format!("{number:05} ")).collect();
+        exchange(6200, &put("o", "1700000001.00000", &body, "")).await;
+        let answer = exchange(6200, &get("o")).await;
+        assert!(answer.body == body.as_bytes(), "{} bytes", answer.body.len());
+        let ranged =
+            String::from_utf8(get("o")).unwrap().replacen("\r\n\r\n", "\r\nRange: bytes=100-299999\r\n\r\n", 1);
+        let answer = exchange(6200, ranged.as_bytes()).await;
+        assert!(answer.status.contains(" 206 ") && answer.body == body.as_bytes()[100..300_000], "{}", answer.status);
+        let several = ranged.replace("100-299999", "0-99999,200000-299999");
+        let answer = exchange(6200, several.as_bytes()).await;
+        let length: usize = answer.headers["content-length"].parse().unwrap();
+        assert_eq!(answer.body.len(), length);
+    });
+}
+
+#[test]
 fn a_client_that_goes_away_leaves_nothing() {
     let sim = Sim::new(6, SimOptions::default());
     let node = storage(&sim, conf(""));

@@ -15,6 +15,7 @@
 //!
 //! An acknowledged write is behind all of these but the last.
 
+use super::invalidation;
 use super::listing::{Chosen, Listing};
 use super::metadata::{self, Corrupt, Metadata};
 use super::pickle;
@@ -241,11 +242,7 @@ impl ObjectFiles {
 
     /// Tells the replicators that the suffix changed. Durable when it returns.
     async fn invalidate(&self) -> std::io::Result<()> {
-        let (list, lock) = (self.partition.join("hashes.invalid"), self.partition.join(".lock"));
-        match fs::append_locked(&list, &lock, format!("{}\n", self.suffix).into_bytes()).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            result => result,
-        }
+        invalidation::invalidate(&self.device, &self.partition, &self.suffix).await
     }
 
     /// Unlinks what no longer counts, and the directory when nothing is left. Failures are logged: nothing depends on it.
@@ -343,14 +340,15 @@ impl Writer {
     }
 }
 
-/// A full device refuses; one that fails otherwise is not to be trusted with another write.
+/// What says that a device, not a request, is at fault: EIO, ENXIO, ENODEV, EROFS, ESHUTDOWN, EUCLEAN.
+const DEVICE_FAULTS: [i32; 6] = [5, 6, 19, 30, 108, 117];
+
+/// A full device refuses; one that failed to write or sync is not to be trusted with another write.
 fn judge(device: &Device, what: &str, error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            tracing::warn!(device = %device.name, %error, "{what}: no space; on ext4 metadata beyond one block do not fit either");
-        }
-        ErrorKind::NotFound | ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
-        _ => device.poison(what, &error),
+    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        tracing::warn!(device = %device.name, %error, "{what}: no space; on ext4 metadata beyond one block do not fit either");
+    } else if error.raw_os_error().is_some_and(|code| DEVICE_FAULTS.contains(&code)) {
+        device.poison(what, &error);
     }
     error
 }
