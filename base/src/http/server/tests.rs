@@ -154,10 +154,11 @@ impl Raw {
         result
     }
 
-    /// Everything up to the end of the connection, which comes in order.
+    /// Everything up to the end of the connection, which comes in order; then ends it too, so that nobody lingers.
     async fn rest(&mut self) -> String {
         for _ in 0..100_000 {
             if self.read().await.expect("the connection ends in order") == 0 {
+                self.stream.shutdown();
                 return without_dates(&self.buffer);
             }
         }
