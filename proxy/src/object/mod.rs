@@ -61,5 +61,5 @@ fn is_stored(name: &str) -> bool {
         || name.starts_with("x-object-sysmeta-")
         || name.starts_with("x-object-transient-sysmeta-")
         || STORED_FIELDS.contains(&name)
-        || matches!(name, "x-object-manifest" | "x-static-large-object" | "x-robots-tag")
+        || matches!(name, "x-object-manifest" | "x-robots-tag")
 }
