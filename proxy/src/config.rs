@@ -1,4 +1,4 @@
-//! Core: what the proxy is told: parsed from `proxy-server.conf` and `swift.conf` before a port is bound.
+//! What the proxy is told: parsed from `proxy-server.conf` and `swift.conf` before a port is bound.
 //!
 //! - `parse` reads every option: its name, bounds and what happens without it stand in one line each.
 //! - `users` reads tempauth's users, `members` the `pipeline =` line, `policies` the storage policies.
@@ -136,7 +136,8 @@ pub struct Config {
 impl Config {
     /// From the text of `proxy-server.conf` and of `swift.conf`.
     pub fn parse(conf_file: &str, conf: &str, swift_conf: &str) -> Result<Config, ConfigError> {
-        parse::parse(conf_file, conf, swift_conf)
+        // Without `cores`, all there are.
+        parse::parse(conf_file, conf, swift_conf, base::io::real::available_cores())
     }
 
     /// Whether a member of the pipeline is on.

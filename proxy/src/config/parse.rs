@@ -21,7 +21,7 @@ const UNUSED: [(&str, &str); 9] = [
 ];
 
 /// See `Config::parse`.
-pub(super) fn parse(file: &str, text: &str, swift_text: &str) -> Result<Config, ConfigError> {
+pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: usize) -> Result<Config, ConfigError> {
     let ini = Ini::parse(file, text)?;
     let swift = SwiftConf::parse("swift.conf", swift_text)?;
     let swift_ini = Ini::parse("swift.conf", swift_text)?;
@@ -41,7 +41,7 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str) -> Result<Config, 
         constraints: swift.constraints,
         policies: policies::policies("swift.conf", &swift_ini)?,
         // [DEFAULT]
-        cores: cores(defaults)?,
+        cores: size(defaults, "cores", available_cores as u64, 1..=1024)?,
         max_clients: size(defaults, "max_clients", 1024, 1..=65_536)?,
         client_timeout: defaults.seconds("client_timeout", 60.0)?,
         keepalive_timeout: keepalive_timeout(defaults)?,
@@ -95,12 +95,6 @@ fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {
     }
     let port = defaults.integer("bind_port", 8080, 0..=65_535)?;
     Ok(SocketAddr::new(ip, u16::try_from(port).unwrap_or_default()))
-}
-
-/// `cores`; without it, the ones this process may run on.
-fn cores(defaults: &Section) -> Result<usize, ConfigError> {
-    let available = std::thread::available_parallelism().map_or(1, usize::from);
-    size(defaults, "cores", available as u64, 1..=1024)
 }
 
 fn size(

@@ -160,5 +160,10 @@ impl Core {
     }
 }
 
+/// Cores this process may run on; what a daemon takes when its configuration does not say.
+pub fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 #[cfg(test)]
 mod tests;
