@@ -1,4 +1,4 @@
-//! Core: a bounded queue between tasks of one core.
+//! A bounded queue between tasks of one core.
 //!
 //! # Invariants
 //!

@@ -48,7 +48,7 @@ fn node_conf(layout: &Layout, number: usize) -> String {
         ports.filter_map(|core| core.get(service)).map(u16::to_string).collect::<Vec<_>>().join(",")
     };
     format!(
-        "[DEFAULT]\nbind_ip = 127.0.0.1\nswift_dir = {etc}\ndevices = {devices}\nmount_check = false\n\
+        "[DEFAULT]\nbind_ip = 127.0.0.1\nswift_dir = {etc}\ndevices = {devices}\nmount_check = false\nupdater_interval = 5\n\
          object_ports = {object}\ncontainer_ports = {container}\naccount_ports = {account}\n",
         etc = layout.etc().display(),
         devices = layout.devices(number).display(),

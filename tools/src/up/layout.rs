@@ -96,7 +96,7 @@ impl Layout {
                 devices: names.iter().skip(node).step_by(nodes).cloned().collect(),
             })
             .collect();
-        let layout = Layout {
+        Ok(Layout {
             dir,
             bind: options.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: options.port.unwrap_or(8080),
@@ -107,11 +107,7 @@ impl Layout {
             token_secret: secret()?,
             nodes,
             lock: None,
-        };
-        make_dir(&layout.dir)?;
-        make_dir(&layout.etc())?;
-        layout.save()?;
-        Ok(layout)
+        })
     }
 
     /// Options that would move data are refused once the folder is made.
@@ -134,9 +130,23 @@ impl Layout {
         Ok(())
     }
 
+    /// Takes the folder for this process, finds ports, and writes the description: nothing is made when a port is taken.
+    pub fn prepare(&mut self) -> Result<(), Failure> {
+        if description(&self.dir).exists() {
+            self.take_lock()?;
+        }
+        self.find_ports()?;
+        make_dir(&self.dir)?;
+        make_dir(&self.etc())?;
+        if self.lock.is_none() {
+            self.take_lock()?;
+        }
+        self.save()
+    }
+
     /// Takes the folder for this process until it ends.
     #[expect(clippy::disallowed_methods, reason = "the dev cluster's own lock file")]
-    pub fn take_lock(&mut self) -> Result<(), Failure> {
+    fn take_lock(&mut self) -> Result<(), Failure> {
         let path = self.etc().join("lock");
         let file = std::fs::File::create(&path).map_err(|error| cannot("create", &path, &error))?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
@@ -150,7 +160,7 @@ impl Layout {
     }
 
     /// Makes sure every port can be bound now; ports among the daemons are chosen again where they are taken.
-    pub fn find_ports(&mut self) -> Result<(), Failure> {
+    fn find_ports(&mut self) -> Result<(), Failure> {
         let api = SocketAddr::new(self.bind, self.port);
         let probe = bind(api).map_err(|error| {
             Failure::running(format!(
@@ -167,7 +177,7 @@ impl Layout {
             *port = listener.local_addr().map_or(0, |address| address.port());
             taken.push(listener);
         }
-        self.save()
+        Ok(())
     }
 
     /// Where configuration, rings and `swift.conf` are.

@@ -44,8 +44,7 @@ pub struct Options {
 /// Runs the cluster until Ctrl-C or SIGTERM.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let mut layout = Layout::open_or_create(options)?;
-    layout.take_lock()?;
-    layout.find_ports()?;
+    layout.prepare()?;
     files::write(&layout)?;
     let mut cluster = Cluster::start(&layout)?;
     let outcome = cluster.wait_until_ready(&layout).and_then(|()| {
