@@ -180,7 +180,6 @@ impl Daemon {
 }
 
 /// Whether a daemon answers its health check.
-#[expect(clippy::disallowed_methods, reason = "asked from the parent process, which runs no core")]
 fn answers(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<bool> {
         let address =
