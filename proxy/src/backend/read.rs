@@ -80,9 +80,9 @@ pub async fn find(core: &Rc<Core>, read: &Read, candidates: &mut Candidates) -> 
         }
         if is_good(head.status) {
             let age = age(&head);
+            verdict.held(node.primary);
             if age.0 < verdict.deleted_at {
                 // This node has not heard of the deletion yet.
-                verdict.refused(node.primary, ResponseHead::new(Status(404)), Some(verdict.deleted_at));
                 continue;
             }
             if best.as_ref().is_none_or(|(known, _)| age > *known) {
@@ -125,7 +125,7 @@ fn timestamp(head: &ResponseHead, name: &str) -> Option<Timestamp> {
     head.headers.get_str(name).and_then(|text| Timestamp::parse(text).ok()).filter(|time| *time > Timestamp::ZERO)
 }
 
-/// Collects refusals.
+/// What to say when no source is left: asked for only then, so whatever a node held is older than a deletion and counts as a 404.
 struct Verdict {
     replicas: usize,
     /// Answers of primaries, and of handoffs that know of the object.
@@ -146,6 +146,12 @@ impl Verdict {
         } else if head.status.0 != 404 || deletion.is_some() {
             self.stand_ins.push(head);
         }
+    }
+
+    /// A node had it.
+    fn held(&mut self, primary: bool) {
+        let list = if primary { &mut self.primaries } else { &mut self.stand_ins };
+        list.push(ResponseHead::new(Status(404)));
     }
 
     fn best(mut self) -> ResponseHead {
@@ -192,6 +198,14 @@ mod tests {
     #[test]
     fn handoffs_that_know_of_a_deletion_do() {
         assert_eq!(verdict(&[(true, 404, 0), (false, 404, 7)]), 404);
+    }
+
+    #[test]
+    fn replicas_that_have_not_heard_of_the_deletion_count_as_deleted() {
+        let mut verdict = Verdict::new(3);
+        verdict.held(true);
+        verdict.refused(true, ResponseHead::new(Status(404)), Some(Timestamp::from_raw(7, 0)));
+        assert_eq!(verdict.best().status.0, 404);
     }
 
     #[test]

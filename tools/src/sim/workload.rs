@@ -98,6 +98,7 @@ impl Worker {
         let fields: &[(&str, &str)] = if number.is_multiple_of(2) { &[("ETag", &etag)] } else { &[] };
         let answer = self.client.request(Method::Put, &format!("/{name}"), fields, body).await;
         let status = self.told("put", number, &answer);
+        self.sim.say(|| format!("put {number} to {name}: {status}"));
         if status == 201 {
             self.history.borrow_mut().end(name, place, Outcome::Acknowledged);
         }
@@ -109,6 +110,7 @@ impl Worker {
         let answer = self.client.request(Method::Delete, &format!("/{name}"), &[], Bytes::new()).await;
         // 404 says that most replicas had nothing, not that none will: only 204 is a promise.
         let status = self.told("delete", 0, &answer);
+        self.sim.say(|| format!("delete of {name}: {status}"));
         if status == 204 {
             self.history.borrow_mut().end(name, place, Outcome::Acknowledged);
         }
