@@ -2,6 +2,8 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::indexing_slicing,
+    unreachable_pub,
     reason = "a client's side of the wire, outside any core"
 )]
 
