@@ -11,7 +11,8 @@
 use crate::config::{Config, Ports};
 use crate::db;
 use crate::peer::Peers;
-use crate::store::invalidation::Invalidations;
+use crate::store::packed;
+use crate::store::stock::invalidation::Invalidations;
 use base::io::{self, fs, kv::Kv};
 use ring::Ring;
 use std::cell::{Cell, RefCell};
@@ -66,7 +67,9 @@ pub struct Device {
     pub root: PathBuf,
     /// Rows of accounts and containers; tables are `db::TABLES`, directory `<root>/martlet-db`.
     pub rows: Kv,
-    /// Object directories with a write under way; see `store::diskfile`.
+    /// Object directories with a write under way; see `store::stock`.
+    /// The packed store of its objects; `None` on a device with the stock layout.
+    pub(crate) packed: Option<Rc<packed::Store>>,
     pub(crate) busy: RefCell<BTreeMap<PathBuf, usize>>,
     /// Changes on their way to the replicators.
     pub(crate) invalidations: Invalidations,
@@ -235,6 +238,7 @@ impl Node {
             name: name.to_owned(),
             root,
             rows,
+            packed: None,
             busy: RefCell::default(),
             invalidations: Invalidations::default(),
             poisoned: Cell::new(false),

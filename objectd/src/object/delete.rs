@@ -2,7 +2,7 @@
 
 use super::{Target, headers, is_expired, update};
 use crate::reply;
-use crate::store::diskfile::{ObjectFiles, Stored};
+use crate::store::diskfile::{DiskFile, Stored, Version};
 use crate::store::metadata::Metadata;
 use base::http::server::Response;
 use base::http::{RequestHead, Status};
@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 pub(super) async fn delete(target: Target, head: &RequestHead) -> Result<Response, Response> {
     let timestamp = headers::timestamp(&head.headers)?;
-    let files = target.files().await?;
-    let existing = Existing::look(&target, &files, head, timestamp).await?;
+    let disk_file = target.disk_file().await?;
+    let existing = Existing::look(&target, &disk_file, head, timestamp).await?;
     let mut status = existing.status;
     if let Some(wanted) = head.headers.get("X-If-Delete-At") {
         check_delete_at(&existing, wanted, timestamp)?;
@@ -32,12 +32,14 @@ pub(super) async fn delete(target: Target, head: &RequestHead) -> Result<Respons
         let _unfinished = unfinished;
         let mut metadata = Metadata::new();
         metadata.set("X-Timestamp", timestamp.internal());
-        let name = format!("{}.ts", timestamp.internal());
         let node = target.node.clone();
-        let writer = files.create(None).await.map_err(|error| target.failed(&error))?;
-        writer.publish(&node.config, &name, metadata).await.map_err(|error| target.failed(&error))?;
+        let writer = disk_file.create(None).await.map_err(|error| target.failed(&error))?;
+        writer
+            .publish(&node.config, Version::Tombstone(timestamp), metadata)
+            .await
+            .map_err(|error| target.failed(&error))?;
         let updates = update::after_delete(&target, &head, timestamp, existing.delete_at);
-        update::send(&node, &files.device, updates).await.map_err(|error| target.failed(&error))?;
+        update::send(&node, disk_file.device(), updates).await.map_err(|error| target.failed(&error))?;
         Ok(answer)
     });
     commit.await.unwrap_or_else(|| Err(reply::status(500)))
@@ -55,12 +57,12 @@ struct Existing {
 impl Existing {
     async fn look(
         target: &Target,
-        files: &ObjectFiles,
+        disk_file: &DiskFile,
         head: &RequestHead,
         timestamp: Timestamp,
     ) -> Result<Existing, Response> {
         let nothing = Existing { timestamp: Timestamp::ZERO, content_type: Bytes::new(), delete_at: None, status: 404 };
-        Ok(match target.open(files).await? {
+        Ok(match target.open(disk_file).await? {
             Stored::Nothing => nothing,
             Stored::Deleted(deleted) => Existing { timestamp: deleted, ..nothing },
             Stored::Object(object) => {

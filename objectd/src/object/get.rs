@@ -6,12 +6,12 @@
 
 use super::{Target, headers, is_expired};
 use crate::reply;
-use crate::store::diskfile::{Object, ObjectFiles, Stored};
+use crate::store::diskfile::{Body, DiskFile, Object, Stored};
 use base::checksum::{Md5Hasher, hex, md5_hex};
 use base::conditional::{self, Verdict};
 use base::http::server::{BodySource, LocalFuture, Response, ResponseBody};
 use base::http::{Headers, Method, RequestHead, ResponseHead, Status, date, multipart};
-use base::io::{self, JoinHandle, fs};
+use base::io::{self, JoinHandle};
 use base::limits::BODY_CHUNK;
 use base::range::{self, Resolved};
 use bytes::Bytes;
@@ -20,8 +20,8 @@ use std::io::{Error, ErrorKind};
 use std::rc::Rc;
 
 pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, Response> {
-    let files = target.files().await?;
-    let object = match target.open(&files).await? {
+    let disk_file = target.disk_file().await?;
+    let object = match target.open(&disk_file).await? {
         Stored::Nothing => return Err(missing(&head.headers, None)),
         Stored::Deleted(deleted) => return Err(missing(&head.headers, Some(deleted.internal()))),
         Stored::Object(object) if is_expired(&object, &head.headers, true) => {
@@ -29,7 +29,7 @@ pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, 
         }
         Stored::Object(object) => object,
     };
-    let size = object.file.len();
+    let size = object.body.len();
     let mut answer = ResponseHead::new(Status(200));
     describe(&mut answer.headers, &object);
 
@@ -45,7 +45,7 @@ pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, 
     }
     let asked = head.headers.get("Range").filter(|_| !ignores_range(&object, &head.headers));
     match range::resolve(asked.map(|value| value.as_ref()), size) {
-        Resolved::Whole => whole(files, *object, answer).await,
+        Resolved::Whole => whole(disk_file, *object, answer).await,
         Resolved::Unsatisfiable => {
             let mut refused = reply::status(416);
             answer.status = Status(416);
@@ -53,7 +53,7 @@ pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, 
             refused.head = answer;
             Ok(refused)
         }
-        Resolved::Ranges(ranges) => Ok(some(*object, answer, &ranges)),
+        Resolved::Ranges(ranges) => Ok(some(disk_file, *object, answer, &ranges)),
     }
 }
 
@@ -103,31 +103,39 @@ fn ignores_range(object: &Object, headers: &Headers) -> bool {
     names.split(|byte| *byte == b',').any(|name| object.metadata.get_any_case(name.trim_ascii()).is_some())
 }
 
-async fn whole(files: ObjectFiles, object: Object, head: ResponseHead) -> Result<Response, Response> {
-    let size = object.file.len();
+async fn whole(disk_file: DiskFile, object: Object, head: ResponseHead) -> Result<Response, Response> {
+    let size = object.body.len();
     let etag = object.etag().to_owned();
     if size > BODY_CHUNK as u64 {
-        let source = FileSource::new(object.file, VecDeque::from([Part::Bytes { from: 0, to: size }]));
-        let source = FileSource { verify: Some(Verify { md5: Md5Hasher::new(), etag, files }), ..source };
+        let verify = (!object.body.verifies()).then(|| Verify { md5: Md5Hasher::new(), etag });
+        let source = Source::new(disk_file, object.body, VecDeque::from([Part::Bytes { from: 0, to: size }]));
+        let source = Source { verify, ..source };
         return Ok(respond(head, ResponseBody::Stream { length: Some(size), source: Box::new(source) }));
     }
     let length = usize::try_from(size).unwrap_or(BODY_CHUNK);
     let bytes = match length {
-        0 => Bytes::new(),
-        _ => object.file.read_at(0, length).await.map_err(|error| {
-            tracing::error!(%error, "an object could not be read");
-            reply::status(500)
-        })?,
+        0 => Ok(Bytes::new()),
+        _ => object.body.read(0, length).await,
     };
-    if bytes.len() != length || md5_hex(&bytes) != etag {
-        files.quarantine("the bytes do not fit the ETag").await;
-        return Err(reply::status(404));
+    let bytes = bytes.and_then(|bytes| match object.body.verifies() || md5_hex(&bytes) == etag {
+        true => Ok(bytes),
+        false => Err(damaged()),
+    });
+    match bytes {
+        Ok(bytes) => Ok(respond(head, ResponseBody::Full(bytes))),
+        Err(error) if is_damage(&error) => {
+            disk_file.quarantine(&object.body, &error.to_string()).await;
+            Err(reply::status(404))
+        }
+        Err(error) => {
+            tracing::error!(%error, "an object could not be read");
+            Err(reply::status(500))
+        }
     }
-    Ok(respond(head, ResponseBody::Full(bytes)))
 }
 
-fn some(object: Object, mut head: ResponseHead, ranges: &[(u64, u64)]) -> Response {
-    let size = object.file.len();
+fn some(disk_file: DiskFile, object: Object, mut head: ResponseHead, ranges: &[(u64, u64)]) -> Response {
+    let size = object.body.len();
     head.status = Status(206);
     let mut parts = VecDeque::new();
     let length = if let [(first, last)] = ranges {
@@ -146,7 +154,7 @@ fn some(object: Object, mut head: ResponseHead, ranges: &[(u64, u64)]) -> Respon
         parts.push_back(Part::Text(multipart::tail(&boundary).into()));
         multipart::body_length(&boundary, &content_type, ranges, size)
     };
-    let source = FileSource::new(object.file, parts);
+    let source = Source::new(disk_file, object.body, parts);
     respond(head, ResponseBody::Stream { length: Some(length), source: Box::new(source) })
 }
 
@@ -156,9 +164,10 @@ enum Part {
     Bytes { from: u64, to: u64 },
 }
 
-/// Streams a file, one piece ahead.
-struct FileSource {
-    file: Rc<fs::File>,
+/// Streams an object, one piece ahead.
+struct Source {
+    disk_file: DiskFile,
+    body: Rc<Body>,
     parts: VecDeque<Part>,
     ahead: Option<JoinHandle<std::io::Result<Bytes>>>,
     verify: Option<Verify>,
@@ -168,12 +177,11 @@ struct FileSource {
 struct Verify {
     md5: Md5Hasher,
     etag: String,
-    files: ObjectFiles,
 }
 
-impl FileSource {
-    fn new(file: fs::File, parts: VecDeque<Part>) -> Self {
-        Self { file: Rc::new(file), parts, ahead: None, verify: None }
+impl Source {
+    fn new(disk_file: DiskFile, body: Body, parts: VecDeque<Part>) -> Self {
+        Self { disk_file, body: Rc::new(body), parts, ahead: None, verify: None }
     }
 
     /// Starts the next piece: text is ready, bytes are read by a task of their own.
@@ -187,11 +195,8 @@ impl FileSource {
                     self.parts.push_front(Part::Bytes { from: end, to });
                 }
                 let length = usize::try_from(end - from).unwrap_or(BODY_CHUNK);
-                let file = self.file.clone();
-                Some(Started::Reading(io::spawn(async move {
-                    let bytes = file.read_at(from, length).await?;
-                    if bytes.len() == length { Ok(bytes) } else { Err(ErrorKind::UnexpectedEof.into()) }
-                })))
+                let body = self.body.clone();
+                Some(Started::Reading(io::spawn(async move { body.read(from, length).await })))
             }
         }
     }
@@ -217,20 +222,28 @@ impl FileSource {
     /// Quarantines an object whose bytes cannot be what was stored.
     async fn judge(&mut self, bytes: std::io::Result<Bytes>) -> std::io::Result<Bytes> {
         let is_last = self.parts.is_empty() && self.ahead.is_none();
-        let Some(verify) = &mut self.verify else { return bytes };
-        let is_wrong = match &bytes {
-            Ok(bytes) => {
-                verify.md5.update(bytes);
-                is_last && verify.md5.clone().finish_hex() != verify.etag
-            }
-            Err(error) => error.kind() == ErrorKind::UnexpectedEof,
-        };
-        if !is_wrong {
-            return bytes;
+        let bytes = bytes.and_then(|bytes| {
+            let Some(verify) = &mut self.verify else { return Ok(bytes) };
+            verify.md5.update(&bytes);
+            let is_wrong = is_last && verify.md5.clone().finish_hex() != verify.etag;
+            if is_wrong { Err(damaged()) } else { Ok(bytes) }
+        });
+        if let Err(error) = &bytes
+            && is_damage(error)
+        {
+            self.disk_file.quarantine(&self.body, &error.to_string()).await;
         }
-        verify.files.quarantine("the bytes do not fit the ETag").await;
-        Err(Error::new(ErrorKind::InvalidData, "the stored bytes do not fit the ETag"))
+        bytes
     }
+}
+
+/// Whether the bytes are not what was stored, rather than not to be had now.
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::InvalidData, "the stored bytes do not fit the ETag")
 }
 
 enum Started {
@@ -238,7 +251,7 @@ enum Started {
     Reading(JoinHandle<std::io::Result<Bytes>>),
 }
 
-impl BodySource for FileSource {
+impl BodySource for Source {
     fn next(&mut self) -> LocalFuture<'_, Option<std::io::Result<Bytes>>> {
         Box::pin(self.piece())
     }

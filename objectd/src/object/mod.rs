@@ -15,7 +15,7 @@ pub use updater::{update_once, updater};
 
 use crate::node::Node;
 use crate::reply;
-use crate::store::diskfile::{Object, ObjectFiles, OpenError, Stored};
+use crate::store::diskfile::{DiskFile, Object, OpenError, Stored};
 use base::config::is_true;
 use base::http::server::{Request, Response};
 use base::http::{Headers, Method, RequestHead};
@@ -79,12 +79,12 @@ impl Target {
         Ok(Target { node, account: path.path.account.clone(), container, object, policy, path })
     }
 
-    /// The object's files, on a device that is there.
-    async fn files(&self) -> Result<ObjectFiles, Response> {
+    /// The object's place, on a device that is there.
+    async fn disk_file(&self) -> Result<DiskFile, Response> {
         let device = self.node.device(&self.path.device).await.ok_or_else(|| self.no_device())?;
         let hash = self.node.config.hash_path.hash(&self.account, Some(&self.container), Some(&self.object));
         let name = format!("/{}/{}/{}", self.account, self.container, self.object);
-        Ok(ObjectFiles::new(device, self.policy, self.path.partition, &hash, name))
+        Ok(DiskFile::new(device, self.policy, self.path.partition, &hash, name))
     }
 
     fn no_device(&self) -> Response {
@@ -102,8 +102,8 @@ impl Target {
         }
     }
 
-    async fn open(&self, files: &ObjectFiles) -> Result<Stored, Response> {
-        files.open().await.map_err(|error| match error {
+    async fn open(&self, disk_file: &DiskFile) -> Result<Stored, Response> {
+        disk_file.open().await.map_err(|error| match error {
             OpenError::Collision => reply::status(403),
             OpenError::Device(error) => self.failed(&error),
         })

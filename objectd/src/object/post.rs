@@ -2,19 +2,19 @@
 
 use super::{Target, headers, is_expired, update};
 use crate::reply;
-use crate::store::diskfile::{Object, Stored};
+use crate::store::diskfile::{Object, Stored, Version};
 use crate::store::metadata::Metadata;
 use base::http::RequestHead;
 use base::http::server::Response;
 use base::io;
-use base::timestamp::{self, Timestamp};
+use base::timestamp::Timestamp;
 use bytes::Bytes;
 
 pub(super) async fn post(target: Target, head: &RequestHead) -> Result<Response, Response> {
     let timestamp = headers::timestamp(&head.headers)?;
     let delete_at = headers::delete_at(&head.headers, timestamp)?;
-    let files = target.files().await?;
-    let object = match target.open(&files).await? {
+    let disk_file = target.disk_file().await?;
+    let object = match target.open(&disk_file).await? {
         Stored::Object(object) if !is_expired(&object, &head.headers, true) => object,
         _ => return Err(reply::status(404)),
     };
@@ -36,10 +36,7 @@ pub(super) async fn post(target: Target, head: &RequestHead) -> Result<Response,
         metadata.set("Content-Type", content_type.clone());
         metadata.set("Content-Type-Timestamp", recorded.internal());
     }
-    let name = match recorded {
-        Some(recorded) => format!("{}.meta", timestamp::encode(time, Some(recorded), None, true)),
-        None => format!("{}.meta", time.internal()),
-    };
+    let version = Version::Meta { timestamp: time, content_type: recorded };
     let mut answer = reply::status(202).header("X-Backend-Content-Type", content_type.clone());
     for (name, value) in object.metadata.iter().filter(|(name, _)| headers::is_sysmeta(name)) {
         answer = answer.header(name.clone(), value.clone());
@@ -51,9 +48,9 @@ pub(super) async fn post(target: Target, head: &RequestHead) -> Result<Response,
         let node = target.node.clone();
         let posted = update::Posted { content_type, content_type_time, time, delete_at: is_newer.then_some(delete_at) };
         let updates = update::after_post(&target, &head, &object, posted);
-        let writer = files.create(None).await.map_err(|error| target.failed(&error))?;
-        writer.publish(&node.config, &name, metadata).await.map_err(|error| target.failed(&error))?;
-        update::send(&node, &files.device, updates).await.map_err(|error| target.failed(&error))?;
+        let writer = disk_file.create(None).await.map_err(|error| target.failed(&error))?;
+        writer.publish(&node.config, version, metadata).await.map_err(|error| target.failed(&error))?;
+        update::send(&node, disk_file.device(), updates).await.map_err(|error| target.failed(&error))?;
         Ok(answer)
     });
     commit.await.unwrap_or_else(|| Err(reply::status(500)))

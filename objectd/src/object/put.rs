@@ -5,7 +5,7 @@
 
 use super::{Target, headers, is_expired, update};
 use crate::reply;
-use crate::store::diskfile::{ObjectFiles, Stored, Writer};
+use crate::store::diskfile::{DiskFile, Stored, Version, Writer};
 use crate::store::metadata::Metadata;
 use base::checksum::Md5Hasher;
 use base::conditional;
@@ -27,12 +27,12 @@ pub(super) async fn put(target: Target, mut request: Request) -> Result<Response
     if request.head.headers.contains("X-Backend-Obj-Multipart-Mime-Boundary") {
         return Err(reply::status(501));
     }
-    let files = target.files().await?;
-    let old_delete_at = check_existing(&target, &files, &request.head.headers, timestamp).await?;
-    check_space(&target, &files, length).await?;
+    let disk_file = target.disk_file().await?;
+    let old_delete_at = check_existing(&target, &disk_file, &request.head.headers, timestamp).await?;
+    check_space(&target, &disk_file, length).await?;
 
     let reserved = length.filter(|_| !target.node.config.disable_fallocate);
-    let mut writer = files.create(reserved).await.map_err(|error| target.failed(&error))?;
+    let mut writer = disk_file.create(reserved).await.map_err(|error| target.failed(&error))?;
     let etag = match receive(&target, &mut request.body, &mut writer).await {
         Ok(etag) => etag,
         Err(response) => {
@@ -57,10 +57,12 @@ pub(super) async fn put(target: Target, mut request: Request) -> Result<Response
     let commit = io::spawn(async move {
         let _unfinished = unfinished;
         let node = target.node.clone();
-        let name = format!("{}.data", timestamp.internal());
         let updates = update::after_put(&target, &head, &metadata, timestamp, delete_at, old_delete_at);
-        writer.publish(&node.config, &name, metadata).await.map_err(|error| target.failed(&error))?;
-        update::send(&node, &files.device, updates).await.map_err(|error| target.failed(&error))?;
+        writer
+            .publish(&node.config, Version::Data(timestamp), metadata)
+            .await
+            .map_err(|error| target.failed(&error))?;
+        update::send(&node, disk_file.device(), updates).await.map_err(|error| target.failed(&error))?;
         Ok(reply::empty(Status(201)).header("Etag", format!("\"{etag}\"")))
     });
     commit.await.unwrap_or_else(|| Err(reply::status(500)))
@@ -69,11 +71,11 @@ pub(super) async fn put(target: Target, mut request: Request) -> Result<Response
 /// What is stored already may forbid the PUT. Gives the X-Delete-At that it replaces.
 async fn check_existing(
     target: &Target,
-    files: &ObjectFiles,
+    disk_file: &DiskFile,
     headers: &Headers,
     timestamp: Timestamp,
 ) -> Result<Option<u64>, Response> {
-    let (existing, old_delete_at) = match target.open(files).await? {
+    let (existing, old_delete_at) = match target.open(disk_file).await? {
         Stored::Nothing => return Ok(None),
         Stored::Deleted(deleted) => (deleted, None),
         Stored::Object(object) if is_expired(&object, headers, false) => (object.data_timestamp, None),
@@ -91,8 +93,8 @@ async fn check_existing(
 }
 
 /// Keeps the reserve of the file system free.
-async fn check_space(target: &Target, files: &ObjectFiles, length: Option<u64>) -> Result<(), Response> {
-    match files.device.has_room(length.unwrap_or(0), target.node.config.fallocate_reserve).await {
+async fn check_space(target: &Target, disk_file: &DiskFile, length: Option<u64>) -> Result<(), Response> {
+    match disk_file.device().has_room(length.unwrap_or(0), target.node.config.fallocate_reserve).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(target.no_device()),
         Err(error) => Err(target.failed(&error)),

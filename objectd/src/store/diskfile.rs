@@ -1,53 +1,33 @@
-//! The files of one object on a stock device: opened, written, deleted, quarantined (specs: diskfile §3 to §6).
+//! The seam between the object service and the layouts: one object of one device, opened, written, quarantined.
 //!
-//! ```text
-//!  <device>/objects[-N]/<partition>/<suffix>/<hash>/<timestamp>.data | .meta | .ts
-//! ```
+//! Which layout a device has is decided when it is opened (`Device::packed`); nothing above this file knows. Both layouts follow the same
+//! rules of what counts (`listing`), so that the same operations end in the same answers.
 //!
-//! # What holds after a crash
+//! # Invariants
 //!
-//! A write goes: space reserved, bytes, attributes and sync (all without a name), suffix invalidated and synced, name given and
-//! directory synced, what it replaces unlinked. Cut anywhere:
-//!
-//! - before the name: the bytes vanish with the process; a suffix invalidated for nothing is hashed once more;
-//! - after the name: data and metadata are whole and the suffix is known to have changed;
-//! - before the unlinking: `listing` does not count what is left, and the next write or the hashing removes it.
-//!
-//! An acknowledged write is behind all of these but the last.
+//! - `Writer::publish` that answered `Ok` survives power loss; one that failed or was dropped changed nothing a reader may see, or all.
+//! - `Body::read` gives bytes that were verified when the layout has block checksums (`Body::verifies`); a stock file alone has
+//!   none, and its reader compares the MD5.
 
-use super::invalidation;
-use super::listing::{Chosen, Listing};
-use super::metadata::{self, Corrupt, Metadata};
-use super::pickle;
+use super::metadata::Metadata;
+use super::packed;
+use super::stock;
 use crate::config::Config;
 use crate::node::Device;
-use base::checksum::hex;
 use base::hash_path::NameHash;
-use base::io::{self, fs};
-use base::timestamp::Timestamp;
+use base::timestamp::{self, Timestamp};
 use bytes::Bytes;
-use std::io::{Error, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::io::Error;
 use std::rc::Rc;
-use std::time::Duration;
 
-/// Turns of a step that another write or a clean-up may disturb.
-const ATTEMPTS: usize = 4;
-/// Bytes written between two syncs: bounds what the last sync of a large object has to wait for (Swift's `mb_per_sync`).
-const BYTES_PER_SYNC: u64 = 512 * 1024 * 1024;
-
-/// Where the files of one object are.
+/// One object of one device.
 #[derive(Clone)]
-pub struct ObjectFiles {
-    /// The device.
-    pub device: Rc<Device>,
-    /// `/account/container/object`.
-    pub name: String,
-    directory: PathBuf,
-    partition: PathBuf,
-    suffix: String,
-    hash: String,
-    data_directory: String,
+pub struct DiskFile(Layout);
+
+#[derive(Clone)]
+enum Layout {
+    Stock(stock::Files),
+    Packed(packed::Files),
 }
 
 /// What is stored under a name.
@@ -63,7 +43,7 @@ pub enum Stored {
 /// An object that can be read.
 pub struct Object {
     /// Its bytes.
-    pub file: fs::File,
+    pub body: Body,
     /// Data, POST and content type merged.
     pub metadata: Metadata,
     /// The items stored with the data alone.
@@ -93,6 +73,39 @@ impl Object {
     }
 }
 
+/// The bytes of an object, readable as long as this lives, even when the object is replaced or deleted meanwhile.
+pub enum Body {
+    /// A file of Swift's.
+    Stock(stock::Body),
+    /// Blocks with checksums.
+    Packed(packed::Body),
+}
+
+impl Body {
+    /// Bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::Stock(body) => body.len(),
+            Body::Packed(body) => body.len(),
+        }
+    }
+    /// True for an object without bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Whether `read` verifies what it gives.
+    pub fn verifies(&self) -> bool {
+        matches!(self, Body::Packed(_))
+    }
+    /// Exactly `length` bytes from `from`. `InvalidData` and `UnexpectedEof` mean that they are damaged: quarantine.
+    pub async fn read(&self, from: u64, length: usize) -> std::io::Result<Bytes> {
+        match self {
+            Body::Stock(body) => body.read(from, length).await,
+            Body::Packed(body) => body.read(from, length).await,
+        }
+    }
+}
+
 /// Why nothing could be told about an object.
 #[derive(Debug)]
 pub enum OpenError {
@@ -108,206 +121,103 @@ impl From<Error> for OpenError {
     }
 }
 
-/// Why one file could not be used.
-enum FileError {
-    Gone,
-    Corrupt(String),
-    Other(OpenError),
+/// What a write is: the kind and time that the name of a stock file tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// PUT.
+    Data(Timestamp),
+    /// POST.
+    Meta {
+        /// Of the metadata.
+        timestamp: Timestamp,
+        /// Of the content type that is stored with them.
+        content_type: Option<Timestamp>,
+    },
+    /// DELETE.
+    Tombstone(Timestamp),
 }
 
-impl ObjectFiles {
+impl Version {
+    /// Name of the stock file (specs: diskfile §3).
+    pub fn file_name(self) -> String {
+        match self {
+            Version::Data(timestamp) => format!("{}.data", timestamp.internal()),
+            Version::Meta { timestamp, content_type: Some(content_type) } => {
+                format!("{}.meta", timestamp::encode(timestamp, Some(content_type), None, true))
+            }
+            Version::Meta { timestamp, content_type: None } => format!("{}.meta", timestamp.internal()),
+            Version::Tombstone(timestamp) => format!("{}.ts", timestamp.internal()),
+        }
+    }
+}
+
+impl DiskFile {
     /// The place of an object.
     pub fn new(device: Rc<Device>, policy: u32, partition: u32, hash: &NameHash, name: String) -> Self {
-        let data_directory = Config::policy_directory("objects", policy);
-        let (hash, suffix) = (hash.hex(), hash.suffix());
-        let partition = device.root.join(&data_directory).join(partition.to_string());
-        let directory = partition.join(&suffix).join(&hash);
-        Self { device, name, directory, partition, suffix, hash, data_directory }
+        let files = stock::Files::new(device, policy, partition, hash, name);
+        DiskFile(match files.device.packed.clone() {
+            Some(store) => Layout::Packed(packed::Files::new(store, files, policy, *hash)),
+            None => Layout::Stock(files),
+        })
     }
 
-    /// Looks what is there; files that cannot be what was written are quarantined.
+    /// The device it is on.
+    pub fn device(&self) -> &Rc<Device> {
+        match &self.0 {
+            Layout::Stock(files) => &files.device,
+            Layout::Packed(files) => files.device(),
+        }
+    }
+
+    /// Looks what is there; what cannot be what was written is quarantined.
     pub async fn open(&self) -> Result<Stored, OpenError> {
-        for _ in 0..ATTEMPTS {
-            let listing = match self.list().await {
-                Err(error) if error.kind() == ErrorKind::NotADirectory => {
-                    self.quarantine("a file stands where a directory belongs").await;
-                    return Ok(Stored::Nothing);
-                }
-                listing => listing?,
-            };
-            let result = match (&listing.tombstone, &listing.data) {
-                (Some(tombstone), _) => self.open_tombstone(tombstone).await,
-                (None, Some(data)) => self.open_object(&listing, data).await,
-                (None, None) => return Ok(Stored::Nothing),
-            };
-            match result {
-                Ok(stored) => return Ok(stored),
-                // Replaced by a newer write between the listing and the opening: look again.
-                Err(FileError::Gone) => {}
-                Err(FileError::Corrupt(why)) => {
-                    self.quarantine(&why).await;
-                    return Ok(Stored::Nothing);
-                }
-                Err(FileError::Other(error)) => return Err(error),
-            }
-        }
-        Err(Error::new(ErrorKind::ResourceBusy, "the files of the object change faster than they can be read").into())
-    }
-
-    /// The names in the directory, judged. A directory that is not there is empty.
-    pub async fn list(&self) -> std::io::Result<Listing> {
-        match fs::read_dir(&self.directory).await {
-            Ok(entries) => Ok(Listing::choose(entries.iter().map(|entry| entry.name.as_str()))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Listing::default()),
-            Err(error) => Err(error),
+        match &self.0 {
+            Layout::Stock(files) => files.open().await,
+            Layout::Packed(files) => files.open().await,
         }
     }
 
-    async fn open_tombstone(&self, tombstone: &Chosen) -> Result<Stored, FileError> {
-        self.read_file(&tombstone.name).await?;
-        Ok(Stored::Deleted(tombstone.timestamp))
-    }
-
-    async fn open_object(&self, listing: &Listing, data: &Chosen) -> Result<Stored, FileError> {
-        let (file, data_metadata) = self.read_file(&data.name).await?;
-        check_data(&data_metadata, file.len()).map_err(FileError::Corrupt)?;
-        let mut metadata = data_metadata.clone();
-        let mut post_metadata = None;
-        let (mut timestamp, mut content_type_timestamp) = (data.timestamp, data.timestamp);
-        if let Some(meta) = &listing.meta {
-            let (_, posted) = self.read_file(&meta.name).await?;
-            timestamp = meta.timestamp;
-            metadata = overlay(&data_metadata, &posted);
-            post_metadata = Some(posted);
-        }
-        if let Some(content_type) = &listing.content_type {
-            let posted = match (&listing.meta, &post_metadata) {
-                (Some(meta), Some(posted)) if meta.name == content_type.name => posted.clone(),
-                _ => self.read_file(&content_type.name).await?.1,
-            };
-            if let Some(value) = posted.get("Content-Type") {
-                metadata.set("Content-Type", value.clone());
-                content_type_timestamp = content_type.timestamp;
-            }
-        }
-        let data_timestamp = data.timestamp;
-        Ok(Stored::Object(Box::new(Object {
-            file,
-            metadata,
-            data_metadata,
-            post_metadata,
-            data_timestamp,
-            timestamp,
-            content_type_timestamp,
-        })))
-    }
-
-    /// Opens one file and reads its metadata, which must be for our name.
-    async fn read_file(&self, name: &str) -> Result<(fs::File, Metadata), FileError> {
-        let gone = |error: Error| match error.kind() {
-            ErrorKind::NotFound => FileError::Gone,
-            _ => FileError::Other(error.into()),
-        };
-        let file = fs::File::open(&self.directory.join(name)).await.map_err(gone)?;
-        let metadata = read_metadata(&file).await.map_err(|error| match error {
-            MetadataError::Corrupt(corrupt) => FileError::Corrupt(format!("{name}: {}", corrupt.message)),
-            MetadataError::Device(error) => FileError::Other(error.into()),
-        })?;
-        match metadata.get("name") {
-            None => Err(FileError::Corrupt(format!("{name}: the metadata have no name"))),
-            Some(stored) if stored != self.name.as_bytes() => Err(FileError::Other(OpenError::Collision)),
-            Some(_) => Ok((file, metadata)),
-        }
-    }
-
-    /// A file to be written, in the directory of the object, which is created. `size` is reserved when it is known.
+    /// Starts a write. `size` is reserved when it is known.
     pub async fn create(&self, size: Option<u64>) -> std::io::Result<Writer> {
-        for _ in 0..ATTEMPTS {
-            let busy = Busy::enter(&self.device, &self.directory).await;
-            fs::create_dir_all(&self.directory).await?;
-            match fs::TempFile::create(&self.directory).await {
-                // Another daemon took the empty directory away.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-                Ok(mut file) => {
-                    if let Some(size) = size.filter(|size| *size > 0) {
-                        file.allocate(size).await?;
-                    }
-                    return Ok(Writer { files: self.clone(), file, synced: 0, _busy: busy });
-                }
-            }
-        }
-        Err(Error::new(ErrorKind::NotFound, "the directory of the object vanishes again and again"))
+        Ok(match &self.0 {
+            Layout::Stock(files) => Writer::Stock(files.create(size).await?),
+            Layout::Packed(files) => Writer::Packed(files.create(size).await?),
+        })
     }
 
-    /// Tells the replicators that the suffix changed. Durable when it returns.
-    async fn invalidate(&self) -> std::io::Result<()> {
-        invalidation::invalidate(&self.device, &self.partition, &self.suffix).await
-    }
-
-    /// Unlinks what no longer counts, and the directory when nothing is left. Failures are logged: nothing depends on it.
-    pub async fn clean_up(&self, reclaim_age: Duration) {
-        let Ok(entries) = fs::read_dir(&self.directory).await else { return };
-        let mut listing = Listing::choose(entries.iter().map(|entry| entry.name.as_str()));
-        let names = listing.clean_up(Timestamp::from_unix(io::unix_time()), reclaim_age);
-        let left = entries.len().saturating_sub(names.len());
-        for name in names {
-            if let Err(error) = fs::remove_file(&self.directory.join(&name)).await
-                && error.kind() != ErrorKind::NotFound
-            {
-                tracing::warn!(path = %self.directory.join(&name).display(), %error, "not removed");
-            }
-        }
-        if left == 0 {
-            remove_empty(&self.device, &self.directory).await;
-        }
-    }
-
-    /// Moves the directory to where the operator finds it; the replicas heal what is missing then.
-    pub async fn quarantine(&self, why: &str) {
-        let parent = self.device.root.join("quarantined").join(&self.data_directory);
-        tracing::error!(path = %self.directory.display(), "quarantined: {why}");
-        let result = async {
-            self.invalidate().await?;
-            fs::create_dir_all(&parent).await?;
-            let target = parent.join(&self.hash);
-            // A rename onto a directory that is not empty fails; so does one onto a file that was taken for a directory.
-            if fs::metadata(&target).await.is_err() {
-                return fs::rename(&self.directory, &target).await;
-            }
-            let unique = [io::random_u64().to_be_bytes(), io::random_u64().to_be_bytes()].concat();
-            fs::rename(&self.directory, &parent.join(format!("{}-{}", self.hash, hex(&unique)))).await
-        };
-        if let Err(error) = result.await
-            && error.kind() != ErrorKind::NotFound
-        {
-            tracing::error!(path = %self.directory.display(), %error, "could not be quarantined");
+    /// Takes the object whose body is damaged out of service, to where the operator finds it; the replicas heal what is missing then.
+    pub async fn quarantine(&self, body: &Body, why: &str) {
+        match (&self.0, body) {
+            (Layout::Packed(files), Body::Packed(body)) => files.quarantine(body, why).await,
+            (Layout::Packed(files), Body::Stock(_)) => files.quarantine_stock(why).await,
+            (Layout::Stock(files), _) => files.quarantine(why).await,
         }
     }
 }
 
-/// A file of an object that has no name yet. Dropped, its bytes vanish; `abandon` takes an empty directory along.
-pub struct Writer {
-    files: ObjectFiles,
-    file: fs::TempFile,
-    synced: u64,
-    _busy: Busy,
+/// A write under way. Dropped, nothing of it is left; `abandon` takes an empty directory along.
+pub enum Writer {
+    /// To a file without a name.
+    Stock(stock::Writer),
+    /// To memory, later to a volume or a file.
+    Packed(packed::Writer),
 }
 
 impl Writer {
-    /// Appends. Large files are synced on the way.
+    /// Appends.
     pub async fn append(&mut self, bytes: Bytes) -> std::io::Result<()> {
-        self.file.append(bytes).await?;
-        if self.file.len() - self.synced >= BYTES_PER_SYNC {
-            self.synced = self.file.len();
-            self.file.sync_data().await?;
+        match self {
+            Writer::Stock(writer) => writer.append(bytes).await,
+            Writer::Packed(writer) => writer.append(bytes).await,
         }
-        Ok(())
     }
 
     /// Bytes so far.
     pub fn len(&self) -> u64 {
-        self.file.len()
+        match self {
+            Writer::Stock(writer) => writer.len(),
+            Writer::Packed(writer) => writer.len(),
+        }
     }
 
     /// True before the first byte.
@@ -315,148 +225,19 @@ impl Writer {
         self.len() == 0
     }
 
-    /// Makes it the file `name` with this metadata: durable when it returns `Ok`. A device that fails to sync is poisoned.
-    pub async fn publish(self, config: &Config, name: &str, mut metadata: Metadata) -> std::io::Result<()> {
-        metadata.set("name", self.files.name.clone().into_bytes());
-        let target = self.files.directory.join(name);
-        self.files.invalidate().await.map_err(|error| judge(&self.files.device, "invalidating a suffix", error))?;
-        let attributes = metadata.attributes();
-        let result = if config.planted_skip_sync {
-            self.file.publish_unsynced(&target, attributes).await
-        } else {
-            self.file.publish(&target, attributes).await
-        };
-        result.map_err(|error| judge(&self.files.device, "publishing a file", error))?;
-        self.files.clean_up(config.reclaim_age).await;
-        Ok(())
+    /// Makes it this version of the object: durable when it returns `Ok`. A device that fails to sync is poisoned.
+    pub async fn publish(self, config: &Config, version: Version, metadata: Metadata) -> std::io::Result<()> {
+        match self {
+            Writer::Stock(writer) => writer.publish(config, &version.file_name(), metadata).await,
+            Writer::Packed(writer) => writer.publish(config, version, metadata).await,
+        }
     }
 
     /// Gives up: nothing remains.
     pub async fn abandon(self) {
-        let Writer { files, file, _busy, .. } = self;
-        drop(file);
-        drop(_busy);
-        remove_empty(&files.device, &files.directory).await;
-    }
-}
-
-/// What says that a device, not a request, is at fault: EIO, ENXIO, ENODEV, EROFS, ESHUTDOWN, EUCLEAN.
-const DEVICE_FAULTS: [i32; 6] = [5, 6, 19, 30, 108, 117];
-
-/// A full device refuses; one that failed to write or sync is not to be trusted with another write.
-fn judge(device: &Device, what: &str, error: Error) -> Error {
-    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
-        tracing::warn!(device = %device.name, %error, "{what}: no space; on ext4 metadata beyond one block do not fit either");
-    } else if error.raw_os_error().is_some_and(|code| DEVICE_FAULTS.contains(&code)) {
-        device.poison(what, &error);
-    }
-    error
-}
-
-/// Held while a write uses an object's directory, so that no clean-up takes the directory away under it.
-struct Busy {
-    device: Rc<Device>,
-    directory: PathBuf,
-}
-
-/// Stands in for the count while the directory is being removed.
-const REMOVING: usize = usize::MAX;
-
-impl Busy {
-    async fn enter(device: &Rc<Device>, directory: &Path) -> Busy {
-        // Ends: a removal is one system call and its mark is taken away by a guard.
-        while device.busy.borrow().get(directory) == Some(&REMOVING) {
-            io::sleep(Duration::from_millis(1)).await;
-        }
-        *device.busy.borrow_mut().entry(directory.to_owned()).or_insert(0) += 1;
-        Busy { device: device.clone(), directory: directory.to_owned() }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let mut busy = self.device.busy.borrow_mut();
-        match busy.get_mut(&self.directory) {
-            Some(count) if *count > 1 && *count != REMOVING => *count -= 1,
-            _ => {
-                busy.remove(&self.directory);
-            }
+        match self {
+            Writer::Stock(writer) => writer.abandon().await,
+            Writer::Packed(writer) => writer.abandon().await,
         }
     }
-}
-
-/// Removes a directory that no write uses; one that is not empty stays.
-async fn remove_empty(device: &Rc<Device>, directory: &Path) {
-    if device.busy.borrow().contains_key(directory) {
-        return;
-    }
-    device.busy.borrow_mut().insert(directory.to_owned(), REMOVING);
-    let _mark = Busy { device: device.clone(), directory: directory.to_owned() };
-    let _ = fs::remove_dir(directory).await;
-}
-
-enum MetadataError {
-    Corrupt(Corrupt),
-    Device(Error),
-}
-
-impl From<Error> for MetadataError {
-    fn from(error: Error) -> Self {
-        MetadataError::Device(error)
-    }
-}
-
-/// Reads the chunks until one is missing. When the first one fits the checksum there are no others to ask for.
-async fn read_metadata(file: &fs::File) -> Result<Metadata, MetadataError> {
-    let missing = || MetadataError::Corrupt(Corrupt { message: "no metadata".to_owned() });
-    let mut pickle = file.xattr(metadata::ATTRIBUTE).await?.ok_or_else(missing)?;
-    let checksum = file.xattr(metadata::CHECKSUM_ATTRIBUTE).await?;
-    let mut decoded = Metadata::decode(&pickle, checksum.as_deref());
-    // Old releases wrote chunks of 254 bytes, so a short chunk need not be the last.
-    for index in 1.. {
-        if decoded.is_ok() {
-            break;
-        }
-        let Some(chunk) = file.xattr(&metadata::attribute(index)).await? else { break };
-        pickle.extend_from_slice(&chunk);
-        if pickle.len() > pickle::INPUT_MAX {
-            break;
-        }
-        if chunk.len() < metadata::CHUNK || index % 4 == 0 {
-            decoded = Metadata::decode(&pickle, checksum.as_deref());
-        }
-    }
-    decoded.or_else(|_| Metadata::decode(&pickle, checksum.as_deref())).map_err(MetadataError::Corrupt)
-}
-
-/// What the metadata of data must say.
-fn check_data(metadata: &Metadata, size: u64) -> Result<(), String> {
-    let length = metadata.get_str("Content-Length").and_then(|text| text.trim().parse::<u64>().ok());
-    match length {
-        None => return Err("no usable Content-Length".to_owned()),
-        Some(length) if length != size => return Err(format!("{size} bytes where {length} were written")),
-        Some(_) => {}
-    }
-    match metadata.get_str("X-Delete-At").map(|text| text.trim().parse::<i64>().is_ok()) {
-        Some(false) => Err("an X-Delete-At that is no number".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-/// POST over data (specs: diskfile §2.2): user metadata are the POST's; what belongs to the bytes stays.
-fn overlay(data: &Metadata, posted: &Metadata) -> Metadata {
-    let mut merged = Metadata::new();
-    let belongs_to_data = |name: &[u8]| {
-        matches!(name, b"Content-Length" | b"ETag" | b"Deleted" | b"Content-Type")
-            || name.get(..17).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"X-Object-Sysmeta-"))
-    };
-    for (name, value) in data.iter().filter(|(name, _)| belongs_to_data(name)) {
-        merged.set(name.clone(), value.clone());
-    }
-    for (name, value) in posted.iter() {
-        if !belongs_to_data(name) && !matches!(name.as_ref(), b"Content-Type-Timestamp") {
-            merged.set(name.clone(), value.clone());
-        }
-    }
-    merged
 }

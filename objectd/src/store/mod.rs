@@ -1,13 +1,14 @@
-//! Object bytes of a device. The stock layout: Swift's own files (specs: diskfile), so that a disk can go back and forth.
+//! Object bytes of a device, in one of two layouts behind one seam (`diskfile`).
 //!
-//! Cores: `pickle` (Python's serialisation, read as data only), `metadata` (the items kept in extended attributes), `listing`
-//! (which files of a directory count), `pending` (parked container updates). Drivers: `diskfile`, `invalidation` (the
-//! list of changed suffixes) and `parked` (the files of `pending`).
+//! `stock` is Swift's own files, `packed` volumes and an index for small objects, stock files for large ones. Shared by both: `pickle`
+//! (Python's serialisation, read as data only), `metadata` (the items of an object), `listing` (which versions count). `pending`
+//! and `parked` are the container updates that wait, in Swift's form whatever the layout.
 
 pub mod diskfile;
-pub mod invalidation;
 pub mod listing;
 pub mod metadata;
+pub mod packed;
 pub mod parked;
 pub mod pending;
 pub mod pickle;
+pub mod stock;

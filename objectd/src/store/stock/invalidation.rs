@@ -15,7 +15,7 @@ use std::task::{Poll, Waker};
 
 /// The rounds of a device's partitions. One per device.
 #[derive(Default)]
-pub struct Invalidations {
+pub(crate) struct Invalidations {
     /// A partition is here while a task works on it; the value is its next round.
     partitions: RefCell<BTreeMap<PathBuf, Option<Rc<Round>>>>,
 }
@@ -35,7 +35,7 @@ enum Outcome {
 }
 
 /// Invalidates a suffix; durable when it answers `Ok`. A partition that is not there has nothing to invalidate.
-pub async fn invalidate(device: &Rc<Device>, partition: &Path, suffix: &str) -> std::io::Result<()> {
+pub(crate) async fn invalidate(device: &Rc<Device>, partition: &Path, suffix: &str) -> std::io::Result<()> {
     let round = {
         let mut partitions = device.invalidations.partitions.borrow_mut();
         let is_idle = !partitions.contains_key(partition);
