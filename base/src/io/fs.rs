@@ -3,6 +3,10 @@
 //! The simulator keeps for every file and directory entry what is volatile and what was synced; a crash drops or tears
 //! the volatile part. Paths are absolute.
 
+mod volume;
+
+pub use volume::Volume;
+
 use super::{real, sim, simulated};
 use bytes::Bytes;
 use std::io;
@@ -99,6 +103,14 @@ impl TempFile {
         match &mut self.0 {
             TempInner::Real(file) => file.sync_data().await,
             TempInner::Sim(file) => file.sync_data().await,
+        }
+    }
+    /// Sets the xattrs and syncs the file, which still has no name; `publish` without further xattrs then only gives the name and
+    /// syncs the directory. Safe to give up: what comes next waits for it.
+    pub async fn prepare(&mut self, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
+        match &mut self.0 {
+            TempInner::Real(file) => file.prepare(xattrs).await,
+            TempInner::Sim(file) => file.prepare(xattrs).await,
         }
     }
     /// Sets the xattrs, syncs the file, gives it the name `target` (replacing what has it) and syncs the directory.

@@ -127,37 +127,16 @@ impl TempPlace {
         }
     }
 
-    pub(super) fn write_at(&self, parts: &[Bytes], mut offset: u64) -> io::Result<()> {
-        let mut rest: Vec<Bytes> = parts.iter().filter(|part| !part.is_empty()).cloned().collect();
-        rest.reverse();
-        // Ends: every turn writes at least a byte or fails.
-        while !rest.is_empty() {
-            let slices: Vec<IoSlice<'_>> = rest.iter().rev().take(PARTS_MAX).map(|part| IoSlice::new(part)).collect();
-            let mut written = match rustix::io::pwritev(&self.file, &slices, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => written,
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            offset += written as u64;
-            while let Some(part) = rest.last_mut() {
-                if written < part.len() {
-                    part.advance(written);
-                    break;
-                }
-                written -= part.len();
-                rest.pop();
-            }
-        }
-        Ok(())
+    pub(super) fn write_at(&self, parts: &[Bytes], offset: u64) -> io::Result<()> {
+        write_at(self.file.as_fd(), parts, offset)
     }
 
     pub(super) fn sync_data(&self) -> io::Result<()> {
         Ok(rustix::fs::fdatasync(&self.file)?)
     }
 
-    /// See the top of the file.
-    pub(super) fn publish(&self, target: &Path, xattrs: &[(String, Vec<u8>)]) -> io::Result<()> {
+    /// Attributes and sync: the first half of `publish`.
+    pub(super) fn prepare(&self, xattrs: &[(String, Vec<u8>)]) -> io::Result<()> {
         for (name, value) in xattrs {
             rustix::fs::fsetxattr(&self.file, name.as_str(), value, XattrFlags::empty()).map_err(
                 |error| match error {
@@ -166,7 +145,11 @@ impl TempPlace {
                 },
             )?;
         }
-        rustix::fs::fsync(&self.file)?;
+        Ok(rustix::fs::fsync(&self.file)?)
+    }
+
+    /// The name and its sync: the second half. See the top of the file.
+    pub(super) fn name(&self, target: &Path) -> io::Result<()> {
         let dir = parent(target)?;
         match &self.name {
             Some(name) => {
@@ -195,6 +178,32 @@ impl TempPlace {
     }
 }
 
+/// Writes all the parts, one after the other, from `offset` on.
+pub(super) fn write_at(file: BorrowedFd<'_>, parts: &[Bytes], mut offset: u64) -> io::Result<()> {
+    let mut rest: Vec<Bytes> = parts.iter().filter(|part| !part.is_empty()).cloned().collect();
+    rest.reverse();
+    // Ends: every turn writes at least a byte or fails.
+    while !rest.is_empty() {
+        let slices: Vec<IoSlice<'_>> = rest.iter().rev().take(PARTS_MAX).map(|part| IoSlice::new(part)).collect();
+        let mut written = match rustix::io::pwritev(file, &slices, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        offset += written as u64;
+        while let Some(part) = rest.last_mut() {
+            if written < part.len() {
+                part.advance(written);
+                break;
+            }
+            written -= part.len();
+            rest.pop();
+        }
+    }
+    Ok(())
+}
+
 /// Calls `make` with fresh names in `dir` until one is not taken.
 fn with_random_name<T>(
     dir: &Path,
@@ -212,7 +221,7 @@ fn with_random_name<T>(
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free temporary name"))
 }
 
-fn parent(path: &Path) -> io::Result<&Path> {
+pub(super) fn parent(path: &Path) -> io::Result<&Path> {
     path.parent().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no parent"))
 }
 
@@ -244,7 +253,8 @@ pub(super) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(
     let place = TempPlace::create_named(dir)?;
     place.write_at(&[Bytes::copy_from_slice(bytes)], 0)?;
     rustix::fs::fchmod(&place.file, Mode::from_raw_mode(mode))?;
-    place.publish(path, &[])
+    place.prepare(&[])?;
+    place.name(path)
 }
 
 /// Longest wait for a lock that another process holds (Swift's own for the lists of a partition).

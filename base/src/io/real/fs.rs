@@ -66,12 +66,12 @@ impl File {
     }
 }
 
-fn borrow(file: &monoio::fs::File) -> BorrowedFd<'_> {
+pub(super) fn borrow(file: &monoio::fs::File) -> BorrowedFd<'_> {
     // SAFETY: the file keeps its descriptor open, and the result cannot outlive the borrow of the file.
     unsafe { BorrowedFd::borrow_raw(file.as_raw_fd()) }
 }
 
-async fn ring_read(file: &monoio::fs::File, mut offset: u64, length: usize) -> io::Result<Bytes> {
+pub(super) async fn ring_read(file: &monoio::fs::File, mut offset: u64, length: usize) -> io::Result<Bytes> {
     let mut buffer = BytesMut::with_capacity(length);
     // Ends: every turn reads at least a byte, or the end of the file was reached.
     while buffer.len() < length {
@@ -100,13 +100,22 @@ pub(in crate::io) struct TempFile {
     written: u64,
     /// The one write under way; the next waits for it, so an upload holds at most two batches.
     flushing: Option<super::blocking::Running<()>>,
+    /// Nothing changed since `prepare`: all of it is stable, only the name is missing.
+    prepared: bool,
 }
 
 impl TempFile {
     pub(in crate::io) async fn create(dir: &Path) -> io::Result<TempFile> {
         let dir = dir.to_owned();
         let place = core().pool.run(move || TempPlace::create(&dir)).await?;
-        Ok(TempFile { place: Some(Arc::new(place)), pending: Vec::new(), pending_bytes: 0, written: 0, flushing: None })
+        Ok(TempFile {
+            place: Some(Arc::new(place)),
+            pending: Vec::new(),
+            pending_bytes: 0,
+            written: 0,
+            flushing: None,
+            prepared: false,
+        })
     }
 
     fn place(&self) -> Arc<TempPlace> {
@@ -119,6 +128,7 @@ impl TempFile {
     }
 
     pub(in crate::io) async fn append(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.prepared = false;
         self.pending_bytes += bytes.len();
         self.pending.push(bytes);
         if self.pending_bytes >= FLUSH_BYTES {
@@ -157,13 +167,32 @@ impl TempFile {
         core().pool.run(move || place.sync_data()).await
     }
 
+    pub(in crate::io) async fn prepare(&mut self, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
+        self.settle().await?;
+        let (place, parts, offset) = (self.place(), std::mem::take(&mut self.pending), self.written);
+        self.written += self.pending_bytes as u64;
+        self.pending_bytes = 0;
+        // Kept as the write under way: given up while it runs, whatever comes next waits for it and learns of its failure.
+        self.flushing = Some(core().pool.start(move || {
+            place.write_at(&parts, offset)?;
+            place.prepare(&xattrs)
+        }));
+        self.settle().await?;
+        self.prepared = true;
+        Ok(())
+    }
+
     pub(in crate::io) async fn publish(mut self, target: &Path, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
         self.settle().await?;
         let place = self.place.take().expect("there until published or dropped");
         let (parts, offset, target) = (std::mem::take(&mut self.pending), self.written, target.to_owned());
+        let is_stable = self.prepared && xattrs.is_empty();
         let publish = move || {
-            place.write_at(&parts, offset)?;
-            place.publish(&target, &xattrs)
+            if !is_stable {
+                place.write_at(&parts, offset)?;
+                place.prepare(&xattrs)?;
+            }
+            place.name(&target)
         };
         core().pool.start(publish).await
     }

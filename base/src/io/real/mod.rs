@@ -19,6 +19,7 @@ pub(super) mod kv;
 pub(super) mod net;
 pub(super) mod oneshot;
 pub(super) mod task;
+pub(super) mod volume;
 
 pub use daemon::daemon;
 pub use task::slow_polls;

@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(20);
 
 /// Runs `main` on a core of each kind.
-fn on_both<F: Future>(main: impl Fn() -> F) {
+pub(super) fn on_both<F: Future>(main: impl Fn() -> F) {
     let limited = || async { timeout(LONG, main()).await.expect("the test hangs") };
     let options = || CoreOptions { name: "test".to_owned(), blocking_threads: 3, ..CoreOptions::default() };
     run_on(options(), driver::build, limited).unwrap();
@@ -45,7 +45,7 @@ async fn read_exactly(stream: &Stream, length: usize) -> Vec<u8> {
     buffer.to_vec()
 }
 
-fn pattern(length: usize) -> Bytes {
+pub(super) fn pattern(length: usize) -> Bytes {
     (0..length).map(|index| (index * 31 % 251) as u8).collect::<Vec<_>>().into()
 }
 
@@ -342,7 +342,8 @@ fn without_nameless_files_a_hidden_name_serves() {
     let names = || std::fs::read_dir(dir.path()).unwrap().count();
     let place = TempPlace::create_named(dir.path()).unwrap();
     place.write_at(&[Bytes::from_static(b"con"), Bytes::new(), Bytes::from_static(b"tent")], 0).unwrap();
-    place.publish(&dir.path().join("kept"), &[("user.a".to_owned(), b"b".to_vec())]).unwrap();
+    place.prepare(&[("user.a".to_owned(), b"b".to_vec())]).unwrap();
+    place.name(&dir.path().join("kept")).unwrap();
     drop(place);
     let unpublished = TempPlace::create_named(dir.path()).unwrap();
     assert_eq!(names(), 2);

@@ -19,14 +19,14 @@ const CROSSES_DEVICES: i32 = 18;
 const INPUT_OUTPUT_ERROR: i32 = 5;
 
 /// A handle of a file on the disk of one life of a node.
-struct Handle {
+pub(super) struct Handle {
     node: NodeId,
     life: u64,
-    inode: Inode,
+    pub(super) inode: Inode,
 }
 
 impl Handle {
-    fn with<T>(&self, use_it: impl FnOnce(&mut FileSystem) -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn with<T>(&self, use_it: impl FnOnce(&mut FileSystem) -> io::Result<T>) -> io::Result<T> {
         let world = current();
         if !world.is_alive(self.node, self.life) {
             return Err(io::ErrorKind::NotConnected.into());
@@ -56,14 +56,8 @@ pub(in crate::io) struct File {
 
 impl File {
     pub(in crate::io) async fn open(path: &Path) -> io::Result<File> {
-        take_time().await;
-        let world = current();
-        let (inode, length) = with_disk(&world, |disk| {
-            let stat = disk.stat(path)?;
-            disk.open(stat.inode)?;
-            Ok((stat.inode, stat.length))
-        })?;
-        Ok(File { handle: handle(&world, inode)?, length })
+        let (handle, length) = open_handle(path).await?;
+        Ok(File { handle, length })
     }
     pub(in crate::io) fn len(&self) -> u64 {
         self.length
@@ -80,10 +74,31 @@ impl File {
     }
 }
 
+/// Opens the file at `path`, and tells its length.
+pub(super) async fn open_handle(path: &Path) -> io::Result<(Handle, u64)> {
+    take_time().await;
+    let world = current();
+    let (inode, length) = with_disk(&world, |disk| {
+        let stat = disk.stat(path)?;
+        disk.open(stat.inode)?;
+        Ok((stat.inode, stat.length))
+    })?;
+    Ok((handle(&world, inode)?, length))
+}
+
+/// Makes an empty file, which must not be there.
+pub(super) fn create_named(path: &Path) -> io::Result<Handle> {
+    let world = current();
+    let inode = with_disk(&world, |disk| disk.create_named(path))?;
+    handle(&world, inode)
+}
+
 /// A file without a name.
 pub(in crate::io) struct TempFile {
     handle: Handle,
     length: u64,
+    /// Nothing changed since `prepare`.
+    prepared: bool,
 }
 
 impl TempFile {
@@ -92,13 +107,14 @@ impl TempFile {
         let world = current();
         fail_perhaps(|world| world.options.write_error_chance)?;
         let inode = with_disk(&world, |disk| disk.create_nameless(dir))?;
-        Ok(TempFile { handle: handle(&world, inode)?, length: 0 })
+        Ok(TempFile { handle: handle(&world, inode)?, length: 0, prepared: false })
     }
     pub(in crate::io) async fn allocate(&mut self, length: u64) -> io::Result<()> {
         take_time().await;
         self.handle.with(|disk| disk.reserve(self.handle.inode, length))
     }
     pub(in crate::io) async fn append(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.prepared = false;
         take_time().await;
         fail_perhaps(|world| world.options.write_error_chance)?;
         self.handle.with(|disk| disk.append(self.handle.inode, &bytes))?;
@@ -128,12 +144,28 @@ impl TempFile {
         spawn(async move { self.publish_steps(&target, xattrs, syncs).await }).await.unwrap_or(Err(crashed()))
     }
 
+    /// Not a task of its own: given up, the file goes, or the next step waits for nothing that matters.
+    pub(in crate::io) async fn prepare(&mut self, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
+        self.set_attributes(xattrs)?;
+        self.sync_data().await?;
+        self.prepared = true;
+        Ok(())
+    }
+
+    fn set_attributes(&mut self, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
+        self.handle.with(|disk| {
+            let mut xattrs = xattrs.into_iter();
+            xattrs.try_for_each(|(name, value)| disk.set_attribute(self.handle.inode, name, value))
+        })
+    }
+
     async fn publish_steps(mut self, target: &Path, xattrs: Vec<(String, Vec<u8>)>, syncs: bool) -> io::Result<()> {
-        for (name, value) in xattrs {
-            self.handle.with(|disk| disk.set_attribute(self.handle.inode, name, value))?;
-        }
-        if syncs {
-            self.sync_data().await?;
+        let is_stable = self.prepared && xattrs.is_empty();
+        if !is_stable {
+            self.set_attributes(xattrs)?;
+            if syncs {
+                self.sync_data().await?;
+            }
         }
         take_time().await;
         self.handle.with(|disk| disk.link(self.handle.inode, target))?;
@@ -324,7 +356,7 @@ pub(in crate::io) async fn take_time() {
     sleep(Duration::from_nanos(time)).await;
 }
 
-fn fail_perhaps(chance: impl FnOnce(&World) -> f64) -> io::Result<()> {
+pub(super) fn fail_perhaps(chance: impl FnOnce(&World) -> f64) -> io::Result<()> {
     let world = current();
     if world.fault(chance(&world)) {
         world.note("disk error", 0, 0);
@@ -359,6 +391,6 @@ fn device_of(world: &World, path: &Path) -> u64 {
     longest.map_or(1, |(at, _)| 2 + u64::try_from(at).unwrap_or(0))
 }
 
-fn crashed() -> io::Error {
+pub(super) fn crashed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the node is down")
 }

@@ -5,23 +5,19 @@
 //! - `sync_file` makes the content and the attributes of a file durable, not its name.
 //! - `sync_dir` makes durable what happened to the names in that directory, and the directory's own name up to the root.
 //! - A name that changed and was not synced is, after a crash, the old or the new one; a rename happened or did not.
-//! - Bytes that were not synced are, after a crash, there, absent or zero in any mixture of 512-byte sectors, and the file may
-//!   be shorter. Attributes that were not synced are the old or the new ones.
-//!
-//! Files grow at their end only, which is all that `fs` offers.
+//! - Bytes that were not synced are, after a crash, the new or the old ones (zeros where there were none) in any mixture of
+//!   512-byte sectors, and the file may be shorter. Attributes that were not synced are the old or the new ones. (`content`.)
 
+use super::content::FileContent;
 use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
 
-/// The unit in which a disk tears writes.
-const SECTOR_BYTES: usize = 512;
 /// What every file and directory takes besides its bytes.
 const INODE_BYTES: u64 = 512;
 
 pub(crate) type Inode = u64;
-pub(crate) type Attributes = BTreeMap<String, Vec<u8>>;
 
 const ROOT: Inode = 1;
 
@@ -40,18 +36,6 @@ pub(crate) struct FileSystem {
 enum Content {
     File(FileContent),
     Directory { names: BTreeMap<String, Inode>, durable: BTreeMap<String, Inode> },
-}
-
-#[derive(Debug, Default)]
-struct FileContent {
-    bytes: Vec<u8>,
-    durable_bytes: usize,
-    attributes: Attributes,
-    durable_attributes: Attributes,
-    reserved: u64,
-    /// Open handles: an unlinked file lives on while there are some.
-    handles: usize,
-    modified: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -92,7 +76,8 @@ impl FileSystem {
             .inodes
             .values()
             .map(|content| match content {
-                Content::File(file) => INODE_BYTES + file.reserved.max(as_u64(file.bytes.len())),
+                Content::File(file) if file.is_held() => INODE_BYTES + file.space(),
+                Content::File(_) => 0,
                 Content::Directory { .. } => INODE_BYTES,
             })
             .sum();
@@ -119,9 +104,7 @@ impl FileSystem {
     pub(crate) fn stat(&self, path: &Path) -> io::Result<Stat> {
         let inode = self.find(path)?;
         Ok(match self.content(inode)? {
-            Content::File(file) => {
-                Stat { inode, length: as_u64(file.bytes.len()), is_dir: false, modified: file.modified }
-            }
+            Content::File(file) => Stat { inode, length: file.length(), is_dir: false, modified: file.modified },
             Content::Directory { names, .. } => {
                 Stat { inode, length: as_u64(names.len()), is_dir: true, modified: self.changes }
             }
@@ -139,8 +122,19 @@ impl FileSystem {
     pub(crate) fn create_nameless(&mut self, dir: &Path) -> io::Result<Inode> {
         self.names(self.find(dir)?)?;
         self.take_space(INODE_BYTES)?;
-        let file = FileContent { handles: 1, ..FileContent::default() };
+        let file = FileContent::with_handle();
         Ok(self.insert(Content::File(file)))
+    }
+
+    /// A new, empty file with a name, which must be free, and one handle.
+    pub(crate) fn create_named(&mut self, path: &Path) -> io::Result<Inode> {
+        let (dir, name) = self.place(path)?;
+        if self.names(dir)?.contains_key(&name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let inode = self.create_nameless(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+        self.change(Change::Link { dir, name, inode });
+        Ok(inode)
     }
 
     /// Another handle of a file.
@@ -160,35 +154,46 @@ impl FileSystem {
     /// Sets `length` bytes aside.
     pub(crate) fn reserve(&mut self, inode: Inode, length: u64) -> io::Result<()> {
         let file = self.file_mut(inode)?;
-        let more = length.saturating_sub(file.reserved.max(as_u64(file.bytes.len())));
+        let more = length.saturating_sub(file.space());
         self.take_space(more)?;
         let file = self.file_mut(inode)?;
         file.reserved = file.reserved.max(length);
         Ok(())
     }
 
+    /// Makes the file longer, with zeros that are taken from the free space.
+    pub(crate) fn extend(&mut self, inode: Inode, length: u64) -> io::Result<()> {
+        self.reserve(inode, length)?;
+        self.file_mut(inode)?.extend(usize::try_from(length).map_err(|_| io::ErrorKind::StorageFull)?);
+        Ok(())
+    }
+
     pub(crate) fn append(&mut self, inode: Inode, bytes: &[u8]) -> io::Result<()> {
-        let file = self.file_mut(inode)?;
-        let more = as_u64(file.bytes.len() + bytes.len()).saturating_sub(file.reserved.max(as_u64(file.bytes.len())));
+        let offset = self.length(inode)?;
+        self.write(inode, offset, bytes)
+    }
+
+    pub(crate) fn write(&mut self, inode: Inode, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let more = (offset + as_u64(bytes.len())).saturating_sub(self.file(inode)?.space());
         self.take_space(more)?;
         self.changes += 1;
         let modified = self.changes;
         let file = self.file_mut(inode)?;
-        file.bytes.extend_from_slice(bytes);
+        file.write(usize::try_from(offset).map_err(|_| io::ErrorKind::StorageFull)?, bytes);
         file.modified = modified;
         Ok(())
     }
 
     /// Up to `length` bytes from `offset`.
     pub(crate) fn read(&self, inode: Inode, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let bytes = &self.file(inode)?.bytes;
+        let bytes = self.file(inode)?.bytes();
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let end = start.saturating_add(length).min(bytes.len());
         Ok(bytes.get(start..end).unwrap_or_default().to_vec())
     }
 
     pub(crate) fn length(&self, inode: Inode) -> io::Result<u64> {
-        Ok(as_u64(self.file(inode)?.bytes.len()))
+        Ok(self.file(inode)?.length())
     }
 
     pub(crate) fn attribute(&self, inode: Inode, name: &str) -> io::Result<Option<Vec<u8>>> {
@@ -202,9 +207,7 @@ impl FileSystem {
 
     /// Content and attributes of the file survive from here on.
     pub(crate) fn sync_file(&mut self, inode: Inode) -> io::Result<()> {
-        let file = self.file_mut(inode)?;
-        file.durable_bytes = file.bytes.len();
-        file.durable_attributes = file.attributes.clone();
+        self.file_mut(inode)?.sync();
         Ok(())
     }
 
@@ -297,10 +300,19 @@ impl FileSystem {
                 self.apply(&change, true);
             }
         }
+        let mut links: BTreeMap<Inode, usize> = BTreeMap::new();
         for content in self.inodes.values_mut() {
             match content {
-                Content::Directory { names, durable } => names.clone_from(durable),
+                Content::Directory { names, durable } => {
+                    names.clone_from(durable);
+                    names.values().for_each(|inode| *links.entry(*inode).or_default() += 1);
+                }
                 Content::File(file) => file.crash(kept, random),
+            }
+        }
+        for (&inode, content) in &mut self.inodes {
+            if let Content::File(file) = content {
+                file.links = links.get(&inode).copied().unwrap_or_default();
             }
         }
         self.sweep();
@@ -317,7 +329,10 @@ impl FileSystem {
         let mut gone = None;
         match change {
             Change::Link { dir, name, inode } => {
-                gone = self.table(*dir, durable).and_then(|names| names.insert(name.clone(), *inode));
+                if let Some(names) = self.table(*dir, durable) {
+                    gone = names.insert(name.clone(), *inode);
+                    self.count_links(*inode, durable, 1);
+                }
             }
             Change::Unlink { dir, name } => {
                 gone = self.table(*dir, durable).and_then(|names| names.remove(name));
@@ -330,7 +345,14 @@ impl FileSystem {
             }
         }
         if let Some(gone) = gone {
+            self.count_links(gone, durable, -1);
             self.free_if_unused(gone);
+        }
+    }
+
+    fn count_links(&mut self, inode: Inode, durable: bool, change: isize) {
+        if !durable && let Ok(file) = self.file_mut(inode) {
+            file.links = file.links.saturating_add_signed(change);
         }
     }
 
@@ -419,28 +441,6 @@ impl FileSystem {
             Some(Content::File(file)) => Ok(file),
             Some(Content::Directory { .. }) => Err(io::ErrorKind::IsADirectory.into()),
             None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-}
-
-impl FileContent {
-    fn crash(&mut self, kept: f64, random: &mut Random) {
-        self.handles = 0;
-        self.reserved = 0;
-        if self.bytes.len() > self.durable_bytes {
-            let volatile = self.bytes.len() - self.durable_bytes;
-            let grown = if random.chance(kept) { volatile } else { random.index(volatile + 1) };
-            self.bytes.truncate(self.durable_bytes + grown);
-            let sectors = self.bytes.get_mut(self.durable_bytes..).unwrap_or_default().chunks_mut(SECTOR_BYTES);
-            sectors.filter(|_| !random.chance(kept)).for_each(|sector| sector.fill(0));
-            self.durable_bytes = self.bytes.len();
-        }
-        if self.attributes != self.durable_attributes {
-            if random.chance(kept) {
-                self.durable_attributes.clone_from(&self.attributes);
-            } else {
-                self.attributes.clone_from(&self.durable_attributes);
-            }
         }
     }
 }

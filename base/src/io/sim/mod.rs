@@ -16,6 +16,7 @@
 //! - **Faults** have probabilities in `SimOptions`, and stop with `set_faults(false)`.
 
 pub(super) mod clock;
+mod content;
 pub(super) mod disk;
 mod file_system;
 pub(super) mod kv;
@@ -24,6 +25,7 @@ mod random;
 mod sockets;
 pub(super) mod task;
 mod trace;
+pub(super) mod volume;
 mod world;
 
 #[cfg(test)]

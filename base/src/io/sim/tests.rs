@@ -1,5 +1,7 @@
 //! The simulator's own promises, each tried with many seeds.
 
+mod volumes;
+
 use super::task::yield_now;
 use super::*;
 use crate::io::kv::{Kv, Read, Table};

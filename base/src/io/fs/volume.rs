@@ -1,0 +1,78 @@
+//! A preallocated file, written at aligned offsets and read anywhere, that stays open.
+
+use crate::io::{real, sim, simulated};
+use bytes::Bytes;
+use std::io;
+use std::path::Path;
+
+/// See the module. Belongs to the core that opened it; shared by readers as `Rc<Volume>`.
+///
+/// Held open it costs a descriptor (a second one once it was written to), no memory worth a word.
+pub struct Volume(Inner);
+
+enum Inner {
+    Real(real::volume::Volume),
+    Sim(sim::volume::Volume),
+}
+
+impl Volume {
+    /// What `write` takes is a multiple of this.
+    pub const ALIGNMENT: u64 = 4096;
+
+    /// Makes the file, which must not be there (`AlreadyExists`), with `length` bytes of zeros reserved. When it returns Ok the
+    /// file, its length and its name survive power loss. On an error, as `StorageFull`, no file is left; given up half way, one
+    /// may be.
+    pub async fn create(path: &Path, length: u64) -> io::Result<Volume> {
+        Ok(Volume(if simulated() {
+            Inner::Sim(sim::volume::Volume::create(path, length).await?)
+        } else {
+            Inner::Real(real::volume::Volume::create(path, length).await?)
+        }))
+    }
+
+    /// Opens one for reading and writing.
+    pub async fn open(path: &Path) -> io::Result<Volume> {
+        Ok(Volume(if simulated() {
+            Inner::Sim(sim::volume::Volume::open(path).await?)
+        } else {
+            Inner::Real(real::volume::Volume::open(path).await?)
+        }))
+    }
+
+    /// Bytes of the file when it was opened or created.
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Inner::Real(volume) => volume.len(),
+            Inner::Sim(volume) => volume.len(),
+        }
+    }
+
+    /// True for an empty file.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes the parts one after the other from `offset` on, then syncs (fdatasync). Offset and total are multiples of
+    /// `ALIGNMENT`, else `InvalidInput` and nothing is written. Durable when it answers Ok; after an error any of it may or may
+    /// not be on the disk, and the device should not be trusted further. Runs to its end even if the future is dropped. Two
+    /// writes at once are fine when they do not overlap.
+    pub async fn write(&self, offset: u64, parts: Vec<Bytes>) -> io::Result<()> {
+        let total: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        if !offset.is_multiple_of(Self::ALIGNMENT) || !total.is_multiple_of(Self::ALIGNMENT) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a write to a volume must be aligned"));
+        }
+        match &self.0 {
+            Inner::Real(volume) => volume.write(offset, parts).await,
+            Inner::Sim(volume) => volume.write(offset, parts).await,
+        }
+    }
+
+    /// Reads exactly `length` bytes from `offset`, fewer only at the end of the file. Nothing is read ahead: when it is not in
+    /// memory, it is one read of the disk.
+    pub async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        match &self.0 {
+            Inner::Real(volume) => volume.read(offset, length).await,
+            Inner::Sim(volume) => volume.read(offset, length).await,
+        }
+    }
+}

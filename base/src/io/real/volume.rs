@@ -1,0 +1,126 @@
+//! Volumes of the real backend: a write and its sync as one closure on a blocking thread, reads through the ring.
+
+#![expect(clippy::disallowed_methods, reason = "this is the door")]
+
+use super::fs::{borrow, ring_read};
+use super::{core, disk};
+use bytes::Bytes;
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(in crate::io) struct Volume {
+    handle: Handle,
+    length: u64,
+}
+
+enum Handle {
+    /// The ring's descriptor, and once there was a write, another for the threads: a write goes on when the volume is dropped.
+    Ring(monoio::fs::File, OnceCell<Arc<File>>),
+    Threads(Arc<File>),
+}
+
+impl Volume {
+    pub(in crate::io) async fn create(path: &Path, length: u64) -> io::Result<Volume> {
+        let path = path.to_owned();
+        let file = core().pool.run(move || create(&path, length)).await?;
+        Volume::new(file, length)
+    }
+
+    pub(in crate::io) async fn open(path: &Path) -> io::Result<Volume> {
+        let path = path.to_owned();
+        let (file, length) = core().pool.run(move || open(&path)).await?;
+        Volume::new(file, length)
+    }
+
+    fn new(file: File, length: u64) -> io::Result<Volume> {
+        let handle = match core().epoll {
+            true => Handle::Threads(Arc::new(file)),
+            false => Handle::Ring(monoio::fs::File::from_std(file)?, OnceCell::new()),
+        };
+        Ok(Volume { handle, length })
+    }
+
+    pub(in crate::io) fn len(&self) -> u64 {
+        self.length
+    }
+
+    pub(in crate::io) async fn write(&self, offset: u64, parts: Vec<Bytes>) -> io::Result<()> {
+        let file = self.writer()?;
+        let write = move || {
+            disk::write_at(file.as_fd(), &parts, offset)?;
+            Ok(rustix::fs::fdatasync(&file)?)
+        };
+        core().pool.start(write).await
+    }
+
+    fn writer(&self) -> io::Result<Arc<File>> {
+        match &self.handle {
+            Handle::Threads(file) => Ok(file.clone()),
+            Handle::Ring(file, writer) => {
+                if let Some(writer) = writer.get() {
+                    return Ok(writer.clone());
+                }
+                let other = File::from(borrow(file).try_clone_to_owned()?);
+                Ok(writer.get_or_init(|| Arc::new(other)).clone())
+            }
+        }
+    }
+
+    pub(in crate::io) async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        match &self.handle {
+            Handle::Ring(file, _) => ring_read(file, offset, length).await,
+            Handle::Threads(file) => {
+                let file = file.clone();
+                core().pool.run(move || disk::read_at(&file, offset, length)).await
+            }
+        }
+    }
+}
+
+fn create(path: &Path, length: u64) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?);
+    let filled = fill(&file, length).and_then(|()| disk::sync_dir(disk::parent(path)?));
+    if let Err(error) = filled {
+        let _ = std::fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+/// Space, length, and both on stable storage.
+fn fill(file: &File, length: u64) -> io::Result<()> {
+    if length > 0 {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length) {
+            Ok(()) => {}
+            // No reservation to be had here; the writes will tell.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(length)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    rustix::fs::fsync(file)?;
+    expect_random(file);
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let file = File::options().read(true).write(true).open(path)?;
+    let length = file.metadata()?.len();
+    expect_random(&file);
+    Ok((file, length))
+}
+
+/// A record is asked for as a whole and its neighbours mean nothing: reading ahead would be work for nobody.
+fn expect_random(file: &File) {
+    // Only an advice; a file system that does not take it reads more than it must.
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::Random);
+}
+
+#[cfg(test)]
+mod tests;

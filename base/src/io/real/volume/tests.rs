@@ -1,0 +1,116 @@
+//! Volumes on a real disk, on io_uring and on epoll.
+
+use crate::io::real::tests::{on_both, pattern};
+use crate::io::{fs, sleep};
+use bytes::Bytes;
+use std::future::Future;
+use std::io::ErrorKind;
+use std::task::Poll;
+use std::time::Duration;
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap()
+}
+
+#[test]
+fn a_volume_keeps_what_is_written_anywhere_in_it() {
+    on_both(|| async {
+        let dir = directory();
+        let path = dir.path().join("1.volume");
+        let volume = fs::Volume::create(&path, 1 << 20).await.unwrap();
+        assert_eq!(volume.len(), 1 << 20);
+        let again = fs::Volume::create(&path, 1 << 20).await.map(|_| ()).unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+
+        let content = pattern(40_960);
+        let mut parts: Vec<Bytes> = content.chunks(17).map(|chunk| content.slice_ref(chunk)).collect();
+        parts.insert(3, Bytes::new());
+        assert!(parts.len() > 2000, "more than one call takes");
+        volume.write(8192, parts).await.unwrap();
+        volume.write(0, vec![pattern(4096)]).await.unwrap();
+        assert_eq!(volume.read(8192, 40_960).await.unwrap(), content);
+        assert_eq!(volume.read(8200, 100).await.unwrap(), content.slice(8..108));
+        assert_eq!(volume.read(4096, 4096).await.unwrap(), vec![0; 4096]);
+        assert_eq!(volume.read((1 << 20) - 5, 100).await.unwrap().len(), 5);
+        for (offset, length) in [(1, 4096), (0, 100), (512, 4096)] {
+            let refused = volume.write(offset, vec![pattern(length)]).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        }
+        drop(volume);
+
+        let volume = fs::Volume::open(&path).await.unwrap();
+        assert_eq!((volume.len(), std::fs::metadata(&path).unwrap().len()), (1 << 20, 1 << 20));
+        assert_eq!(volume.read(8192, 40_960).await.unwrap(), content);
+        volume.write(8192, vec![vec![7; 4096].into()]).await.unwrap();
+        assert_eq!(volume.read(8192, 4096).await.unwrap(), vec![7; 4096]);
+        let missing = fs::Volume::open(&dir.path().join("none")).await.map(|_| ()).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_volume_that_does_not_fit_leaves_nothing() {
+    on_both(|| async {
+        let dir = directory();
+        let far_too_long = fs::space(dir.path()).await.unwrap().total + (1 << 30);
+        let refused = fs::Volume::create(&dir.path().join("v"), far_too_long).await.map(|_| ()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::StorageFull);
+        assert!(fs::read_dir(dir.path()).await.unwrap().is_empty());
+        let nowhere = fs::Volume::create(&dir.path().join("none/v"), 4096).await.map(|_| ()).unwrap_err();
+        assert_eq!(nowhere.kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_write_given_up_with_its_volume_still_happens() {
+    on_both(|| async {
+        let dir = directory();
+        let path = dir.path().join("v");
+        {
+            let volume = fs::Volume::create(&path, 1 << 20).await.unwrap();
+            let mut writing = std::pin::pin!(volume.write(4096, vec![pattern(8192)]));
+            let first = std::future::poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await;
+            assert!(first.is_pending());
+        }
+        let volume = fs::Volume::open(&path).await.unwrap();
+        for _ in 0..200 {
+            if volume.read(4096, 8192).await.unwrap() == pattern(8192) {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the write never happened");
+    });
+}
+
+#[test]
+fn a_prepared_file_has_no_name_until_it_is_published() {
+    on_both(|| async {
+        let dir = directory();
+        for late in [None, Some(pattern(10))] {
+            let mut file = fs::TempFile::create(dir.path()).await.unwrap();
+            file.append(pattern(300_000)).await.unwrap();
+            file.append(pattern(50)).await.unwrap();
+            file.prepare(vec![("user.meta".to_owned(), b"m".to_vec())]).await.unwrap();
+            assert_eq!(file.len(), 300_050);
+            let published = dir.path().join("object");
+            assert!(!published.exists());
+            let length = 300_050 + late.as_ref().map_or(0, Bytes::len);
+            if let Some(late) = late {
+                file.append(late).await.unwrap();
+            }
+            file.publish(&published, vec![]).await.unwrap();
+            let file = fs::File::open(&published).await.unwrap();
+            let mut expected = [pattern(300_000), pattern(50), pattern(10)].concat();
+            expected.truncate(length);
+            assert_eq!(file.read_at(0, 400_000).await.unwrap(), expected);
+            assert_eq!(file.xattr("user.meta").await.unwrap(), Some(b"m".to_vec()));
+            fs::remove_file(&published).await.unwrap();
+        }
+        let mut file = fs::TempFile::create(dir.path()).await.unwrap();
+        file.append(pattern(10)).await.unwrap();
+        file.prepare(vec![]).await.unwrap();
+        drop(file);
+        assert!(fs::read_dir(dir.path()).await.unwrap().is_empty());
+    });
+}

@@ -1,0 +1,66 @@
+//! Volumes of the simulator: files that are written in place, their unsynced sectors kept, dropped or torn by a crash.
+
+use super::disk::{self, Handle, fail_perhaps, sync_dir, take_time};
+use super::task::spawn;
+use bytes::Bytes;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+pub(in crate::io) struct Volume {
+    handle: Rc<Handle>,
+    length: u64,
+}
+
+impl Volume {
+    pub(in crate::io) async fn create(path: &Path, length: u64) -> io::Result<Volume> {
+        take_time().await;
+        fail_perhaps(|world| world.options.write_error_chance)?;
+        let handle = disk::create_named(path)?;
+        let filled = Volume::fill(&handle, path, length).await;
+        if let Err(error) = filled {
+            disk::remove_file(path).await?;
+            return Err(error);
+        }
+        Ok(Volume { handle: Rc::new(handle), length })
+    }
+
+    async fn fill(handle: &Handle, path: &Path, length: u64) -> io::Result<()> {
+        take_time().await;
+        handle.with(|disk| disk.extend(handle.inode, length))?;
+        take_time().await;
+        fail_perhaps(|world| world.options.sync_error_chance)?;
+        handle.with(|disk| disk.sync_file(handle.inode))?;
+        sync_dir(path.parent().ok_or(io::ErrorKind::InvalidInput)?).await
+    }
+
+    pub(in crate::io) async fn open(path: &Path) -> io::Result<Volume> {
+        let (handle, length) = disk::open_handle(path).await?;
+        Ok(Volume { handle: Rc::new(handle), length })
+    }
+
+    pub(in crate::io) fn len(&self) -> u64 {
+        self.length
+    }
+
+    pub(in crate::io) async fn write(&self, offset: u64, parts: Vec<Bytes>) -> io::Result<()> {
+        let handle = Rc::clone(&self.handle);
+        // A task of its own: it goes on when the caller is dropped.
+        spawn(async move {
+            take_time().await;
+            fail_perhaps(|world| world.options.write_error_chance)?;
+            handle.with(|disk| disk.write(handle.inode, offset, &parts.concat()))?;
+            take_time().await;
+            fail_perhaps(|world| world.options.sync_error_chance)?;
+            handle.with(|disk| disk.sync_file(handle.inode))
+        })
+        .await
+        .unwrap_or_else(|| Err(disk::crashed()))
+    }
+
+    pub(in crate::io) async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        take_time().await;
+        fail_perhaps(|world| world.options.read_error_chance)?;
+        self.handle.with(|disk| disk.read(self.handle.inode, offset, length)).map(Bytes::from)
+    }
+}
