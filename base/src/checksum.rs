@@ -42,6 +42,10 @@ pub fn hex(bytes: &[u8]) -> String {
         .map(|d| DIGITS.get(usize::from(d)).copied().map_or('0', char::from))
         .collect()
 }
+/// Goes on from the crc32c of the bytes before.
+pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc, bytes)
+}
 /// crc32c of some bytes.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+const MEBIBYTE: u64 = 1024 * 1024;
 /// For messages; its text is given to us.
 const SWIFT_CONF: &str = "swift.conf";
 
@@ -69,6 +70,12 @@ pub struct Config {
     pub reclaim_age: Duration,
     /// Pause between two passes of the updaters.
     pub updater_interval: Duration,
+    /// Devices have the packed layout.
+    pub packed: bool,
+    /// Objects up to this size go into volumes.
+    pub pack_limit: u64,
+    /// Bytes of a volume.
+    pub volume_bytes: u64,
     /// Test only: skip the sync of an object file, so that the simulator's checker has something to find.
     pub planted_skip_sync: bool,
 }
@@ -107,6 +114,9 @@ impl Config {
             container_update_timeout: seconds(options, "container_update_timeout", 1.0)?,
             reclaim_age: seconds(options, "reclaim_age", 604_800.0)?,
             updater_interval: seconds(options, "updater_interval", 300.0)?,
+            packed: packed(options)?,
+            pack_limit: options.integer("pack_limit", 256 * 1024, 0..=MEBIBYTE)?,
+            volume_bytes: options.integer("volume_size", 256 * MEBIBYTE, 8 * MEBIBYTE..=64 * 1024 * MEBIBYTE)?,
             planted_skip_sync: options.boolean("planted_skip_sync", false),
         };
         if let Some((name, place)) = options.unknown().into_iter().next() {
@@ -172,6 +182,15 @@ fn ports(options: &Section, name: &str, default: &str) -> Result<Vec<u16>, Confi
         options.list(name, default).iter().map(|port| port.parse().ok().filter(|port| *port > 0)).collect();
     let wanted = "ports separated by commas, one per core";
     ports.filter(|ports| !ports.is_empty()).ok_or_else(|| options.error(name, wanted))
+}
+
+/// `layout = packed` or `stock`.
+fn packed(options: &Section) -> Result<bool, ConfigError> {
+    match options.get("layout").unwrap_or("stock") {
+        "packed" => Ok(true),
+        "stock" => Ok(false),
+        _ => Err(options.error("layout", "packed or stock")),
+    }
 }
 
 fn address(options: &Section, name: &str, default: IpAddr) -> Result<IpAddr, ConfigError> {

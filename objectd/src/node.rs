@@ -234,11 +234,17 @@ impl Node {
         let rows = Kv::open(&root.join(ROWS_DIRECTORY), db::TABLES)
             .await
             .map_err(|error| explain(&error, format!("{}: cannot open {ROWS_DIRECTORY}: {error}", root.display())))?;
+        let packed = if self.config.packed {
+            let store = packed::Store::open(&root, &self.config).await;
+            Some(store.map_err(|error| explain(&error, format!("{}: the packed store: {error}", root.display())))?)
+        } else {
+            None
+        };
         let device = Device {
             name: name.to_owned(),
             root,
             rows,
-            packed: None,
+            packed,
             busy: RefCell::default(),
             invalidations: Invalidations::default(),
             poisoned: Cell::new(false),

@@ -2,7 +2,7 @@
 
 use super::{Target, headers, is_expired, update};
 use crate::reply;
-use crate::store::diskfile::{DiskFile, Stored, Version};
+use crate::store::diskfile::{DiskFile, Stored, Version, Want};
 use crate::store::metadata::Metadata;
 use base::http::server::Response;
 use base::http::{RequestHead, Status};
@@ -62,7 +62,7 @@ impl Existing {
         timestamp: Timestamp,
     ) -> Result<Existing, Response> {
         let nothing = Existing { timestamp: Timestamp::ZERO, content_type: Bytes::new(), delete_at: None, status: 404 };
-        Ok(match target.open(disk_file).await? {
+        Ok(match target.open(disk_file, Want::Metadata).await? {
             Stored::Nothing => nothing,
             Stored::Deleted(deleted) => Existing { timestamp: deleted, ..nothing },
             Stored::Object(object) => {

@@ -15,7 +15,7 @@ pub use updater::{update_once, updater};
 
 use crate::node::Node;
 use crate::reply;
-use crate::store::diskfile::{DiskFile, Object, OpenError, Stored};
+use crate::store::diskfile::{DiskFile, Object, OpenError, Stored, Want};
 use base::config::is_true;
 use base::http::server::{Request, Response};
 use base::http::{Headers, Method, RequestHead};
@@ -102,8 +102,8 @@ impl Target {
         }
     }
 
-    async fn open(&self, disk_file: &DiskFile) -> Result<Stored, Response> {
-        disk_file.open().await.map_err(|error| match error {
+    async fn open(&self, disk_file: &DiskFile, want: Want) -> Result<Stored, Response> {
+        disk_file.open(want).await.map_err(|error| match error {
             OpenError::Collision => reply::status(403),
             OpenError::Device(error) => self.failed(&error),
         })

@@ -2,7 +2,7 @@
 
 use super::{Target, headers, is_expired, update};
 use crate::reply;
-use crate::store::diskfile::{Object, Stored, Version};
+use crate::store::diskfile::{Object, Stored, Version, Want};
 use crate::store::metadata::Metadata;
 use base::http::RequestHead;
 use base::http::server::Response;
@@ -14,7 +14,7 @@ pub(super) async fn post(target: Target, head: &RequestHead) -> Result<Response,
     let timestamp = headers::timestamp(&head.headers)?;
     let delete_at = headers::delete_at(&head.headers, timestamp)?;
     let disk_file = target.disk_file().await?;
-    let object = match target.open(&disk_file).await? {
+    let object = match target.open(&disk_file, Want::Metadata).await? {
         Stored::Object(object) if !is_expired(&object, &head.headers, true) => object,
         _ => return Err(reply::status(404)),
     };

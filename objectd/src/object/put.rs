@@ -5,7 +5,7 @@
 
 use super::{Target, headers, is_expired, update};
 use crate::reply;
-use crate::store::diskfile::{DiskFile, Stored, Version, Writer};
+use crate::store::diskfile::{DiskFile, Stored, Version, Want, Writer};
 use crate::store::metadata::Metadata;
 use base::checksum::Md5Hasher;
 use base::conditional;
@@ -75,7 +75,7 @@ async fn check_existing(
     headers: &Headers,
     timestamp: Timestamp,
 ) -> Result<Option<u64>, Response> {
-    let (existing, old_delete_at) = match target.open(disk_file).await? {
+    let (existing, old_delete_at) = match target.open(disk_file, Want::Metadata).await? {
         Stored::Nothing => return Ok(None),
         Stored::Deleted(deleted) => (deleted, None),
         Stored::Object(object) if is_expired(&object, headers, false) => (object.data_timestamp, None),

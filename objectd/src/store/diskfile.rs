@@ -59,6 +59,29 @@ pub struct Object {
 }
 
 impl Object {
+    /// Data with a POST over it (specs: diskfile §2.2): user metadata are the POST's, what belongs to the bytes stays. A content type may
+    /// be of a third time.
+    pub(super) fn assemble(
+        body: Body,
+        (data_metadata, data_timestamp): (Metadata, Timestamp),
+        posted: Option<(Metadata, Timestamp)>,
+        content_type: Option<(Bytes, Timestamp)>,
+    ) -> Object {
+        let mut metadata = match &posted {
+            Some((posted, _)) => overlay(&data_metadata, posted),
+            None => data_metadata.clone(),
+        };
+        let content_type_timestamp = match content_type {
+            Some((value, timestamp)) => {
+                metadata.set("Content-Type", value);
+                timestamp
+            }
+            None => data_timestamp,
+        };
+        let timestamp = posted.as_ref().map_or(data_timestamp, |(_, timestamp)| *timestamp);
+        let post_metadata = posted.map(|(metadata, _)| metadata);
+        Object { body, metadata, data_metadata, post_metadata, data_timestamp, timestamp, content_type_timestamp }
+    }
     /// Second from which on it does not exist.
     pub fn expires(&self) -> Option<u64> {
         self.metadata.get_str("X-Delete-At").and_then(|text| text.trim().parse().ok())
@@ -106,6 +129,15 @@ impl Body {
     }
 }
 
+/// What an opened object is used for: bytes that will be sent are read together with the metadata where that saves a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Metadata alone.
+    Metadata,
+    /// The bytes too.
+    Bytes,
+}
+
 /// Why nothing could be told about an object.
 #[derive(Debug)]
 pub enum OpenError {
@@ -151,6 +183,29 @@ impl Version {
     }
 }
 
+impl Version {
+    /// The version that a file of this name is; `None` for other files.
+    pub fn from_file_name(name: &str) -> Option<Version> {
+        let (stem, extension) = name.rsplit_once('.')?;
+        match extension {
+            "data" => Timestamp::parse(stem).ok().map(Version::Data),
+            "ts" => Timestamp::parse(stem).ok().map(Version::Tombstone),
+            "meta" => {
+                let (timestamp, content_type, _) = timestamp::decode(stem, true).ok()?;
+                Some(Version::Meta { timestamp, content_type })
+            }
+            _ => None,
+        }
+    }
+
+    /// When it was written.
+    pub fn timestamp(self) -> Timestamp {
+        match self {
+            Version::Data(timestamp) | Version::Tombstone(timestamp) | Version::Meta { timestamp, .. } => timestamp,
+        }
+    }
+}
+
 impl DiskFile {
     /// The place of an object.
     pub fn new(device: Rc<Device>, policy: u32, partition: u32, hash: &NameHash, name: String) -> Self {
@@ -170,10 +225,10 @@ impl DiskFile {
     }
 
     /// Looks what is there; what cannot be what was written is quarantined.
-    pub async fn open(&self) -> Result<Stored, OpenError> {
+    pub async fn open(&self, want: Want) -> Result<Stored, OpenError> {
         match &self.0 {
             Layout::Stock(files) => files.open().await,
-            Layout::Packed(files) => files.open().await,
+            Layout::Packed(files) => files.open(want).await,
         }
     }
 
@@ -240,4 +295,22 @@ impl Writer {
             Writer::Packed(writer) => writer.abandon().await,
         }
     }
+}
+
+/// POST over data (specs: diskfile §2.2): user metadata are the POST's; what belongs to the bytes stays.
+fn overlay(data: &Metadata, posted: &Metadata) -> Metadata {
+    let mut merged = Metadata::new();
+    let belongs_to_data = |name: &[u8]| {
+        matches!(name, b"Content-Length" | b"ETag" | b"Deleted" | b"Content-Type")
+            || name.get(..17).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"X-Object-Sysmeta-"))
+    };
+    for (name, value) in data.iter().filter(|(name, _)| belongs_to_data(name)) {
+        merged.set(name.clone(), value.clone());
+    }
+    for (name, value) in posted.iter() {
+        if !belongs_to_data(name) && !matches!(name.as_ref(), b"Content-Type-Timestamp") {
+            merged.set(name.clone(), value.clone());
+        }
+    }
+    merged
 }

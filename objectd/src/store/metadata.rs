@@ -42,6 +42,10 @@ impl Metadata {
     pub fn new() -> Self {
         Self::default()
     }
+    /// Of items in their order.
+    pub(in crate::store) fn from_items(items: Vec<(Bytes, Bytes)>) -> Self {
+        Self { items }
+    }
     /// A value.
     pub fn get(&self, name: &str) -> Option<&Bytes> {
         self.items.iter().find(|(item, _)| item == name.as_bytes()).map(|(_, value)| value)

@@ -1,14 +1,24 @@
-//! The packed layout: small objects in volumes, large ones as stock files, an index over both.
+//! The packed layout: small objects in volumes, large ones as stock files, an index over both (docs/formats/volume.md).
 //!
-//! Cores: `record` and `volume` (the bytes), `entry` (what counts of an object), `memory` (changes on their way to the index).
-//! Drivers: `log` (appends, one flush for all who wait), `index`, `reader`, `writer`, `recover`.
+//! Cores: `record`, `volume` and `scan` (the bytes of the log), `entry` (what counts of an object), `memory` (changes on their way to the
+//! index), `quarantine` (the record that takes a version out of use). Drivers: `log` (appends, one flush for all who wait), `index`, `store`
+//! (the three together), `recover` (opening after a crash), `files` with `reader` and `writer` (one object).
 
+pub mod entry;
+mod files;
+mod index;
+mod log;
+mod memory;
+mod quarantine;
 mod reader;
 pub mod record;
+mod recover;
+pub mod scan;
 mod store;
 pub mod volume;
 mod writer;
 
+pub use files::Files;
 pub use reader::Body;
-pub use store::{Files, Store};
+pub use store::Store;
 pub use writer::Writer;

@@ -52,9 +52,12 @@ pub struct Files {
 }
 
 /// Why one file could not be used.
-enum FileError {
+pub(in crate::store) enum FileError {
+    /// It was replaced meanwhile.
     Gone,
+    /// It is not what was written.
     Corrupt(String),
+    /// All else.
     Other(OpenError),
 }
 
@@ -114,39 +117,25 @@ impl Files {
     async fn open_object(&self, listing: &Listing, data: &Chosen) -> Result<Stored, FileError> {
         let (file, data_metadata) = self.read_file(&data.name).await?;
         check_data(&data_metadata, file.len()).map_err(FileError::Corrupt)?;
-        let mut metadata = data_metadata.clone();
-        let mut post_metadata = None;
-        let (mut timestamp, mut content_type_timestamp) = (data.timestamp, data.timestamp);
+        let mut posted = None;
         if let Some(meta) = &listing.meta {
-            let (_, posted) = self.read_file(&meta.name).await?;
-            timestamp = meta.timestamp;
-            metadata = overlay(&data_metadata, &posted);
-            post_metadata = Some(posted);
+            posted = Some((self.read_file(&meta.name).await?.1, meta.timestamp));
         }
-        if let Some(content_type) = &listing.content_type {
-            let posted = match (&listing.meta, &post_metadata) {
-                (Some(meta), Some(posted)) if meta.name == content_type.name => posted.clone(),
-                _ => self.read_file(&content_type.name).await?.1,
+        let mut content_type = None;
+        if let Some(chosen) = &listing.content_type {
+            let value = match (&listing.meta, &posted) {
+                (Some(meta), Some((metadata, _))) if meta.name == chosen.name => metadata.get("Content-Type").cloned(),
+                _ => self.read_file(&chosen.name).await?.1.get("Content-Type").cloned(),
             };
-            if let Some(value) = posted.get("Content-Type") {
-                metadata.set("Content-Type", value.clone());
-                content_type_timestamp = content_type.timestamp;
-            }
+            content_type = value.map(|value| (value, chosen.timestamp));
         }
-        let data_timestamp = data.timestamp;
-        Ok(Stored::Object(Box::new(Object {
-            body: diskfile::Body::Stock(Body(file)),
-            metadata,
-            data_metadata,
-            post_metadata,
-            data_timestamp,
-            timestamp,
-            content_type_timestamp,
-        })))
+        let body = diskfile::Body::Stock(Body(file));
+        let data = (data_metadata, data.timestamp);
+        Ok(Stored::Object(Box::new(Object::assemble(body, data, posted, content_type))))
     }
 
     /// Opens one file and reads its metadata, which must be for our name.
-    async fn read_file(&self, name: &str) -> Result<(fs::File, Metadata), FileError> {
+    pub(in crate::store) async fn read_file(&self, name: &str) -> Result<(fs::File, Metadata), FileError> {
         let gone = |error: Error| match error.kind() {
             ErrorKind::NotFound => FileError::Gone,
             _ => FileError::Other(error.into()),
@@ -161,6 +150,30 @@ impl Files {
             Some(stored) if stored != self.name.as_bytes() => Err(FileError::Other(OpenError::Collision)),
             Some(_) => Ok((file, metadata)),
         }
+    }
+
+    /// The names in the directory; none when it is not there.
+    pub(in crate::store) async fn names(&self) -> std::io::Result<Vec<String>> {
+        match fs::read_dir(&self.directory).await {
+            Ok(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a file of the object is.
+    pub(in crate::store) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Where files of the object go that are damaged.
+    pub(in crate::store) fn quarantine_directory(&self) -> PathBuf {
+        self.device.root.join("quarantined").join(&self.data_directory).join(&self.hash)
+    }
+
+    /// The bytes of a `.data` file whose metadata say what must be there.
+    pub(in crate::store) fn body(&self, file: fs::File, metadata: &Metadata) -> Result<Body, String> {
+        check_data(metadata, file.len()).map(|()| Body(file))
     }
 
     /// A file to be written, in the directory of the object, which is created. `size` is reserved when it is known.
@@ -293,6 +306,19 @@ impl Writer {
         Ok(())
     }
 
+    /// Metadata and bytes are durable when it answers `Ok`, still without a name. A device that fails to sync is poisoned.
+    pub(in crate::store) async fn prepare(&mut self, mut metadata: Metadata) -> std::io::Result<()> {
+        metadata.set("name", self.files.name.clone().into_bytes());
+        let result = self.file.prepare(metadata.attributes()).await;
+        result.map_err(|error| judge(&self.files.device, "syncing a file", error))
+    }
+
+    /// Gives a prepared file its name: durable when it answers `Ok`.
+    pub(in crate::store) async fn name(self, name: &str) -> std::io::Result<()> {
+        let result = self.file.publish(&self.files.path(name), Vec::new()).await;
+        result.map_err(|error| judge(&self.files.device, "publishing a file", error))
+    }
+
     /// Gives up: nothing remains.
     pub async fn abandon(self) {
         let Writer { files, file, _busy, .. } = self;
@@ -403,22 +429,4 @@ fn check_data(metadata: &Metadata, size: u64) -> Result<(), String> {
         Some(false) => Err("an X-Delete-At that is no number".to_owned()),
         _ => Ok(()),
     }
-}
-
-/// POST over data (specs: diskfile §2.2): user metadata are the POST's; what belongs to the bytes stays.
-fn overlay(data: &Metadata, posted: &Metadata) -> Metadata {
-    let mut merged = Metadata::new();
-    let belongs_to_data = |name: &[u8]| {
-        matches!(name, b"Content-Length" | b"ETag" | b"Deleted" | b"Content-Type")
-            || name.get(..17).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"X-Object-Sysmeta-"))
-    };
-    for (name, value) in data.iter().filter(|(name, _)| belongs_to_data(name)) {
-        merged.set(name.clone(), value.clone());
-    }
-    for (name, value) in posted.iter() {
-        if !belongs_to_data(name) && !matches!(name.as_ref(), b"Content-Type-Timestamp") {
-            merged.set(name.clone(), value.clone());
-        }
-    }
-    merged
 }

@@ -1,0 +1,299 @@
+//! The index of a packed device: an LMDB environment that says for each object which versions count and where they are.
+//!
+//! ```text
+//!  entries   policy, hash            →  Entry (see `entry`)
+//!  volumes   volume u32 BE           →  living bytes u64 | living records u64
+//!  removals  policy, hash, file name →  (a stock file that counts no more and has still to be unlinked)
+//!  state     "store" → random u64, "end" → position of the log, "adopted" → policies walked to the end
+//! ```
+//!
+//! # What is durable when
+//!
+//! `checkpoint` writes a stretch of the log with the position behind it in one transaction: after a crash the index is some position's,
+//! exactly, and replay starts there. What a checkpoint put out of use is in `removals` by the same transaction, so a file is unlinked after
+//! the index stopped naming it and is never forgotten.
+
+use super::entry::{Entry, Held, Key, Place};
+use super::memory::{Position, Table as Changes};
+use crate::store::diskfile::Version;
+use base::io::kv::{Kv, Read, Table, WriteTxn};
+use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+const TABLES: &[&str] = &["entries", "volumes", "removals", "state"];
+const ENTRIES: Table = Table(0);
+const VOLUMES: Table = Table(1);
+const REMOVALS: Table = Table(2);
+const STATE: Table = Table(3);
+
+/// Length of a key of `entries`.
+const KEY_BYTES: usize = 18;
+
+/// The index of one device. Belongs to the core that owns the device; its transactions run on the environment's threads.
+pub(super) struct Index {
+    kv: Kv,
+}
+
+/// What is alive in a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// Bytes of records that count.
+    pub live_bytes: u64,
+    /// Records that count.
+    pub live_records: u64,
+}
+
+/// A stock file to be unlinked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Removal {
+    /// Whose.
+    pub key: Key,
+    /// Its name in the object's directory.
+    pub file_name: String,
+}
+
+impl Index {
+    /// Opens or creates the environment.
+    pub(super) async fn open(path: &Path) -> std::io::Result<Index> {
+        Ok(Index { kv: Kv::open(path, TABLES).await? })
+    }
+
+    /// The number of the store, made from `fresh` when there is none, and the position up to which the log is in the index.
+    pub(super) async fn state(&self, fresh: u64) -> std::io::Result<(u64, Position)> {
+        self.kv
+            .write(move |txn| {
+                let end = txn.get(STATE, b"end")?.map(decode_position).transpose()?.unwrap_or_default();
+                if let Some(store) = txn.get(STATE, b"store")? {
+                    return Ok((u64::from_le_bytes(store.try_into().map_err(|_| damaged("state"))?), end));
+                }
+                txn.put(STATE, b"store", &fresh.to_le_bytes())?;
+                Ok((fresh, end))
+            })
+            .await
+    }
+
+    /// Whether stock files may be on the device that were never walked over. A new store has yet to look.
+    pub(super) async fn is_adopting(&self) -> std::io::Result<bool> {
+        self.kv.read(|txn| Ok(txn.get(STATE, b"adopted")?.is_none())).await
+    }
+
+    /// Every stock file is known now.
+    pub(super) async fn adopted(&self) -> std::io::Result<()> {
+        self.kv.write(|txn| txn.put(STATE, b"adopted", b"1")).await
+    }
+
+    /// What the index says of an object.
+    pub(super) async fn lookup(&self, key: Key) -> std::io::Result<Entry> {
+        self.kv
+            .read(move |txn| match txn.get(ENTRIES, key.bytes())? {
+                Some(value) => Entry::decode(&key, value).map_err(|damage| damaged(&damage.message)),
+                None => Ok(Entry::default()),
+            })
+            .await
+    }
+
+    /// Brings a stretch of the log into the index; durable when it answers `Ok`.
+    pub(super) async fn checkpoint(&self, changes: Arc<Changes>) -> std::io::Result<()> {
+        self.kv
+            .write(move |txn| {
+                let mut usages = BTreeMap::new();
+                for (key, list) in &changes.changes {
+                    let mut entry = match txn.get(ENTRIES, key.bytes())? {
+                        Some(value) => Entry::decode(key, value).map_err(|damage| damaged(&damage.message))?,
+                        None => Entry::default(),
+                    };
+                    let (before, mut displaced) = (entry.held.clone(), Vec::new());
+                    for change in list {
+                        entry.apply(*change, &mut displaced);
+                    }
+                    txn.put(ENTRIES, key.bytes(), &entry.encode(key))?;
+                    count(&mut usages, &before, -1);
+                    count(&mut usages, &entry.held, 1);
+                    for held in displaced.iter().filter(|held| held.place.has_file()) {
+                        txn.put(REMOVALS, &removal_key(key, &held.version.file_name()), b"")?;
+                    }
+                    // A version that came back, healed by a replica, must not lose its new file.
+                    for held in entry.held.iter().filter(|held| held.place.has_file()) {
+                        txn.delete(REMOVALS, &removal_key(key, &held.version.file_name()))?;
+                    }
+                }
+                add_usages(txn, &usages)?;
+                txn.put(STATE, b"end", &encode_position(changes.end))
+            })
+            .await
+    }
+
+    /// Stock files that wait to be unlinked, at most `limit`.
+    pub(super) async fn removals(&self, limit: usize) -> std::io::Result<Vec<Removal>> {
+        self.kv
+            .read(move |txn| {
+                let mut found = Vec::new();
+                txn.scan(REMOVALS, Bound::Unbounded, Bound::Unbounded, false, &mut |(name, _)| {
+                    found.push(decode_removal(name)?);
+                    Ok(found.len() < limit)
+                })?;
+                Ok(found)
+            })
+            .await
+    }
+
+    /// They are unlinked.
+    pub(super) async fn removed(&self, removals: Vec<Removal>) -> std::io::Result<()> {
+        self.kv
+            .write(move |txn| {
+                for removal in &removals {
+                    txn.delete(REMOVALS, &removal_key(&removal.key, &removal.file_name))?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// What is alive in each volume that has something alive.
+    pub(super) async fn usages(&self) -> std::io::Result<BTreeMap<u32, Usage>> {
+        self.kv
+            .read(|txn| {
+                let mut usages = BTreeMap::new();
+                txn.scan(VOLUMES, Bound::Unbounded, Bound::Unbounded, false, &mut |(key, value)| {
+                    let volume = u32::from_be_bytes(key.try_into().map_err(|_| damaged("a volume's number"))?);
+                    usages.insert(volume, decode_usage(value)?);
+                    Ok(true)
+                })?;
+                Ok(usages)
+            })
+            .await
+    }
+
+    /// Forgets a volume whose records are all dead; `dead` says how many of each object. Durable when it answers `Ok`, and only then
+    /// may the file go.
+    pub(super) async fn drop_volume(&self, volume: u32, dead: Arc<BTreeMap<Key, u32>>) -> std::io::Result<()> {
+        self.kv
+            .write(move |txn| {
+                if let Some(value) = txn.get(VOLUMES, &volume.to_be_bytes())?
+                    && decode_usage(value)?.live_records > 0
+                {
+                    return Err(Error::other(format!("volume {volume} still has living records")));
+                }
+                txn.delete(VOLUMES, &volume.to_be_bytes())?;
+                for (key, count) in dead.iter() {
+                    let Some(value) = txn.get(ENTRIES, key.bytes())? else { continue };
+                    let mut entry = Entry::decode(key, value).map_err(|damage| damaged(&damage.message))?;
+                    entry.dead = entry.dead.saturating_sub(*count);
+                    put_entry(txn, key, &entry)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Entries from `from` on, at most `limit`; the key behind the last one looked at, `None` at the end.
+    pub(super) async fn entries(
+        &self,
+        from: Option<Key>,
+        limit: usize,
+    ) -> std::io::Result<(Vec<(Key, Entry)>, Option<Key>)> {
+        self.kv
+            .read(move |txn| {
+                let mut found = Vec::new();
+                let mut last = None;
+                let start = from.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.bytes()));
+                txn.scan(ENTRIES, start, Bound::Unbounded, false, &mut |(name, value)| {
+                    let key = Key::from_bytes(name).ok_or_else(|| damaged("a key"))?;
+                    let entry = Entry::decode(&key, value).map_err(|damage| damaged(&damage.message))?;
+                    found.push((key, entry));
+                    last = (found.len() >= limit).then_some(key);
+                    Ok(last.is_none())
+                })?;
+                Ok((found, last))
+            })
+            .await
+    }
+}
+
+/// An entry without anything to say leaves the index.
+fn put_entry(txn: &mut WriteTxn<'_>, key: &Key, entry: &Entry) -> std::io::Result<()> {
+    if entry.is_empty() {
+        txn.delete(ENTRIES, key.bytes())?;
+        return Ok(());
+    }
+    txn.put(ENTRIES, key.bytes(), &entry.encode(key))
+}
+
+/// Bytes and records that volumes won or lost.
+type Usages = BTreeMap<u32, (i64, i64)>;
+
+fn count(usages: &mut Usages, held: &[Held], sign: i64) {
+    for at in held.iter().filter_map(|held| held.place.at()) {
+        let usage = usages.entry(at.volume).or_default();
+        usage.0 += sign * i64::from(at.length);
+        usage.1 += sign;
+    }
+}
+
+fn add_usages(txn: &mut WriteTxn<'_>, usages: &Usages) -> std::io::Result<()> {
+    for (volume, (bytes, records)) in usages {
+        let known = match txn.get(VOLUMES, &volume.to_be_bytes())? {
+            Some(value) => decode_usage(value)?,
+            None => Usage::default(),
+        };
+        let value = [
+            known.live_bytes.saturating_add_signed(*bytes).to_le_bytes(),
+            known.live_records.saturating_add_signed(*records).to_le_bytes(),
+        ];
+        txn.put(VOLUMES, &volume.to_be_bytes(), &value.concat())?;
+    }
+    Ok(())
+}
+
+fn decode_usage(value: &[u8]) -> std::io::Result<Usage> {
+    let (bytes, records) = value.split_first_chunk::<8>().ok_or_else(|| damaged("a volume's usage"))?;
+    let records = records.try_into().map_err(|_| damaged("a volume's usage"))?;
+    Ok(Usage { live_bytes: u64::from_le_bytes(*bytes), live_records: u64::from_le_bytes(records) })
+}
+
+fn encode_position(position: Position) -> Vec<u8> {
+    [
+        position.volume.to_le_bytes().as_slice(),
+        position.offset.to_le_bytes().as_slice(),
+        position.sequence.to_le_bytes().as_slice(),
+    ]
+    .concat()
+}
+
+fn decode_position(value: &[u8]) -> std::io::Result<Position> {
+    let wrong = || damaged("the position of the log");
+    let (volume, rest) = value.split_first_chunk::<4>().ok_or_else(wrong)?;
+    let (offset, sequence) = rest.split_first_chunk::<8>().ok_or_else(wrong)?;
+    Ok(Position {
+        volume: u32::from_le_bytes(*volume),
+        offset: u64::from_le_bytes(*offset),
+        sequence: u64::from_le_bytes(sequence.try_into().map_err(|_| wrong())?),
+    })
+}
+
+fn removal_key(key: &Key, file_name: &str) -> Vec<u8> {
+    [key.bytes(), file_name.as_bytes()].concat()
+}
+
+fn decode_removal(name: &[u8]) -> std::io::Result<Removal> {
+    let (key, file_name) = name.split_at_checked(KEY_BYTES).ok_or_else(|| damaged("a removal"))?;
+    let key = Key::from_bytes(key).ok_or_else(|| damaged("a removal"))?;
+    let file_name = String::from_utf8(file_name.to_vec()).map_err(|_| damaged("a removal"))?;
+    Ok(Removal { key, file_name })
+}
+
+fn damaged(what: &str) -> Error {
+    Error::new(ErrorKind::InvalidData, format!("the index is damaged ({what}); run martlet store rebuild-index"))
+}
+
+/// Whether a tombstone may be forgotten: nothing older of the object is left anywhere.
+pub(super) fn is_forgettable(entry: &Entry, is_old: impl Fn(Version) -> bool) -> bool {
+    let all_old = entry.held.iter().all(|held| match held.version {
+        Version::Tombstone(_) | Version::Meta { .. } => is_old(held.version) && !matches!(held.place, Place::Stock),
+        Version::Data(_) => false,
+    });
+    entry.dead == 0 && all_old && !entry.held.is_empty()
+}

@@ -1,0 +1,103 @@
+//! Core: changes that the log holds and the index does not yet. No I/O, no clock, no async.
+//!
+//! Two tables: the active one takes changes, the frozen one is on its way to the index. A look-up applies to what the index says
+//! first the frozen changes, then the active ones; a frozen table stays until the index has it, so no change is ever in neither.
+
+use super::entry::{Change, Entry, Key};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The end of the log: what is before it is in the table or in the index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    /// Number of the volume.
+    pub volume: u32,
+    /// Where its next batch begins.
+    pub offset: u64,
+    /// Number of the next batch.
+    pub sequence: u64,
+}
+
+/// Changes of a stretch of the log.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// By object, in the order of the log.
+    pub changes: BTreeMap<Key, Vec<Change>>,
+    /// All of them.
+    pub count: usize,
+    /// The end of the stretch.
+    pub end: Position,
+}
+
+/// Both tables of a device.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    active: Table,
+    /// Shared with the thread that writes it into the index; nobody changes it any more.
+    frozen: Option<Arc<Table>>,
+    /// Frozen tables that left.
+    checkpoints: u64,
+}
+
+impl Memory {
+    /// An empty table behind what the index covers.
+    pub(super) fn new(end: Position) -> Self {
+        Memory { active: Table { end, ..Table::default() }, frozen: None, checkpoints: 0 }
+    }
+
+    /// Adds a change.
+    pub(super) fn add(&mut self, key: Key, change: Change) {
+        self.active.changes.entry(key).or_default().push(change);
+        self.active.count += 1;
+    }
+
+    /// All records before `end` were added.
+    pub(super) fn covers(&mut self, end: Position) {
+        debug_assert!(end >= self.active.end, "the log only grows");
+        self.active.end = end;
+    }
+
+    /// Changes that wait for the next checkpoint.
+    pub(super) fn waiting(&self) -> usize {
+        self.active.count
+    }
+
+    /// Checkpoints that ended.
+    pub(super) fn checkpoints(&self) -> u64 {
+        self.checkpoints
+    }
+
+    /// Where the log ends that both tables know of.
+    pub(super) fn end(&self) -> Position {
+        self.active.end
+    }
+
+    /// Brings what the index said up to date.
+    pub(super) fn overlay(&self, key: &Key, entry: &mut Entry) {
+        let mut displaced = Vec::new();
+        let tables = self.frozen.as_deref().into_iter().chain([&self.active]);
+        for change in tables.filter_map(|table| table.changes.get(key)).flatten() {
+            entry.apply(*change, &mut displaced);
+        }
+    }
+
+    /// Starts a checkpoint, or gives again the one that failed; `None` when nothing changed.
+    pub(super) fn freeze(&mut self) -> Option<Arc<Table>> {
+        if self.frozen.is_some() {
+            return self.frozen.clone();
+        }
+        if self.active.count == 0 {
+            return None;
+        }
+        let end = self.active.end;
+        let table = Arc::new(std::mem::replace(&mut self.active, Table { end, ..Table::default() }));
+        self.frozen = Some(table.clone());
+        Some(table)
+    }
+
+    /// The index has the frozen table.
+    pub(super) fn thaw(&mut self) {
+        self.frozen = None;
+        self.checkpoints += 1;
+    }
+}
