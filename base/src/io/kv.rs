@@ -4,6 +4,10 @@
 //! writes that wait while a commit runs share the next one (group commit, no timer). Reads run on a reader thread and see the
 //! last commit. Closures must be short: a read bounds its own range. The map grows by itself when it is full.
 //! Keys are 1 to 1,900 bytes.
+//!
+//! When the file system is full, a write that needs more of it answers `StorageFull` and leaves nothing; others, and later ones,
+//! go on. An environment opened with a reserve keeps that much of the disk set aside beyond what it uses, so that small
+//! transactions succeed on a disk that is full.
 
 use super::{real, sim, simulated};
 use std::io;
@@ -27,10 +31,17 @@ pub struct Table(pub usize);
 impl Kv {
     /// Opens or creates the environment in the directory `path` with these tables (a fixed, ordered list).
     pub async fn open(path: &Path, tables: &'static [&'static str]) -> io::Result<Kv> {
+        Kv::open_with_reserve(path, tables, 0).await
+    }
+
+    /// The same, and from now on tries to keep `reserve` bytes of the disk set aside for growth. A transaction takes a page
+    /// (4 KiB) for every page it changes, a random key mostly one of its own, and gives them back after the next commits: choose
+    /// it for the largest transaction that must succeed on a full disk. That the reserve cannot be had is only told in the log.
+    pub async fn open_with_reserve(path: &Path, tables: &'static [&'static str], reserve: u64) -> io::Result<Kv> {
         Ok(Kv(if simulated() {
-            KvInner::Sim(sim::kv::Kv::open(path, tables).await?)
+            KvInner::Sim(sim::kv::Kv::open(path, tables, reserve).await?)
         } else {
-            KvInner::Real(real::kv::Kv::open(path, tables).await?)
+            KvInner::Real(real::kv::Kv::open(path, tables, reserve).await?)
         }))
     }
 

@@ -9,10 +9,13 @@
 //!   again without it.
 //! - The map is only resized while no transaction is open in this process: readers hold `map` shared, the resize alone.
 //! - A write is answered `Ok` only after the commit that holds it.
+//! - A commit that the disk has no room for is undone as a whole (LMDB writes pages that nothing leads to yet, and the page that
+//!   leads to them last and in place), and its writes are tried one by one, so that a small one is not refused for a large one.
 
 #![expect(clippy::disallowed_types, reason = "between the environment's own threads; the core never takes this lock")]
 
 mod batch;
+mod reserve;
 
 use super::core;
 use super::oneshot::oneshot;
@@ -20,6 +23,7 @@ use crate::io::kv::{self, Pair, Table};
 use batch::{Job, Write};
 use heed::types::Bytes;
 use heed::{CommitOrAbort, CommitToken, Database, Env, EnvOpenOptions, MdbError, OnCommit, RoTxn, RwTxn, WithTls};
+use reserve::Reserve;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -45,14 +49,19 @@ struct Handle {
 }
 
 impl Kv {
-    pub(in crate::io) async fn open(path: &Path, tables: &'static [&'static str]) -> io::Result<Kv> {
-        Kv::open_sized(path, tables, MAP_BYTES).await
+    pub(in crate::io) async fn open(path: &Path, tables: &'static [&'static str], reserve: u64) -> io::Result<Kv> {
+        Kv::open_sized(path, tables, reserve, MAP_BYTES).await
     }
 
-    async fn open_sized(path: &Path, tables: &'static [&'static str], map_bytes: usize) -> io::Result<Kv> {
+    async fn open_sized(
+        path: &Path,
+        tables: &'static [&'static str],
+        reserve: u64,
+        map_bytes: usize,
+    ) -> io::Result<Kv> {
         let path = path.to_owned();
         let open = move || {
-            let store = Arc::new(Store::open(&path, tables, map_bytes)?);
+            let store = Arc::new(Store::open(&path, tables, reserve, map_bytes)?);
             let (queue, inbox) = mpsc::channel();
             let writer = store.clone();
             std::thread::Builder::new()
@@ -112,12 +121,15 @@ struct Store {
     env: Env,
     tables: Vec<TableHandle>,
     map: RwLock<()>,
+    reserve: Reserve,
 }
 
 impl Store {
-    fn open(path: &Path, tables: &[&str], map_bytes: usize) -> io::Result<Store> {
+    fn open(path: &Path, tables: &[&str], reserve: u64, map_bytes: usize) -> io::Result<Store> {
         super::disk::create_dir_all(path)?;
         let env = open_env(path, tables.len(), map_bytes)?;
+        let reserve = Reserve::open(path, reserve)?;
+        reserve.keep();
         let txn = env.write_txn().map_err(error)?;
         let created = env.create_databases_and_commit(txn, |opener, txn| {
             let mut opened = Vec::with_capacity(tables.len());
@@ -128,7 +140,7 @@ impl Store {
         });
         let tables = created.map_err(error)?.commit().expect("the closure commits");
         super::disk::sync_dir(path)?;
-        Ok(Store { env, tables, map: RwLock::new(()) })
+        Ok(Store { env, tables, map: RwLock::new(()), reserve })
     }
 
     fn read<T>(&self, body: impl FnOnce(&kv::ReadTxn<'_>) -> io::Result<T>) -> io::Result<T> {

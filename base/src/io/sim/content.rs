@@ -96,7 +96,6 @@ impl FileContent {
         self.durable_attributes.clone_from(&self.attributes);
     }
 
-    #[expect(dead_code, reason = "planned faults come next")]
     /// A sync that fails: some sectors got there, the others never will.
     pub(super) fn fail_sync(&mut self, random: &mut Random) {
         self.unsynced.retain(|_, sector| {
@@ -137,7 +136,6 @@ impl FileContent {
         }
     }
 
-    #[expect(dead_code, reason = "planned faults come next")]
     /// Flips the lowest bit of a byte, on the disk and in memory; false when the file has no such byte.
     pub(super) fn damage(&mut self, offset: usize) -> bool {
         let Some(byte) = self.bytes.get_mut(offset) else { return false };

@@ -1,10 +1,11 @@
 //! Files and directories of the node that runs now: each operation takes its time, may fail as the options say, and may be
-//! cut off by a crash between any two of its steps.
+//! cut off by a crash between any two of its steps (`step`).
 
 use super::NodeId;
 use super::clock::sleep;
 use super::file_system::{FileSystem, Inode};
 use super::sockets::nanos;
+use super::step::{Kind, clean_step, defects, step};
 use super::task::spawn;
 use super::world::{World, current, try_current};
 use crate::io::fs::{Entry, Metadata, Space};
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// Linux's number for a rename or link between two file systems.
 const CROSSES_DEVICES: i32 = 18;
 /// Linux's number for a failing device.
-const INPUT_OUTPUT_ERROR: i32 = 5;
+pub(super) const INPUT_OUTPUT_ERROR: i32 = 5;
 
 /// A handle of a file on the disk of one life of a node.
 pub(super) struct Handle {
@@ -32,6 +33,31 @@ impl Handle {
             return Err(io::ErrorKind::NotConnected.into());
         }
         with_disk_of(&world, self.node, use_it)
+    }
+
+    pub(super) async fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let write = || self.with(|disk| disk.write(self.inode, offset, bytes));
+        step(Kind::Write, write, |random| {
+            let _ = self.with(|disk| {
+                disk.write_partly(self.inode, offset, bytes, random);
+                Ok(())
+            });
+        })
+        .await
+    }
+
+    pub(super) async fn sync(&self) -> io::Result<()> {
+        let sync = || match defects().skip_file_syncs {
+            true => Ok(()),
+            false => self.with(|disk| disk.sync_file(self.inode)),
+        };
+        step(Kind::SyncFile, sync, |random| {
+            let _ = self.with(|disk| {
+                disk.fail_sync(self.inode, random);
+                Ok(())
+            });
+        })
+        .await
     }
 }
 
@@ -64,12 +90,12 @@ impl File {
     }
     pub(in crate::io) async fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         take_time().await;
-        fail_perhaps(|world| world.options.read_error_chance)?;
+        fail_read_perhaps()?;
         self.handle.with(|disk| disk.read(self.handle.inode, offset, length)).map(Bytes::from)
     }
     pub(in crate::io) async fn xattr(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         take_time().await;
-        fail_perhaps(|world| world.options.read_error_chance)?;
+        fail_read_perhaps()?;
         self.handle.with(|disk| disk.attribute(self.handle.inode, name))
     }
 }
@@ -87,10 +113,9 @@ pub(super) async fn open_handle(path: &Path) -> io::Result<(Handle, u64)> {
 }
 
 /// Makes an empty file, which must not be there.
-pub(super) fn create_named(path: &Path) -> io::Result<Handle> {
-    let world = current();
-    let inode = with_disk(&world, |disk| disk.create_named(path))?;
-    handle(&world, inode)
+pub(super) async fn create_named(path: &Path) -> io::Result<Handle> {
+    let inode = clean_step(Kind::Name, || with_disk(&current(), |disk| disk.create_named(path))).await?;
+    handle(&current(), inode)
 }
 
 /// A file without a name.
@@ -103,31 +128,23 @@ pub(in crate::io) struct TempFile {
 
 impl TempFile {
     pub(in crate::io) async fn create(dir: &Path) -> io::Result<TempFile> {
-        take_time().await;
-        let world = current();
-        fail_perhaps(|world| world.options.write_error_chance)?;
-        let inode = with_disk(&world, |disk| disk.create_nameless(dir))?;
-        Ok(TempFile { handle: handle(&world, inode)?, length: 0, prepared: false })
+        let inode = clean_step(Kind::Allocate, || with_disk(&current(), |disk| disk.create_nameless(dir))).await?;
+        Ok(TempFile { handle: handle(&current(), inode)?, length: 0, prepared: false })
     }
     pub(in crate::io) async fn allocate(&mut self, length: u64) -> io::Result<()> {
-        take_time().await;
-        self.handle.with(|disk| disk.reserve(self.handle.inode, length))
+        clean_step(Kind::Allocate, || self.handle.with(|disk| disk.reserve(self.handle.inode, length))).await
     }
     pub(in crate::io) async fn append(&mut self, bytes: Bytes) -> io::Result<()> {
         self.prepared = false;
-        take_time().await;
-        fail_perhaps(|world| world.options.write_error_chance)?;
-        self.handle.with(|disk| disk.append(self.handle.inode, &bytes))?;
-        self.length = self.handle.with(|disk| disk.length(self.handle.inode))?;
+        self.handle.write(self.length, &bytes).await?;
+        self.length += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         Ok(())
     }
     pub(in crate::io) fn len(&self) -> u64 {
         self.length
     }
     pub(in crate::io) async fn sync_data(&mut self) -> io::Result<()> {
-        take_time().await;
-        fail_perhaps(|world| world.options.sync_error_chance)?;
-        self.handle.with(|disk| disk.sync_file(self.handle.inode))
+        self.handle.sync().await
     }
     /// Attributes, sync of the file, name, sync of the directory; a crash may come between any two.
     pub(in crate::io) async fn publish(self, target: &Path, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
@@ -146,29 +163,29 @@ impl TempFile {
 
     /// Not a task of its own: given up, the file goes, or the next step waits for nothing that matters.
     pub(in crate::io) async fn prepare(&mut self, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
-        self.set_attributes(xattrs)?;
+        self.set_attributes(xattrs).await?;
         self.sync_data().await?;
         self.prepared = true;
         Ok(())
     }
 
-    fn set_attributes(&mut self, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
-        self.handle.with(|disk| {
-            let mut xattrs = xattrs.into_iter();
-            xattrs.try_for_each(|(name, value)| disk.set_attribute(self.handle.inode, name, value))
-        })
+    async fn set_attributes(&mut self, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
+        for (name, value) in xattrs {
+            let set = || self.handle.with(|disk| disk.set_attribute(self.handle.inode, name, value));
+            clean_step(Kind::Write, set).await?;
+        }
+        Ok(())
     }
 
     async fn publish_steps(mut self, target: &Path, xattrs: Vec<(String, Vec<u8>)>, syncs: bool) -> io::Result<()> {
         let is_stable = self.prepared && xattrs.is_empty();
         if !is_stable {
-            self.set_attributes(xattrs)?;
+            self.set_attributes(xattrs).await?;
             if syncs {
                 self.sync_data().await?;
             }
         }
-        take_time().await;
-        self.handle.with(|disk| disk.link(self.handle.inode, target))?;
+        clean_step(Kind::Name, || self.handle.with(|disk| disk.link(self.handle.inode, target))).await?;
         if syncs {
             sync_dir(target.parent().ok_or(io::ErrorKind::InvalidInput)?).await?;
         }
@@ -178,14 +195,14 @@ impl TempFile {
 
 pub(in crate::io) async fn read_dir(path: &Path) -> io::Result<Vec<Entry>> {
     take_time().await;
-    fail_perhaps(|world| world.options.read_error_chance)?;
+    fail_read_perhaps()?;
     let names = with_disk(&current(), |disk| disk.list(path))?;
     Ok(names.into_iter().map(|(name, is_dir)| Entry { name, is_dir }).collect())
 }
 
 pub(in crate::io) async fn read(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     take_time().await;
-    fail_perhaps(|world| world.options.read_error_chance)?;
+    fail_read_perhaps()?;
     with_disk(&current(), |disk| {
         let stat = disk.stat(path)?;
         if stat.length > u64::try_from(max).unwrap_or(u64::MAX) && !stat.is_dir {
@@ -228,11 +245,9 @@ async fn append_steps(path: &Path, lock_path: &Path, bytes: &[u8]) -> io::Result
         }
         other => other?,
     };
-    fail_perhaps(|world| world.options.write_error_chance)?;
-    file.handle.with(|disk| disk.append(file.handle.inode, bytes))?;
-    take_time().await;
-    fail_perhaps(|world| world.options.sync_error_chance)?;
-    file.handle.with(|disk| disk.sync_file(file.handle.inode))
+    let end = file.handle.with(|disk| disk.length(file.handle.inode))?;
+    file.handle.write(end, bytes).await?;
+    file.handle.sync().await
 }
 
 pub(in crate::io) async fn create_dir_all(path: &Path) -> io::Result<()> {
@@ -247,9 +262,7 @@ pub(in crate::io) async fn create_dir_all(path: &Path) -> io::Result<()> {
         }
     }
     for dir in missing.into_iter().rev() {
-        take_time().await;
-        fail_perhaps(|world| world.options.write_error_chance)?;
-        match with_disk(&current(), |disk| disk.create_dir(dir)) {
+        match clean_step(Kind::Name, || with_disk(&current(), |disk| disk.create_dir(dir))).await {
             // Somebody else was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => other?,
@@ -260,29 +273,27 @@ pub(in crate::io) async fn create_dir_all(path: &Path) -> io::Result<()> {
 }
 
 pub(in crate::io) async fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    take_time().await;
     let world = current();
     if device_of(&world, from) != device_of(&world, to) {
         return Err(io::Error::from_raw_os_error(CROSSES_DEVICES));
     }
-    fail_perhaps(|world| world.options.write_error_chance)?;
-    with_disk(&world, |disk| disk.rename(from, to))
+    clean_step(Kind::Name, || with_disk(&world, |disk| disk.rename(from, to))).await
 }
 
 pub(in crate::io) async fn remove_file(path: &Path) -> io::Result<()> {
-    take_time().await;
-    with_disk(&current(), |disk| disk.remove_file(path))
+    clean_step(Kind::Unlink, || with_disk(&current(), |disk| disk.remove_file(path))).await
 }
 
 pub(in crate::io) async fn remove_dir(path: &Path) -> io::Result<()> {
-    take_time().await;
-    with_disk(&current(), |disk| disk.remove_dir(path))
+    clean_step(Kind::Unlink, || with_disk(&current(), |disk| disk.remove_dir(path))).await
 }
 
 pub(in crate::io) async fn sync_dir(path: &Path) -> io::Result<()> {
-    take_time().await;
-    fail_perhaps(|world| world.options.sync_error_chance)?;
-    with_disk(&current(), |disk| disk.sync_dir(path))
+    let sync = || match defects().skip_dir_syncs {
+        true => Ok(()),
+        false => with_disk(&current(), |disk| disk.sync_dir(path)),
+    };
+    clean_step(Kind::SyncDir, sync).await
 }
 
 pub(in crate::io) async fn metadata(path: &Path) -> io::Result<Metadata> {
@@ -356,9 +367,9 @@ pub(in crate::io) async fn take_time() {
     sleep(Duration::from_nanos(time)).await;
 }
 
-pub(super) fn fail_perhaps(chance: impl FnOnce(&World) -> f64) -> io::Result<()> {
+pub(super) fn fail_read_perhaps() -> io::Result<()> {
     let world = current();
-    if world.fault(chance(&world)) {
+    if world.fault(world.options.read_error_chance) {
         world.note("disk error", 0, 0);
         return Err(io::Error::from_raw_os_error(INPUT_OUTPUT_ERROR));
     }
@@ -370,7 +381,7 @@ fn handle(world: &World, inode: Inode) -> io::Result<Handle> {
     Ok(Handle { node, life: world.life(node).ok_or_else(crashed)?, inode })
 }
 
-fn with_disk<T>(world: &World, use_it: impl FnOnce(&mut FileSystem) -> io::Result<T>) -> io::Result<T> {
+pub(super) fn with_disk<T>(world: &World, use_it: impl FnOnce(&mut FileSystem) -> io::Result<T>) -> io::Result<T> {
     with_disk_of(world, world.node(), use_it)
 }
 

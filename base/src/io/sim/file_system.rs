@@ -8,7 +8,7 @@
 //! - Bytes that were not synced are, after a crash, the new or the old ones (zeros where there were none) in any mixture of
 //!   512-byte sectors, and the file may be shorter. Attributes that were not synced are the old or the new ones. (`content`.)
 
-use super::content::FileContent;
+use super::content::{FileContent, SECTOR_BYTES};
 use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -29,6 +29,8 @@ pub(crate) struct FileSystem {
     /// Changes of names that are not durable yet, oldest first.
     pending: Vec<Change>,
     capacity: u64,
+    /// Of the capacity, what is taken by others than files (key-value environments).
+    outside: u64,
     changes: u64,
 }
 
@@ -67,7 +69,14 @@ impl FileSystem {
     /// An empty one.
     pub(crate) fn new(capacity: u64) -> Self {
         let root = Content::Directory { names: BTreeMap::new(), durable: BTreeMap::new() };
-        Self { inodes: BTreeMap::from([(ROOT, root)]), next_inode: ROOT + 1, pending: Vec::new(), capacity, changes: 0 }
+        Self {
+            inodes: BTreeMap::from([(ROOT, root)]),
+            next_inode: ROOT + 1,
+            pending: Vec::new(),
+            capacity,
+            outside: 0,
+            changes: 0,
+        }
     }
 
     /// All bytes, and those still free.
@@ -81,7 +90,19 @@ impl FileSystem {
                 Content::Directory { .. } => INODE_BYTES,
             })
             .sum();
-        (self.capacity, self.capacity.saturating_sub(used))
+        (self.capacity, self.capacity.saturating_sub(used.saturating_add(self.outside)))
+    }
+
+    /// See `space`.
+    pub(crate) fn set_capacity(&mut self, bytes: u64) {
+        self.capacity = bytes;
+    }
+
+    /// Takes space for something that is not a file here.
+    pub(crate) fn take_outside(&mut self, more: u64) -> io::Result<()> {
+        self.take_space(more)?;
+        self.outside += more;
+        Ok(())
     }
 
     /// The inode at `path`.
@@ -168,11 +189,6 @@ impl FileSystem {
         Ok(())
     }
 
-    pub(crate) fn append(&mut self, inode: Inode, bytes: &[u8]) -> io::Result<()> {
-        let offset = self.length(inode)?;
-        self.write(inode, offset, bytes)
-    }
-
     pub(crate) fn write(&mut self, inode: Inode, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let more = (offset + as_u64(bytes.len())).saturating_sub(self.file(inode)?.space());
         self.take_space(more)?;
@@ -209,6 +225,31 @@ impl FileSystem {
     pub(crate) fn sync_file(&mut self, inode: Inode) -> io::Result<()> {
         self.file_mut(inode)?.sync();
         Ok(())
+    }
+
+    /// A write that fails after some sectors.
+    pub(crate) fn write_partly(&mut self, inode: Inode, offset: u64, bytes: &[u8], random: &mut Random) {
+        let written = random.index(bytes.len().div_ceil(SECTOR_BYTES) + 1).saturating_mul(SECTOR_BYTES);
+        let part = bytes.get(..written).unwrap_or(bytes);
+        // That it has no room for the part is a failure as well.
+        let _ = self.write(inode, offset, part);
+    }
+
+    /// A sync that fails: what it did not write is lost.
+    pub(crate) fn fail_sync(&mut self, inode: Inode, random: &mut Random) {
+        if let Ok(file) = self.file_mut(inode) {
+            file.fail_sync(random);
+        }
+    }
+
+    /// Flips a bit of the byte at `offset`.
+    pub(crate) fn damage(&mut self, path: &Path, offset: u64) -> io::Result<()> {
+        let inode = self.find(path)?;
+        let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        match self.file_mut(inode)?.damage(offset) {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "the file has no such byte")),
+        }
     }
 
     /// Gives a file the name `path`, taking it from what has it.

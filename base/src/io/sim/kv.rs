@@ -6,7 +6,8 @@
 //! - Readers see the last commit, never a part of one.
 
 use super::clock::sleep;
-use super::disk::take_time;
+use super::disk::{take_time, with_disk};
+use super::step::{Kind, clean_step};
 use super::task::spawn;
 use super::world::current;
 use crate::io::kv::{self, Pair, Table};
@@ -24,6 +25,12 @@ type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Debug, Default)]
 pub(in crate::io) struct Environment {
     tables: Vec<Map>,
+    /// Bytes of the pairs.
+    used: u64,
+    /// Bytes taken from the disk; never given back.
+    taken: u64,
+    /// How much of it `taken` should be more than what a commit needs.
+    reserve: u64,
 }
 
 /// A handle; clones share the environment.
@@ -33,13 +40,18 @@ pub(in crate::io) struct Kv {
 }
 
 impl Kv {
-    pub(in crate::io) async fn open(path: &Path, tables: &'static [&'static str]) -> io::Result<Kv> {
+    pub(in crate::io) async fn open(path: &Path, tables: &'static [&'static str], reserve: u64) -> io::Result<Kv> {
         super::disk::create_dir_all(path).await?;
         let world = current();
         let mut nodes = world.nodes.borrow_mut();
         let node = nodes.get_mut(world.node().0).ok_or(io::ErrorKind::NotConnected)?;
         let environment = Rc::clone(node.environments.entry(path.to_owned()).or_default());
-        environment.borrow_mut().tables.resize_with(tables.len(), Map::new);
+        drop(nodes);
+        let mut state = environment.borrow_mut();
+        state.tables.resize_with(tables.len(), Map::new);
+        state.reserve = reserve;
+        state.top_up();
+        drop(state);
         Ok(Kv { environment })
     }
 
@@ -56,8 +68,7 @@ impl Kv {
     ) -> io::Result<T> {
         let environment = Rc::clone(&self.environment);
         let write = spawn(async move {
-            take_time().await;
-            let result = environment.borrow_mut().commit(&mut body);
+            let result = clean_step(Kind::Commit, || environment.borrow_mut().commit(&mut body)).await;
             // The answer comes later than the commit: a crash in between leaves a write nobody heard of.
             let world = current();
             world.note("commit", 0, u64::from(result.is_ok()));
@@ -73,16 +84,48 @@ impl Environment {
         let mut changes: Vec<Changes> = self.tables.iter().map(|_| Changes::new()).collect();
         let transaction = WriteTxn { tables: &self.tables, changes: &mut changes };
         let value = body(&mut kv::WriteTxn::from_sim(transaction))?;
+        self.take_for(&changes)?;
         for (table, changes) in self.tables.iter_mut().zip(changes) {
             for (key, value) in changes {
-                match value {
-                    Some(value) => table.insert(key, value),
+                self.used += value.as_ref().map_or(0, |value| pair_bytes(&key, value));
+                let old = match value {
+                    Some(value) => table.insert(key.clone(), value),
                     None => table.remove(&key),
                 };
+                self.used = self.used.saturating_sub(old.map_or(0, |old| pair_bytes(&key, &old)));
             }
         }
+        self.top_up();
         Ok(value)
     }
+
+    /// Space for these changes, or nothing is done: pages are written anew, so for a moment old and new are both there.
+    fn take_for(&mut self, changes: &[Changes]) -> io::Result<()> {
+        let pairs = changes.iter().flatten();
+        let new: u64 = pairs.map(|(key, value)| pair_bytes(key, value.as_deref().unwrap_or_default())).sum();
+        self.take_to(self.used + new + COMMIT_BYTES)
+    }
+
+    fn take_to(&mut self, bytes: u64) -> io::Result<()> {
+        let more = bytes.next_multiple_of(COMMIT_BYTES).saturating_sub(self.taken);
+        with_disk(&current(), |disk| disk.take_outside(more))?;
+        self.taken += more;
+        Ok(())
+    }
+
+    fn top_up(&mut self) {
+        if self.reserve > 0 {
+            // On a full disk there is no reserve to be had.
+            let _ = self.take_to(self.used + COMMIT_BYTES + self.reserve);
+        }
+    }
+}
+
+/// What a commit takes besides its pairs, and the unit in which space is taken.
+const COMMIT_BYTES: u64 = 16 * 1024;
+
+fn pair_bytes(key: &[u8], value: &[u8]) -> u64 {
+    u64::try_from(key.len() + value.len() + 16).unwrap_or(u64::MAX)
 }
 
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;

@@ -13,16 +13,18 @@
 //!   connections and loses what its disk had not synced; `start` goes on with what is durable.
 //! - Node 0 is the **client**: `run` drives the whole simulation until the future it was given, a task of that node, is done.
 //! - Every **decision** goes into `trace_hash`. The same seed gives the same hash.
-//! - **Faults** have probabilities in `SimOptions`, and stop with `set_faults(false)`.
+//! - **Faults** have probabilities in `SimOptions`, and stop with `set_faults(false)`. Others are planned: see `damage`.
 
 pub(super) mod clock;
 mod content;
+mod damage;
 pub(super) mod disk;
 mod file_system;
 pub(super) mod kv;
 pub(super) mod net;
 mod random;
 mod sockets;
+mod step;
 pub(super) mod task;
 mod trace;
 pub(super) mod volume;
@@ -32,6 +34,7 @@ mod world;
 mod tests;
 
 pub use random::Random;
+pub use step::{Defects, Planned};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -80,6 +83,8 @@ pub struct SimOptions {
     pub write_error_chance: f64,
     /// A sync fails with EIO.
     pub sync_error_chance: f64,
+    /// A commit of a key-value environment fails with EIO, nothing of it done.
+    pub commit_error_chance: f64,
     /// Bytes of every disk.
     pub disk_capacity: u64,
     /// Wall clocks differ from the true time by at most this.
@@ -110,6 +115,7 @@ impl Default for SimOptions {
             read_error_chance: 0.0,
             write_error_chance: 0.0,
             sync_error_chance: 0.0,
+            commit_error_chance: 0.0,
             disk_capacity: 1 << 30,
             clock_skew_max: Duration::ZERO,
             steps_max: 20_000_000,
@@ -151,7 +157,7 @@ impl Sim {
         let sim = Sim { handle: SimHandle { world: World::enter(seed, options) }, _simulated };
         let client = sim.node("client", IpAddr::V4(Ipv4Addr::new(10, 255, 255, 1)));
         debug_assert_eq!(client, CLIENT, "the client is the first node");
-        sim.set_up(client, true);
+        sim.world.set_up(client, true);
         sim
     }
     /// For use inside tasks.
@@ -187,6 +193,7 @@ impl SimHandle {
             next_port: 0,
             skew_nanos,
             disk: file_system::FileSystem::new(self.world.options.disk_capacity),
+            steps: step::Steps::default(),
             environments: BTreeMap::new(),
             locks: BTreeSet::new(),
             mounts: BTreeSet::new(),
@@ -198,7 +205,7 @@ impl SimHandle {
     pub fn start<F: Future<Output = ()> + 'static>(&self, node: NodeId, main: impl FnOnce() -> F + 'static) {
         if !self.is_up(node) {
             self.world.note("start", as_u64(node), 0);
-            self.set_up(node, true);
+            self.world.set_up(node, true);
             sockets::unblock(&self.world, node, None);
         }
         // Polled later, never inline: the caller may be another node's task.
@@ -212,21 +219,7 @@ impl SimHandle {
 
     /// Cuts the power: tasks, connections and unsynced bytes of the node are gone. Not for the node that calls it.
     pub fn crash(&self, node: NodeId) {
-        if !self.is_up(node) {
-            return;
-        }
-        self.world.note("crash", as_u64(node), 0);
-        let silent = self.world.with_random(|random| random.chance(self.world.options.silent_crash_chance));
-        self.set_up(node, false);
-        // First the sockets, so that dropped handles of a silent machine send no farewell.
-        sockets::crash(&self.world, node, silent);
-        self.world.drop_tasks(node);
-        let mut nodes = self.world.nodes.borrow_mut();
-        let Some(state) = nodes.get_mut(node.0) else { return };
-        state.silent = silent;
-        state.life += 1;
-        state.locks.clear();
-        self.world.with_random(|random| state.disk.crash(random));
+        self.world.crash(node);
     }
 
     /// Whether the node runs.
@@ -301,12 +294,6 @@ impl SimHandle {
     /// Tasks that panicked, with their messages.
     pub fn panics(&self) -> Vec<String> {
         self.world.panics.borrow().clone()
-    }
-
-    fn set_up(&self, node: NodeId, up: bool) {
-        if let Some(state) = self.world.nodes.borrow_mut().get_mut(node.0) {
-            state.up = up;
-        }
     }
 }
 

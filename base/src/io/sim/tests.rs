@@ -1,5 +1,6 @@
 //! The simulator's own promises, each tried with many seeds.
 
+mod steps;
 mod volumes;
 
 use super::task::yield_now;

@@ -1,6 +1,7 @@
 //! Volumes of the simulator: files that are written in place, their unsynced sectors kept, dropped or torn by a crash.
 
-use super::disk::{self, Handle, fail_perhaps, sync_dir, take_time};
+use super::disk::{self, Handle, fail_read_perhaps, sync_dir, take_time};
+use super::step::{Kind, clean_step};
 use super::task::spawn;
 use bytes::Bytes;
 use std::io;
@@ -14,9 +15,7 @@ pub(in crate::io) struct Volume {
 
 impl Volume {
     pub(in crate::io) async fn create(path: &Path, length: u64) -> io::Result<Volume> {
-        take_time().await;
-        fail_perhaps(|world| world.options.write_error_chance)?;
-        let handle = disk::create_named(path)?;
+        let handle = disk::create_named(path).await?;
         let filled = Volume::fill(&handle, path, length).await;
         if let Err(error) = filled {
             disk::remove_file(path).await?;
@@ -26,11 +25,8 @@ impl Volume {
     }
 
     async fn fill(handle: &Handle, path: &Path, length: u64) -> io::Result<()> {
-        take_time().await;
-        handle.with(|disk| disk.extend(handle.inode, length))?;
-        take_time().await;
-        fail_perhaps(|world| world.options.sync_error_chance)?;
-        handle.with(|disk| disk.sync_file(handle.inode))?;
+        clean_step(Kind::Allocate, || handle.with(|disk| disk.extend(handle.inode, length))).await?;
+        handle.sync().await?;
         sync_dir(path.parent().ok_or(io::ErrorKind::InvalidInput)?).await
     }
 
@@ -47,12 +43,8 @@ impl Volume {
         let handle = Rc::clone(&self.handle);
         // A task of its own: it goes on when the caller is dropped.
         spawn(async move {
-            take_time().await;
-            fail_perhaps(|world| world.options.write_error_chance)?;
-            handle.with(|disk| disk.write(handle.inode, offset, &parts.concat()))?;
-            take_time().await;
-            fail_perhaps(|world| world.options.sync_error_chance)?;
-            handle.with(|disk| disk.sync_file(handle.inode))
+            handle.write(offset, &parts.concat()).await?;
+            handle.sync().await
         })
         .await
         .unwrap_or_else(|| Err(disk::crashed()))
@@ -60,7 +52,7 @@ impl Volume {
 
     pub(in crate::io) async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         take_time().await;
-        fail_perhaps(|world| world.options.read_error_chance)?;
+        fail_read_perhaps()?;
         self.handle.with(|disk| disk.read(self.handle.inode, offset, length)).map(Bytes::from)
     }
 }

@@ -11,6 +11,7 @@ use super::file_system::FileSystem;
 use super::kv::Environment;
 use super::random::Random;
 use super::sockets::Sockets;
+use super::step::Steps;
 use super::trace::Trace;
 use super::{NodeId, SimOptions};
 use std::cell::{Cell, RefCell};
@@ -58,6 +59,8 @@ pub(crate) struct World {
     next_number: Cell<u64>,
     current_node: Cell<NodeId>,
     steps: Cell<u64>,
+    /// Loses its power as soon as the task that runs now waits.
+    doomed: Cell<Option<NodeId>>,
 }
 
 /// One simulated machine.
@@ -72,6 +75,7 @@ pub(crate) struct Node {
     pub(crate) next_port: u16,
     pub(crate) skew_nanos: i64,
     pub(crate) disk: FileSystem,
+    pub(crate) steps: Steps,
     pub(crate) environments: BTreeMap<PathBuf, Rc<RefCell<Environment>>>,
     pub(crate) locks: BTreeSet<PathBuf>,
     pub(crate) mounts: BTreeSet<PathBuf>,
@@ -151,6 +155,7 @@ impl World {
             next_number: Cell::new(1),
             current_node: Cell::new(NodeId(0)),
             steps: Cell::new(0),
+            doomed: Cell::new(None),
             options,
             seed,
         });
@@ -266,6 +271,40 @@ impl World {
         drop(taken);
     }
 
+    /// Crashes the node as soon as the task that runs now waits.
+    pub(crate) fn doom(&self, node: NodeId) {
+        self.doomed.set(Some(node));
+    }
+
+    pub(crate) fn is_doomed(&self, node: NodeId) -> bool {
+        self.doomed.get() == Some(node)
+    }
+
+    /// Cuts the power of a node that is up: tasks, connections and unsynced bytes are gone.
+    pub(crate) fn crash(&self, node: NodeId) {
+        if self.life(node).is_none() {
+            return;
+        }
+        self.note("crash", super::as_u64(node), 0);
+        let silent = self.with_random(|random| random.chance(self.options.silent_crash_chance));
+        self.set_up(node, false);
+        // First the sockets, so that dropped handles of a silent machine send no farewell.
+        super::sockets::crash(self, node, silent);
+        self.drop_tasks(node);
+        let mut nodes = self.nodes.borrow_mut();
+        let Some(state) = nodes.get_mut(node.0) else { return };
+        state.silent = silent;
+        state.life += 1;
+        state.locks.clear();
+        self.with_random(|random| state.disk.crash(random));
+    }
+
+    pub(crate) fn set_up(&self, node: NodeId, up: bool) {
+        if let Some(state) = self.nodes.borrow_mut().get_mut(node.0) {
+            state.up = up;
+        }
+    }
+
     /// Drops all tasks of a node, each with its node as the current one.
     pub(crate) fn drop_tasks(&self, node: NodeId) {
         // Ends: a node that is down starts no tasks, so each turn leaves one less.
@@ -293,6 +332,9 @@ impl World {
             match self.pick_ready() {
                 Some(task) => self.poll(task),
                 None => self.advance(),
+            }
+            if let Some(doomed) = self.doomed.take() {
+                self.crash(doomed);
             }
         }
     }

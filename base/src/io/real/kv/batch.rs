@@ -71,7 +71,10 @@ fn write_batch(store: &Store, mut batch: Vec<Box<dyn Job>>) {
     // apart.
     while !batch.is_empty() {
         match run_once(store, &mut batch) {
-            Ok(()) => return answer_all(batch, &Ok(())),
+            Ok(()) => {
+                answer_all(batch, &Ok(()));
+                return store.reserve.keep();
+            }
             Err(Undone::Full(Full::Map)) => {
                 if let Err(error) = store.grow() {
                     return answer_all(batch, &Err(error));
@@ -85,6 +88,10 @@ fn write_batch(store: &Store, mut batch: Vec<Box<dyn Job>>) {
                 reruns += 1;
             }
             Err(Undone::Full(Full::Txn)) => reruns = RERUNS_MAX,
+            // One that fits need not go down with the others.
+            Err(Undone::Broken(error)) if error.kind() == io::ErrorKind::StorageFull && batch.len() > 1 => {
+                reruns = RERUNS_MAX;
+            }
             Err(Undone::Broken(error)) => return answer_all(batch, &Err(error)),
         }
         if reruns >= RERUNS_MAX && batch.len() > 1 {
@@ -122,7 +129,7 @@ fn run_once(store: &Store, batch: &mut Vec<Box<dyn Job>>) -> Result<(), Undone> 
     }
     txn.into_real().txn.commit().map_err(|failure| match full(&failure) {
         Some(full) => Undone::Full(full),
-        None => Undone::Broken(error(failure)),
+        None => Undone::Broken(store.reserve.explain(error(failure))),
     })
 }
 

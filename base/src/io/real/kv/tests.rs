@@ -22,7 +22,7 @@ fn writes_are_there_after_reopening_and_tables_are_apart() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..2 {
         on_core(async || {
-            let kv = Kv::open(&dir.path().join("env"), TABLES).await.unwrap();
+            let kv = Kv::open(&dir.path().join("env"), TABLES, 0).await.unwrap();
             if round == 0 {
                 let write = |txn: &mut crate::io::kv::WriteTxn<'_>| {
                     txn.put(FIRST, b"key", b"value")?;
@@ -48,7 +48,7 @@ fn writes_are_there_after_reopening_and_tables_are_apart() {
 fn a_failed_write_leaves_nothing_and_spares_its_neighbours() {
     let dir = tempfile::tempdir().unwrap();
     on_core(async || {
-        let kv = Kv::open(dir.path(), TABLES).await.unwrap();
+        let kv = Kv::open(dir.path(), TABLES, 0).await.unwrap();
         let tasks: Vec<_> = (0..100_u8)
             .map(|number| {
                 let kv = kv.clone();
@@ -89,7 +89,7 @@ fn a_failed_write_leaves_nothing_and_spares_its_neighbours() {
 fn writes_that_wait_share_a_commit() {
     let dir = tempfile::tempdir().unwrap();
     on_core(async || {
-        let kv = Kv::open(dir.path(), TABLES).await.unwrap();
+        let kv = Kv::open(dir.path(), TABLES, 0).await.unwrap();
         let store = kv.0.store.clone().unwrap();
         let before = store.env.info().last_txn_id;
         let tasks: Vec<_> = (0..500_u16)
@@ -110,7 +110,7 @@ fn writes_that_wait_share_a_commit() {
 fn the_map_grows_under_readers() {
     let dir = tempfile::tempdir().unwrap();
     on_core(async || {
-        let kv = Kv::open_sized(dir.path(), TABLES, 1 << 20).await.unwrap();
+        let kv = Kv::open_sized(dir.path(), TABLES, 0, 1 << 20).await.unwrap();
         for number in 0..40_u32 {
             let reader = kv.clone();
             let reading = spawn(async move {
@@ -206,7 +206,7 @@ proptest! {
     fn it_is_an_ordered_map(steps in prop::collection::vec(step(), 1..40)) {
         let dir = tempfile::tempdir().unwrap();
         on_core(async || {
-            let kv = Kv::open(dir.path(), TABLES).await.unwrap();
+            let kv = Kv::open(dir.path(), TABLES, 0).await.unwrap();
             play(&kv, steps).await;
         });
     }
