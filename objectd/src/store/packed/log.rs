@@ -183,7 +183,7 @@ impl Log {
             }
             let head = &append.head;
             let key = Key::new(head.identity.policy, head.identity.hash);
-            let encoded = head.encode();
+            let encoded = head.encode()?;
             let body_bytes: usize = append.body.iter().map(Bytes::len).sum();
             let length = u32::try_from(encoded.len() + body_bytes).map_err(|_| ErrorKind::FileTooLarge)?;
             state.queue.push_back(Item {
@@ -387,7 +387,7 @@ impl Log {
         let header = {
             let state = self.state.borrow();
             let (first_sequence, previous_end) = (state.sequence, state.previous_end);
-            Header { volume: number, store: self.store, first_sequence, previous_end }
+            Header { volume: number, store: self.store, first_sequence, previous_end, acknowledged: first_sequence }
         };
         volume.write(0, vec![Bytes::from(header.encode())]).await?;
         let active = Active { number, volume: Rc::new(volume), offset: HEADER_BYTES, is_reserve };
@@ -411,10 +411,11 @@ impl Log {
                 parts.push(padding.slice(..bytes));
             }
         };
-        for item in batch.iter_mut() {
+        let last = batch.len().saturating_sub(1);
+        for (number, item) in batch.iter_mut().enumerate() {
             places.push(At { volume: active.number, offset, length: item.length });
             let spot = Spot { store: self.store, volume: active.number, offset };
-            parts.push(Bytes::from(std::mem::take(&mut item.encoded).finish(sequence, spot)));
+            parts.push(Bytes::from(std::mem::take(&mut item.encoded).finish(sequence, spot, number == last)));
             parts.append(&mut item.body);
             let end = aligned(u64::from(item.length), RECORD_ALIGNMENT);
             pad(&mut parts, end - u64::from(item.length));

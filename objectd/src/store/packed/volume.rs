@@ -3,17 +3,20 @@
 //! ```text
 //!   0  magic u32 | crc32c u32 of bytes 8 to 4096
 //!   8  format u32 | volume u32
-//!  16  store u64 | first sequence u64 | previous end u64
-//!  40  zeros to 4096
+//!  16  store u64 | first sequence u64 | previous end u64 | acknowledged u64
+//!  48  zeros to 4096
 //! ```
 //!
-//! Little-endian. Batches follow from 4096 on.
+//! Little-endian. Batches follow from 4096 on. The crash cases are argued in docs/formats/volume.md.
 
-use super::record::Damage;
+use super::record::{BATCH_ALIGNMENT, Damage, Input};
 use base::checksum::crc32c;
 
 /// Bytes of the header; the first batch begins behind it.
-pub const HEADER_BYTES: u64 = 4096;
+pub const HEADER_BYTES: u64 = BLOCK as u64;
+const BLOCK: usize = 4096;
+
+const _: () = assert!(HEADER_BYTES.is_multiple_of(BATCH_ALIGNMENT), "the first batch is aligned");
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MLV1");
 const FORMAT: u32 = 1;
@@ -29,45 +32,57 @@ pub struct Header {
     pub first_sequence: u64,
     /// Where the log ends in the volume before: what is behind it was a write that was cut off.
     pub previous_end: u64,
+    /// Batches with numbers below this were acknowledged when this volume was begun. It is `first_sequence`, except when the volume before
+    /// was given up because its last batch was torn and some records of that batch were kept: then it is the number of that batch.
+    pub acknowledged: u64,
 }
 
 impl Header {
     /// The block.
     pub fn encode(&self) -> Vec<u8> {
-        let mut rest = Vec::with_capacity(4096);
-        rest.extend_from_slice(&FORMAT.to_le_bytes());
-        rest.extend_from_slice(&self.volume.to_le_bytes());
-        rest.extend_from_slice(&self.store.to_le_bytes());
-        rest.extend_from_slice(&self.first_sequence.to_le_bytes());
-        rest.extend_from_slice(&self.previous_end.to_le_bytes());
-        rest.resize(4096 - 8, 0);
-        [MAGIC.to_le_bytes().as_slice(), crc32c(&rest).to_le_bytes().as_slice(), &rest].concat()
+        let mut bytes = Vec::with_capacity(BLOCK);
+        bytes.extend_from_slice(&MAGIC.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&self.volume.to_le_bytes());
+        for word in [self.store, self.first_sequence, self.previous_end, self.acknowledged] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes.resize(BLOCK, 0);
+        let checksum = crc32c(bytes.get(8..).unwrap_or_default());
+        bytes.get_mut(4..8).expect("a block").copy_from_slice(&checksum.to_le_bytes());
+        bytes
     }
 
-    /// Reads it.
+    /// Reads it; any byte that could not have been written is refused.
     pub fn decode(block: &[u8]) -> Result<Header, Damage> {
         let damage = |message: &str| Damage { message: format!("the header of a volume: {message}") };
-        let block: &[u8; 4096] = block.first_chunk().ok_or_else(|| damage("it ends early"))?;
-        let (magic, rest) = block.split_first_chunk::<4>().ok_or_else(|| damage("it ends early"))?;
-        let (checksum, rest) = rest.split_first_chunk::<4>().ok_or_else(|| damage("it ends early"))?;
-        if u32::from_le_bytes(*magic) != MAGIC {
+        let block: &[u8; BLOCK] = block.first_chunk().ok_or_else(|| damage("it ends early"))?;
+        let mut input = Input(block);
+        let (magic, checksum) = (input.u32()?, input.u32()?);
+        if magic != MAGIC {
             return Err(damage("this is no volume"));
         }
-        if u32::from_le_bytes(*checksum) != crc32c(rest) {
+        if checksum != crc32c(input.0) {
             return Err(damage("its checksum does not fit"));
         }
-        let (words, _) = rest.as_chunks::<8>();
-        let [versions, store, first_sequence, previous_end, ..] = words else { return Err(damage("it ends early")) };
-        let [f0, f1, f2, f3, v0, v1, v2, v3] = *versions;
-        if u32::from_le_bytes([f0, f1, f2, f3]) != FORMAT {
+        if input.u32()? != FORMAT {
             return Err(damage("a format this release does not know"));
         }
-        Ok(Header {
-            volume: u32::from_le_bytes([v0, v1, v2, v3]),
-            store: u64::from_le_bytes(*store),
-            first_sequence: u64::from_le_bytes(*first_sequence),
-            previous_end: u64::from_le_bytes(*previous_end),
-        })
+        let header = Header {
+            volume: input.u32()?,
+            store: input.u64()?,
+            first_sequence: input.u64()?,
+            previous_end: input.u64()?,
+            acknowledged: input.u64()?,
+        };
+        if input.0.iter().any(|byte| *byte != 0) {
+            return Err(damage("something where nothing belongs"));
+        }
+        if header.acknowledged > header.first_sequence || !header.previous_end.is_multiple_of(BATCH_ALIGNMENT) {
+            return Err(damage("an end of the log that cannot be"));
+        }
+        Ok(header)
     }
 }
 
@@ -88,7 +103,13 @@ mod tests {
 
     #[test]
     fn a_header_is_read_back_and_a_flipped_bit_is_noticed() {
-        let header = Header { volume: 7, store: 0x1234_5678_9abc_def0, first_sequence: 99, previous_end: 8192 };
+        let header = Header {
+            volume: 7,
+            store: 0x1234_5678_9abc_def0,
+            first_sequence: 99,
+            previous_end: 8192,
+            acknowledged: 98,
+        };
         let block = header.encode();
         assert_eq!(block.len() as u64, HEADER_BYTES);
         assert_eq!(Header::decode(&block), Ok(header));
@@ -96,6 +117,21 @@ mod tests {
             let mut damaged = block.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(Header::decode(&damaged).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_have_been_written_is_refused_even_with_a_good_checksum() {
+        let good = Header { volume: 7, store: 1, first_sequence: 99, previous_end: 8192, acknowledged: 99 };
+        assert!(Header::decode(&Header { acknowledged: 100, ..good }.encode()).is_err());
+        assert!(Header::decode(&Header { previous_end: 8193, ..good }.encode()).is_err());
+        let mut padded = good.encode();
+        padded[4095] = 1;
+        let checksum = crc32c(&padded[8..]);
+        padded[4..8].copy_from_slice(&checksum.to_le_bytes());
+        assert!(Header::decode(&padded).is_err());
+        for length in 0..4096 {
+            assert!(Header::decode(&good.encode()[..length]).is_err());
         }
     }
 

@@ -49,7 +49,8 @@ fn write(batches: &[Vec<usize>]) -> Written {
             let head = head(number, &body);
             let offset = 4096 + written.bytes.len() as u64;
             let start = written.bytes.len();
-            written.bytes.extend(head.encode().finish(sequence as u64, Spot { store: STORE, volume: VOLUME, offset }));
+            let spot = Spot { store: STORE, volume: VOLUME, offset };
+            written.bytes.extend(head.encode().unwrap().finish(sequence as u64, spot, false));
             if head.kind == Kind::Packed && head.body_bytes > 0 {
                 written.bytes.extend_from_slice(&body);
             }
