@@ -4,6 +4,7 @@ use crate::io::{real, sim, simulated};
 use bytes::Bytes;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// See the module. Belongs to the core that opened it; shared by readers as `Rc<Volume>`.
 ///
@@ -28,6 +29,21 @@ impl Volume {
         } else {
             Inner::Real(real::volume::Volume::create(path, length).await?)
         }))
+    }
+
+    /// Writes zeros over a volume that was not written to yet, a mebibyte at a time with `pause` after each, past the page cache
+    /// and with the device's own command for it where there is one. Worth it: a file system must log, at the sync, that a reserved
+    /// block is used for the first time. Write and sync of 4 KiB (64 KiB) took 440 (460) us into reserved blocks against 225 (240)
+    /// us into written ones on XFS, and 590 (640) against 250 (265) us on ext4, both on a loop device over a virtual disk.
+    ///
+    /// Stops with Ok at the first `write`, which waits for the mebibyte under way; does nothing to a volume that was opened, as it
+    /// may hold something. When it is given up, keep the handle: only it knows of the mebibyte under way. An error leaves a volume that is as good as
+    /// before, only slower.
+    pub async fn prewrite(&self, pause: Duration) -> io::Result<()> {
+        match &self.0 {
+            Inner::Real(volume) => volume.prewrite(pause).await,
+            Inner::Sim(volume) => volume.prewrite(pause).await,
+        }
     }
 
     /// Opens one for reading and writing.

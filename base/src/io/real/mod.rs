@@ -20,6 +20,7 @@ pub(super) mod net;
 pub(super) mod oneshot;
 pub(super) mod task;
 pub(super) mod volume;
+mod zeros;
 
 pub use daemon::daemon;
 pub use task::slow_polls;

@@ -3,20 +3,30 @@
 #![expect(clippy::disallowed_methods, reason = "this is the door")]
 
 use super::fs::{borrow, ring_read};
+use super::zeros::{self, Zeros};
 use super::{core, disk};
 use bytes::Bytes;
 use rustix::fs::{Advice, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a first write looks whether the zeros under way have arrived.
+const ZEROING_WAIT: Duration = Duration::from_millis(1);
 
 pub(in crate::io) struct Volume {
     handle: Handle,
     length: u64,
+    /// There may be something that zeros must not touch.
+    written: Cell<bool>,
+    /// Zeros are on their way to the disk: a write must not be overtaken by them.
+    zeroing: Rc<Cell<bool>>,
 }
 
 enum Handle {
@@ -29,28 +39,55 @@ impl Volume {
     pub(in crate::io) async fn create(path: &Path, length: u64) -> io::Result<Volume> {
         let path = path.to_owned();
         let file = core().pool.run(move || create(&path, length)).await?;
-        Volume::new(file, length)
+        Volume::new(file, length, false)
     }
 
     pub(in crate::io) async fn open(path: &Path) -> io::Result<Volume> {
         let path = path.to_owned();
         let (file, length) = core().pool.run(move || open(&path)).await?;
-        Volume::new(file, length)
+        Volume::new(file, length, true)
     }
 
-    fn new(file: File, length: u64) -> io::Result<Volume> {
+    fn new(file: File, length: u64, may_hold_data: bool) -> io::Result<Volume> {
         let handle = match core().epoll {
             true => Handle::Threads(Arc::new(file)),
             false => Handle::Ring(monoio::fs::File::from_std(file)?, OnceCell::new()),
         };
-        Ok(Volume { handle, length })
+        Ok(Volume { handle, length, written: Cell::new(may_hold_data), zeroing: Rc::default() })
     }
 
     pub(in crate::io) fn len(&self) -> u64 {
         self.length
     }
 
+    pub(in crate::io) async fn prewrite(&self, pause: Duration) -> io::Result<()> {
+        let file = self.writer()?;
+        let zeros = Arc::new(core().pool.run(move || Zeros::open(&file)).await?);
+        let mut offset = 0;
+        // Ends: every turn moves on by a chunk.
+        while offset < self.length && !self.written.get() && !self.zeroing.get() {
+            let length = (self.length - offset).min(zeros::CHUNK_BYTES);
+            self.zeroing.set(true);
+            let (zeros, zeroing) = (zeros.clone(), self.zeroing.clone());
+            // A task of its own: a write waits for its end even when this future is gone.
+            let writing = super::task::spawn(async move {
+                let result = core().pool.start(move || zeros.write(offset, length)).await;
+                zeroing.set(false);
+                result
+            });
+            writing.await.unwrap_or_else(|| Err(io::Error::other("writing zeros panicked")))?;
+            offset += length;
+            super::clock::sleep(pause).await;
+        }
+        core().pool.run(move || zeros.finish()).await
+    }
+
     pub(in crate::io) async fn write(&self, offset: u64, parts: Vec<Bytes>) -> io::Result<()> {
+        self.written.set(true);
+        // Ends: with the one chunk under way, as no other starts.
+        while self.zeroing.get() {
+            super::clock::sleep(ZEROING_WAIT).await;
+        }
         let file = self.writer()?;
         let write = move || {
             disk::write_at(file.as_fd(), &parts, offset)?;
@@ -84,6 +121,10 @@ impl Volume {
 }
 
 fn create(path: &Path, length: u64) -> io::Result<File> {
+    // A file system may hand out all it has before it says that there is not enough, and others would be refused meanwhile.
+    if disk::space(disk::parent(path)?)?.available < length {
+        return Err(io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error()));
+    }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?);
     let filled = fill(&file, length).and_then(|()| disk::sync_dir(disk::parent(path)?));

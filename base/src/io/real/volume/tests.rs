@@ -1,7 +1,7 @@
 //! Volumes on a real disk, on io_uring and on epoll.
 
 use crate::io::real::tests::{on_both, pattern};
-use crate::io::{fs, sleep};
+use crate::io::{fs, sleep, spawn};
 use bytes::Bytes;
 use std::future::Future;
 use std::io::ErrorKind;
@@ -112,5 +112,32 @@ fn a_prepared_file_has_no_name_until_it_is_published() {
         file.prepare(vec![]).await.unwrap();
         drop(file);
         assert!(fs::read_dir(dir.path()).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn zeros_written_ahead_change_nothing_and_give_way_to_a_write() {
+    on_both(|| async {
+        // On a disk, and in memory where there is no O_DIRECT or another one.
+        for dir in [directory(), tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| directory())] {
+            let path = dir.path().join("v");
+            let length = (5 << 20) + 8192;
+            let volume = fs::Volume::create(&path, length).await.unwrap();
+            volume.prewrite(Duration::ZERO).await.unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), length);
+            assert_eq!(volume.read(0, 9 << 20).await.unwrap(), vec![0; length as usize]);
+            fs::remove_file(&path).await.unwrap();
+
+            let volume = std::rc::Rc::new(fs::Volume::create(&path, length).await.unwrap());
+            let ahead = volume.clone();
+            let zeroing = spawn(async move { ahead.prewrite(Duration::from_millis(1)).await });
+            sleep(Duration::from_millis(2)).await;
+            let mut content = vec![7; 4 << 20];
+            volume.write(4096, vec![content.clone().into()]).await.unwrap();
+            zeroing.await.unwrap().unwrap();
+            volume.prewrite(Duration::ZERO).await.unwrap();
+            content.splice(0..0, [0; 4096]);
+            assert_eq!(volume.read(0, content.len()).await.unwrap(), content);
+        }
     });
 }
