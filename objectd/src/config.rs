@@ -76,8 +76,6 @@ pub struct Config {
     pub pack_limit: u64,
     /// Bytes of a volume.
     pub volume_bytes: u64,
-    /// Test only: skip the sync of an object file, so that the simulator's checker has something to find.
-    pub planted_skip_sync: bool,
 }
 
 impl Config {
@@ -117,7 +115,6 @@ impl Config {
             packed: packed(options)?,
             pack_limit: options.integer("pack_limit", 256 * 1024, 0..=MEBIBYTE)?,
             volume_bytes: options.integer("volume_size", 256 * MEBIBYTE, 8 * MEBIBYTE..=64 * 1024 * MEBIBYTE)?,
-            planted_skip_sync: options.boolean("planted_skip_sync", false),
         };
         if let Some((name, place)) = options.unknown().into_iter().next() {
             return Err(ConfigError::new(format!(
@@ -186,7 +183,7 @@ fn ports(options: &Section, name: &str, default: &str) -> Result<Vec<u16>, Confi
 
 /// `layout = packed` or `stock`.
 fn packed(options: &Section) -> Result<bool, ConfigError> {
-    match options.get("layout").unwrap_or("stock") {
+    match options.get("layout").unwrap_or("packed") {
         "packed" => Ok(true),
         "stock" => Ok(false),
         _ => Err(options.error("layout", "packed or stock")),

@@ -6,7 +6,7 @@
 mod bed;
 
 use base::http::server::Drain;
-use base::io::sim::{NodeId, Sim, SimHandle, SimOptions};
+use base::io::sim::{Defects, NodeId, Sim, SimHandle, SimOptions};
 use base::io::{self, fs};
 use bed::{conf, connect, exchange, files, hash_directory, storage};
 use bytes::Bytes;
@@ -178,7 +178,7 @@ fn a_client_that_goes_away_leaves_nothing() {
 fn damaged_bytes_are_never_sent_and_the_object_is_quarantined() {
     for size in [10, 300_000] {
         let sim = Sim::new(7, SimOptions::default());
-        let node = storage(&sim, conf(""));
+        let node = storage(&sim, conf(STOCK));
         let handle = sim.handle();
         sim.run(async move {
             exchange(6200, &put("o", "1700000001.00000", &"x".repeat(size), "")).await;
@@ -205,13 +205,17 @@ fn damaged_bytes_are_never_sent_and_the_object_is_quarantined() {
     }
 }
 
+const STOCK: &str = "layout = stock";
+const PACKED: &str = "layout = packed\nvolume_size = 8388608";
+
 /// Power cuts at many points of many writes: an acknowledged object is there and whole, another one is there whole or not at all.
-fn survivors(seed: u64, more: &'static str) -> (usize, usize) {
+fn survivors(seed: u64, more: &'static str, skip_file_syncs: bool) -> (usize, usize) {
     let sim = Sim::new(seed, SimOptions::default());
     let node = storage(&sim, conf(more));
     let handle = sim.handle();
     sim.run(async move {
         drop(connect(6200).await);
+        handle.set_defects(node, Defects { skip_file_syncs, ..Defects::default() });
         let acknowledged = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
         for writer in 0..4_usize {
             let acknowledged = acknowledged.clone();
@@ -256,7 +260,7 @@ fn survivors(seed: u64, more: &'static str) -> (usize, usize) {
                 .unwrap();
             let list = String::from_utf8(list.unwrap_or_default()).unwrap();
             assert!(
-                more.contains("planted") || list.lines().any(|line| line == suffix),
+                skip_file_syncs || list.lines().any(|line| line == suffix),
                 "{} was not invalidated",
                 path.display()
             );
@@ -269,9 +273,11 @@ fn survivors(seed: u64, more: &'static str) -> (usize, usize) {
 fn what_was_acknowledged_survives_a_power_cut() {
     let mut acknowledged = 0;
     for seed in 10..30 {
-        let (some, lost) = survivors(seed, "");
-        assert_eq!(lost, 0, "seed {seed}");
-        acknowledged += some;
+        for layout in [STOCK, PACKED] {
+            let (some, lost) = survivors(seed, layout, false);
+            assert_eq!(lost, 0, "seed {seed}, {layout}");
+            acknowledged += some;
+        }
     }
     assert!(acknowledged > 20, "{acknowledged} writes are too few to mean something");
 }
@@ -279,6 +285,8 @@ fn what_was_acknowledged_survives_a_power_cut() {
 /// The test above can fail: without syncs it must.
 #[test]
 fn the_checker_finds_a_missing_sync() {
-    let lost: usize = (10..30).map(|seed| survivors(seed, "planted_skip_sync = true").1).sum();
-    assert!(lost > 0);
+    for layout in [STOCK, PACKED] {
+        let lost: usize = (10..30).map(|seed| survivors(seed, layout, true).1).sum();
+        assert!(lost > 0, "{layout}");
+    }
 }

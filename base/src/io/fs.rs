@@ -122,13 +122,6 @@ impl TempFile {
             TempInner::Sim(file) => file.publish(target, xattrs).await,
         }
     }
-    /// `publish` without any sync: the planted bug that the simulator's checker must find. Tests only.
-    pub async fn publish_unsynced(self, target: &Path, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
-        match self.0 {
-            TempInner::Real(_) => Err(io::ErrorKind::Unsupported.into()),
-            TempInner::Sim(file) => file.publish_unsynced(target, xattrs).await,
-        }
-    }
 }
 
 /// One name in a directory.

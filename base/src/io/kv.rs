@@ -151,6 +151,7 @@ impl Read for ReadTxn<'_> {
         reverse: bool,
         visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
     ) -> io::Result<()> {
+        let from = from_the_start(from);
         match &self.0 {
             ReadInner::Real(txn) => txn.scan(table, from, to, reverse, visit),
             ReadInner::Sim(txn) => txn.scan(table, from, to, reverse, visit),
@@ -174,10 +175,19 @@ impl Read for WriteTxn<'_> {
         reverse: bool,
         visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
     ) -> io::Result<()> {
+        let from = from_the_start(from);
         match &self.0 {
             WriteInner::Real(txn) => txn.scan(table, from, to, reverse, visit),
             WriteInner::Sim(txn) => txn.scan(table, from, to, reverse, visit),
         }
+    }
+}
+
+/// No key is empty, and LMDB refuses to look for one.
+fn from_the_start(from: Bound<&[u8]>) -> Bound<&[u8]> {
+    match from {
+        Bound::Included([]) | Bound::Excluded([]) => Bound::Unbounded,
+        from => from,
     }
 }
 

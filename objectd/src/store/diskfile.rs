@@ -284,7 +284,7 @@ impl Writer {
     pub async fn publish(self, config: &Config, version: Version, metadata: Metadata) -> std::io::Result<()> {
         match self {
             Writer::Stock(writer) => writer.publish(config, &version.file_name(), metadata).await,
-            Writer::Packed(writer) => writer.publish(config, version, metadata).await,
+            Writer::Packed(writer) => writer.publish(version, metadata).await,
         }
     }
 

@@ -4,7 +4,7 @@
 
 use base::http::server::Drain;
 use base::io::fs;
-use base::io::sim::{CLIENT, NodeId, SimHandle};
+use base::io::sim::{CLIENT, Defects, NodeId, SimHandle};
 use ring::builder::Builder;
 use ring::{Device, FormatVersion};
 use std::cell::Cell;
@@ -88,7 +88,6 @@ pub(super) struct Member {
 pub(super) struct Cluster {
     sim: SimHandle,
     members: Vec<Member>,
-    skip_sync: bool,
 }
 
 impl Cluster {
@@ -101,7 +100,7 @@ impl Cluster {
             let exited = Rc::new(Cell::new(false));
             Member { node: sim.node(&name, ip), role, ip, exited }
         });
-        let cluster = Cluster { members: members.collect(), sim, skip_sync };
+        let cluster = Cluster { members: members.collect(), sim };
         for member in &cluster.members {
             // The client's requests reach a living proxy in the order they were sent: the checker counts on it.
             if member.role == Role::Proxy {
@@ -110,6 +109,8 @@ impl Cluster {
             cluster.sim.start(member.node, || async {});
             let files = write_files(rings.clone());
             cluster.sim.run_on(member.node, files).await.expect("nothing crashes yet").expect("the disks are good");
+            let defects = Defects { skip_file_syncs: skip_sync, ..Defects::default() };
+            cluster.sim.set_defects(member.node, defects);
             cluster.start(member);
         }
         cluster
@@ -131,11 +132,11 @@ impl Cluster {
         member.exited.set(false);
         let exited = Rc::clone(&member.exited);
         let (sim, ip) = (self.sim.clone(), member.ip);
-        let (role, skip_sync) = (member.role, self.skip_sync);
+        let role = member.role;
         self.sim.start(member.node, move || async move {
             let ended = match role {
                 Role::Proxy => run_proxy(ip).await,
-                Role::Storage => run_storage(ip, skip_sync).await,
+                Role::Storage => run_storage(ip).await,
             };
             sim.say(|| format!("the daemon of {ip} ended: {ended:?}"));
             exited.set(true);
@@ -180,11 +181,11 @@ async fn run_proxy(ip: IpAddr) -> std::io::Result<()> {
     proxy::server::run_core(Rc::new(config), 0, Drain::new()).await
 }
 
-async fn run_storage(ip: IpAddr, skip_sync: bool) -> std::io::Result<()> {
+async fn run_storage(ip: IpAddr) -> std::io::Result<()> {
     let text = format!(
         "[DEFAULT]\nswift_dir = /etc/swift\ndevices = /srv/node\nmount_check = false\nbind_ip = {ip}\n\
          object_ports = 6200\ncontainer_ports = 6201\naccount_ports = 6202\nupdater_interval = 10\n\
-         planted_skip_sync = {skip_sync}\n"
+         volume_size = 8388608\n"
     );
     let config = objectd::config::Config::parse("objectd.conf", &text, SWIFT_CONF)
         .map_err(|error| std::io::Error::other(error.message))?;

@@ -150,10 +150,6 @@ impl TempFile {
     pub(in crate::io) async fn publish(self, target: &Path, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
         self.publish_with(target, xattrs, true).await
     }
-    /// Test only: gives the name without any sync, so that a checker has something to find.
-    pub(in crate::io) async fn publish_unsynced(self, target: &Path, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
-        self.publish_with(target, xattrs, false).await
-    }
 
     async fn publish_with(self, target: &Path, xattrs: Vec<(String, Vec<u8>)>, syncs: bool) -> io::Result<()> {
         let target = target.to_owned();
@@ -240,7 +236,7 @@ async fn append_steps(path: &Path, lock_path: &Path, bytes: &[u8]) -> io::Result
     let file = match File::open(path).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let empty = TempFile::create(path.parent().ok_or(io::ErrorKind::InvalidInput)?).await?;
-            empty.publish_unsynced(path, Vec::new()).await?;
+            empty.publish_with(path, Vec::new(), false).await?;
             File::open(path).await?
         }
         other => other?,

@@ -343,8 +343,17 @@ where
     W: Future<Output = ()> + 'static,
     L: Future<Output = T> + 'static,
 {
+    after_crash_of(Defects::default(), seed, span, work, look)
+}
+
+fn after_crash_of<T: 'static, W, L>(defects: Defects, seed: u64, span: Duration, work: fn() -> W, look: fn() -> L) -> T
+where
+    W: Future<Output = ()> + 'static,
+    L: Future<Output = T> + 'static,
+{
     let sim = Sim::new(seed, SimOptions::default());
     let node = sim.node("node", ip(2));
+    sim.set_defects(node, defects);
     sim.start(node, work);
     let handle = sim.handle();
     sim.run(async move {
@@ -356,18 +365,16 @@ where
     })
 }
 
+const NO_SYNCS: Defects = Defects { skip_file_syncs: true, skip_dir_syncs: true };
 const WHOLE: [u8; 5000] = [7; 5000];
 
-async fn publish(synced: bool) {
+async fn publish() {
     fs::create_dir_all(Path::new("/d/e")).await.unwrap();
     let mut file = fs::TempFile::create(Path::new("/d/e")).await.unwrap();
     file.append(Bytes::from_static(&WHOLE)).await.unwrap();
     let xattrs = vec![("user.meta".to_owned(), b"m".to_vec())];
     let target = Path::new("/d/e/f");
-    match synced {
-        true => file.publish(target, xattrs).await.unwrap(),
-        false => file.publish_unsynced(target, xattrs).await.unwrap(),
-    }
+    file.publish(target, xattrs).await.unwrap();
     fs::create_dir_all(Path::new("/done")).await.unwrap();
     std::future::pending().await
 }
@@ -385,7 +392,7 @@ async fn look_at_published() -> (bool, Option<bool>) {
 fn what_was_published_survives_and_is_whole() {
     let (mut before, mut after) = (0, 0);
     for seed in 0..300 {
-        match after_crash(seed, Duration::from_millis(5), || publish(true), look_at_published) {
+        match after_crash(seed, Duration::from_millis(5), publish, look_at_published) {
             (true, Some(true)) => after += 1,
             (false, None) => before += 1,
             (false, Some(true)) => {}
@@ -398,7 +405,7 @@ fn what_was_published_survives_and_is_whole() {
 #[test]
 fn what_was_not_synced_may_be_lost_torn_or_there() {
     let outcomes: BTreeSet<_> = (0..300)
-        .map(|seed| after_crash(seed, Duration::from_millis(5), || publish(false), look_at_published))
+        .map(|seed| after_crash_of(NO_SYNCS, seed, Duration::from_millis(5), publish, look_at_published))
         .filter(|outcome| outcome.0)
         .collect();
     assert!(outcomes.contains(&(true, None)), "lost");

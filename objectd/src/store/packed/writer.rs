@@ -6,7 +6,6 @@ use super::Files;
 use super::log::{Append, Effect};
 use super::record::{self, Blocks, Head, Identity, Kind};
 use super::store::judge;
-use crate::config::Config;
 use crate::store::diskfile::Version;
 use crate::store::metadata::Metadata;
 use crate::store::stock;
@@ -75,10 +74,9 @@ impl Writer {
     }
 
     /// Makes it this version; durable when it answers `Ok`. A device that fails to write is poisoned.
-    pub async fn publish(self, config: &Config, version: Version, metadata: Metadata) -> std::io::Result<()> {
+    pub async fn publish(self, version: Version, metadata: Metadata) -> std::io::Result<()> {
         let Writer { files, target, length } = self;
         let store = files.store.clone();
-        let _ = config;
         let result = match target {
             Target::Memory(body) => {
                 let checksums = record::checksums(&body);

@@ -296,11 +296,7 @@ impl Writer {
         let target = self.files.directory.join(name);
         self.files.invalidate().await.map_err(|error| judge(&self.files.device, "invalidating a suffix", error))?;
         let attributes = metadata.attributes();
-        let result = if config.planted_skip_sync {
-            self.file.publish_unsynced(&target, attributes).await
-        } else {
-            self.file.publish(&target, attributes).await
-        };
+        let result = self.file.publish(&target, attributes).await;
         result.map_err(|error| judge(&self.files.device, "publishing a file", error))?;
         self.files.clean_up(config.reclaim_age).await;
         Ok(())

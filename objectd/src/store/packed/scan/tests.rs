@@ -1,3 +1,5 @@
+//! Scans of volumes as the log lays them out: whole, torn, with flipped bits, and of bytes that are none.
+
 use super::*;
 use crate::store::diskfile::Version;
 use crate::store::metadata::Metadata;
