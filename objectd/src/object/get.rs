@@ -6,7 +6,7 @@
 
 use super::{Target, headers, is_expired};
 use crate::reply;
-use crate::store::diskfile::{Body, DiskFile, Object, Stored, Want};
+use crate::store::diskfile::{self, Body, DiskFile, Object, Stored, Want};
 use base::checksum::{Md5Hasher, hex, md5_hex};
 use base::conditional::{self, Verdict};
 use base::http::server::{BodySource, LocalFuture, Response, ResponseBody};
@@ -239,9 +239,9 @@ impl Source {
     }
 }
 
-/// Whether the bytes are not what was stored, rather than not to be had now.
+/// Whether the bytes are not what was stored or cannot be read any more, rather than not to be had now.
 fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) || diskfile::is_unreadable(error)
 }
 
 fn damaged() -> Error {

@@ -153,6 +153,12 @@ impl From<Error> for OpenError {
     }
 }
 
+/// Whether the disk cannot read this place (EIO): what was there is lost, the rest of the device may be well.
+pub fn is_unreadable(error: &Error) -> bool {
+    const EIO: i32 = 5;
+    error.raw_os_error() == Some(EIO)
+}
+
 /// What a write is: the kind and time that the name of a stock file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {

@@ -206,7 +206,14 @@ impl Files {
         })?;
         let damaged = |message: &str| LoadError::Damaged(held, format!("{at:?}: {message}"));
         let wanted = if want == Want::Bytes { at.length } else { at.length.min(HEAD_BYTES) };
-        let mut bytes = volume.read(at.offset, position(u64::from(wanted))).await?;
+        let read = async |length: u32| {
+            let read = volume.read(at.offset, position(u64::from(length))).await;
+            read.map_err(|error| match diskfile::is_unreadable(&error) {
+                true => damaged("it cannot be read"),
+                false => error.into(),
+            })
+        };
+        let mut bytes = read(wanted).await?;
         let fixed = bytes.first_chunk().ok_or_else(|| damaged("it ends early"))?;
         let spot = Spot { store: self.store.log.store(), volume: at.volume, offset: at.offset };
         let lengths = match Lengths::decode(fixed, spot) {
@@ -215,7 +222,7 @@ impl Files {
             Err(damage) => return Err(damaged(&damage.message)),
         };
         if position(u64::from(lengths.head)) > bytes.len() {
-            bytes = volume.read(at.offset, position(u64::from(lengths.head))).await?;
+            bytes = read(lengths.head).await?;
         }
         let (head, _) = Head::decode(&bytes, spot).map_err(|damage| damaged(&damage.message))?;
         let identity = &head.identity;
