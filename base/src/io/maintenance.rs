@@ -1,190 +1,103 @@
-//! A second executor for a core's background scans: glommio, on a thread of its own.
+//! Reading for background scans, so that they neither evict the foreground's page cache nor outbid it.
 //!
-//! It streams files through O_DIRECT in a task queue of few shares, so that an audit neither evicts the foreground's page
-//! cache nor holds its disk. One scan at a time; scans queue. The serving core stays the only owner of index and volumes:
-//! what crosses over is a path, a visitor and the result.
-//!
-//! Where it cannot start, one line says so and every caller gets `Unsupported`; the caller then reads through `fs` instead.
+//! A scan is driven from the serving core chunk by chunk: `Reader::read`, look, pause, go on; where it is can be kept and
+//! resumed. The bytes come from the core's second executor (`executor`, the cargo feature `maintenance`). In the simulator, without
+//! the feature, and where that executor cannot start they come through `fs` instead.
 
-#![expect(clippy::disallowed_types, reason = "the inbox is shared by two threads")]
+#[cfg(feature = "maintenance")]
+mod executor;
 
-use super::real::oneshot::{self, oneshot};
-use super::real::task::watched;
-use super::simulated;
-use glommio::io::{DmaFile, DmaStreamReaderBuilder};
-use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
-use std::collections::VecDeque;
-use std::future::poll_fn;
+#[cfg(feature = "maintenance")]
+pub use executor::Maintenance;
+
+use super::fs::File;
+use std::cell::OnceCell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::rc::Rc;
 
-/// Registered with the kernel three times and locked; two scans' buffers fit.
-const IO_MEMORY: usize = 2 * 1024 * 1024;
+/// What one call may ask for: a pause between two calls must be able to slow a scan down.
+pub const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// One read; at this size a disk is near its best rate and a foreground read waits a fraction of a millisecond behind it.
-const CHUNK_BYTES: usize = 256 * 1024;
-
-/// Reads under way beyond the one being visited.
-const READ_AHEAD: usize = 2;
-
-/// Of 1000, the share of the executor's other queue.
-const SCAN_SHARES: usize = 50;
-
-/// Scans that may wait. Background loops wait for each, so this is far off.
-const QUEUED_MAX: usize = 64;
-
-type Work = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
-
-/// The executor of one core. Dropping it ends the thread after the scan it is at.
-pub struct Maintenance {
-    inbox: Arc<Inbox>,
+/// Reads files for one core's scans. Clones share the executor, which starts with the first read and ends with the last clone.
+#[derive(Clone)]
+pub struct Reader {
+    shared: Rc<Shared>,
 }
 
-impl Maintenance {
-    /// Starts the thread, on the processor `cpu` if given.
-    pub async fn start(name: &str, cpu: Option<usize>) -> io::Result<Maintenance> {
-        if simulated() {
-            return Err(unsupported("not in the simulator"));
-        }
-        let inbox = Arc::new(Inbox::default());
-        let (started, starting) = oneshot();
-        let (name, theirs) = (format!("{name}-m"), inbox.clone());
-        std::thread::Builder::new().name(name.clone()).spawn(move || run(&name, cpu, theirs, started))?;
-        let result = starting.await.unwrap_or_else(|| Err("the thread panicked".to_owned()));
-        result.map_err(|reason| {
-            tracing::warn!(reason, "no maintenance executor: background scans go through the page cache");
-            unsupported(&reason)
-        })?;
-        Ok(Maintenance { inbox })
+struct Shared {
+    name: String,
+    cpu: Option<usize>,
+    executor: OnceCell<Option<Executor>>,
+}
+
+#[cfg(feature = "maintenance")]
+type Executor = Maintenance;
+
+/// There is none.
+#[cfg(not(feature = "maintenance"))]
+enum Executor {}
+
+impl Reader {
+    /// For the core `name`; the executor's threads are pinned to the processor `cpu` if given.
+    pub fn new(name: &str, cpu: Option<usize>) -> Reader {
+        Reader { shared: Rc::new(Shared { name: name.to_owned(), cpu, executor: OnceCell::new() }) }
     }
 
-    /// Streams the file at `path` through `visit` on the other thread, until its end or until it answers false. Gives the bytes
-    /// visited. Dropped, the scan goes on to its end.
-    pub async fn scan(
-        &self,
-        path: &Path,
-        visit: impl FnMut(&[u8]) -> io::Result<bool> + Send + 'static,
-    ) -> io::Result<u64> {
-        let (answer, answered) = oneshot();
-        let path = path.to_owned();
-        let work: Work = Box::new(move || {
-            Box::pin(async move {
-                let result = watched("maintenance scan", stream(&path, visit)).await;
-                answer.send(result.unwrap_or_else(|_| Err(io::Error::other("the scan panicked"))));
-            })
-        });
-        self.inbox.push(work)?;
-        answered.await.unwrap_or_else(|| Err(unsupported("the executor ended")))
-    }
-}
-
-impl Drop for Maintenance {
-    fn drop(&mut self) {
-        self.inbox.close();
-    }
-}
-
-fn unsupported(reason: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, format!("no maintenance executor: {reason}"))
-}
-
-/// The thread. It panics or fails at start where rings or locked memory are refused; both are told.
-fn run(name: &str, cpu: Option<usize>, inbox: Arc<Inbox>, started: oneshot::Sender<Result<(), String>>) {
-    let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
-    let builder = LocalExecutorBuilder::new(placement).name(name).io_memory(IO_MEMORY).ring_depth(128);
-    let made = catch_unwind(AssertUnwindSafe(|| builder.make()));
-    let executor = match made {
-        Ok(Ok(executor)) => executor,
-        Ok(Err(error)) => return started.send(Err(error.to_string())),
-        Err(_) => return started.send(Err("creating it panicked".to_owned())),
-    };
-    started.send(Ok(()));
-    executor.run(async move {
-        let latency = Latency::Matters(Duration::from_millis(100));
-        let queue = glommio::executor().create_task_queue(Shares::Static(SCAN_SHARES), latency, "scans");
-        while let Some(work) = poll_fn(|context| inbox.poll_next(context)).await {
-            match glommio::spawn_local_into(work(), queue) {
-                Ok(task) => task.await,
-                Err(error) => tracing::error!(%error, "cannot start a scan"),
+    /// Reads `length` bytes (at most `READ_BYTES_MAX`, else `InvalidInput`) from `offset` of the file at `path`; fewer only at the
+    /// end of the file.
+    pub async fn read(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        check_length(length)?;
+        if let Some(executor) = self.executor().await {
+            match read_with(executor, path, offset, length).await {
+                // It ended, or the file system knows no O_DIRECT.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                other => return other,
             }
         }
-    });
-}
+        File::open(path).await?.read_at(offset, length).await.map(Vec::from)
+    }
 
-async fn stream(path: &Path, mut visit: impl FnMut(&[u8]) -> io::Result<bool>) -> io::Result<u64> {
-    let file = DmaFile::open(path).await?;
-    let builder = DmaStreamReaderBuilder::new(file).with_buffer_size(CHUNK_BYTES).with_read_ahead(READ_AHEAD);
-    let mut reader = builder.build();
-    // Ends: every turn moves on by at least a byte, or the file or the visitor ended.
-    loop {
-        let chunk = reader.get_buffer_aligned(CHUNK_BYTES as u64).await?;
-        if chunk.is_empty() || !visit(&chunk)? {
-            break;
+    async fn executor(&self) -> Option<&Executor> {
+        if self.shared.executor.get().is_none() {
+            let started = start(&self.shared.name, self.shared.cpu).await;
+            // When two reads started one each, the first stays.
+            let _ = self.shared.executor.set(started);
         }
-    }
-    let visited = reader.current_pos();
-    reader.close().await?;
-    Ok(visited)
-}
-
-/// What waits for the thread.
-#[derive(Default)]
-struct Inbox {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    work: VecDeque<Work>,
-    waiting: Option<Waker>,
-    closed: bool,
-}
-
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, work: Work) -> io::Result<()> {
-        let mut state = self.lock();
-        if state.work.len() >= QUEUED_MAX {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "too many scans wait"));
-        }
-        state.work.push_back(work);
-        wake(state);
-        Ok(())
-    }
-
-    fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        wake(state);
-    }
-
-    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Work>> {
-        let mut state = self.lock();
-        if state.closed {
-            return Poll::Ready(None);
-        }
-        if let Some(work) = state.work.pop_front() {
-            return Poll::Ready(Some(work));
-        }
-        state.waiting = Some(context.waker().clone());
-        Poll::Pending
+        self.shared.executor.get()?.as_ref()
     }
 }
 
-/// Frees the lock, then wakes.
-fn wake(mut state: MutexGuard<'_, State>) {
-    let waker = state.waiting.take();
-    drop(state);
-    if let Some(waker) = waker {
-        waker.wake();
+#[cfg(feature = "maintenance")]
+async fn start(name: &str, cpu: Option<usize>) -> Option<Executor> {
+    // It says itself why it cannot.
+    Maintenance::start(name, cpu).await.ok()
+}
+
+#[cfg(feature = "maintenance")]
+async fn read_with(executor: &Executor, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    executor.read(path, offset, length).await
+}
+
+#[cfg(not(feature = "maintenance"))]
+async fn start(_name: &str, _cpu: Option<usize>) -> Option<Executor> {
+    if !super::simulated() {
+        tracing::warn!(
+            "built without the maintenance executor: background scans are slower and go through the page cache"
+        );
+    }
+    None
+}
+
+#[cfg(not(feature = "maintenance"))]
+async fn read_with(executor: &Executor, _path: &Path, _offset: u64, _length: usize) -> io::Result<Vec<u8>> {
+    match *executor {}
+}
+
+fn check_length(length: usize) -> io::Result<()> {
+    match length <= READ_BYTES_MAX {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "a scan reads at most 4 MiB at a time")),
     }
 }
 
@@ -192,41 +105,56 @@ fn wake(mut state: MutexGuard<'_, State>) {
 mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests write what is scanned from outside the door")]
 
-    use super::Maintenance;
+    use super::{READ_BYTES_MAX, Reader};
     use crate::io::real::{CoreOptions, run};
-    use std::io;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use crate::io::sim::{Sim, SimOptions};
+    use crate::io::{fs, spawn};
+    use std::io::ErrorKind;
+    use std::path::Path;
+
+    async fn read_all(path: &Path, content: &[u8]) {
+        let reader = Reader::new("test", None);
+        let both: Vec<_> = (0..2)
+            .map(|_| {
+                let (reader, path) = (reader.clone(), path.to_owned());
+                spawn(async move { reader.read(&path, 0, 10).await.unwrap() })
+            })
+            .collect();
+        for read in both {
+            assert_eq!(read.await.unwrap(), content[..10]);
+        }
+        let mut found = Vec::new();
+        loop {
+            let chunk = reader.read(path, found.len() as u64, 100_001).await.unwrap();
+            found.extend_from_slice(&chunk);
+            if chunk.len() < 100_001 {
+                break;
+            }
+        }
+        assert_eq!(found, content);
+        assert_eq!(reader.read(path, 0, READ_BYTES_MAX + 1).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(reader.read(Path::new("/none"), 0, 9).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    fn content() -> Vec<u8> {
+        (0..1_234_567_u32).map(|n| (n % 251) as u8).collect()
+    }
 
     #[test]
-    fn files_are_streamed_on_the_other_executor() {
-        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let path = dir.path().join("volume");
-        let content: Vec<u8> = (0..1_234_567_u32).map(|n| (n % 251) as u8).collect();
-        std::fs::write(&path, &content).unwrap();
-        let sum = content.iter().map(|&byte| u64::from(byte)).sum::<u64>();
-        run(CoreOptions::default(), async || {
-            let executor = match Maintenance::start("test", None).await {
-                Ok(executor) => executor,
-                Err(error) => return assert_eq!(error.kind(), io::ErrorKind::Unsupported),
-            };
-            for _ in 0..3 {
-                let total = Arc::new(AtomicU64::new(0));
-                let counted = total.clone();
-                let visit = move |chunk: &[u8]| {
-                    counted.fetch_add(chunk.iter().map(|&byte| u64::from(byte)).sum(), Ordering::Relaxed);
-                    Ok(true)
-                };
-                assert_eq!(executor.scan(&path, visit).await.unwrap(), content.len() as u64);
-                assert_eq!(total.load(Ordering::Relaxed), sum);
-            }
-            let refused = executor.scan(&path, |_| Err(io::Error::other("enough"))).await.unwrap_err();
-            assert_eq!(refused.to_string(), "enough");
-            assert!(executor.scan(&path, |_| panic!("on purpose")).await.is_err());
-            let missing = executor.scan(&dir.path().join("none"), |_| Ok(true)).await.unwrap_err();
-            assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-            assert!(executor.scan(&path, |_| Ok(false)).await.is_ok());
-        })
-        .unwrap();
+    fn a_file_is_read_in_chunks_on_disk_and_in_memory() {
+        for dir in [env!("CARGO_MANIFEST_DIR"), "/dev/shm"] {
+            let Ok(dir) = tempfile::tempdir_in(dir) else { continue };
+            let path = dir.path().join("volume");
+            std::fs::write(&path, content()).unwrap();
+            run(CoreOptions::default(), async || read_all(&path, &content()).await).unwrap();
+        }
+    }
+
+    #[test]
+    fn in_the_simulator_it_reads_through_the_file_system() {
+        Sim::new(1, SimOptions::default()).run(async {
+            fs::write_atomic(Path::new("/volume"), content(), 0o600).await.unwrap();
+            read_all(Path::new("/volume"), &content()).await;
+        });
     }
 }

@@ -14,7 +14,6 @@
 mod clock;
 pub mod fs;
 pub mod kv;
-#[cfg(feature = "maintenance")]
 pub mod maintenance;
 pub mod real;
 mod shutdown;

@@ -11,7 +11,7 @@
 use super::clock::random_u64;
 use crate::io::fs::{Entry, Metadata, Space};
 use bytes::{Buf, Bytes};
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, StatVfs, XattrFlags};
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Read};
@@ -120,6 +120,7 @@ impl TempPlace {
         if length == 0 {
             return Ok(());
         }
+        must_have(&rustix::fs::fstatvfs(&self.file)?, length)?;
         match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, length) {
             // No reservation to be had here; the writes will tell.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
@@ -175,6 +176,14 @@ impl TempPlace {
     fn link(&self, target: &Path) -> Result<(), Errno> {
         let file = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         rustix::fs::linkat(CWD, file, CWD, target, AtFlags::SYMLINK_FOLLOW)
+    }
+}
+
+/// Refuses what cannot fit: a file system may hand out all it has before it does so itself, and meanwhile refuse others.
+pub(super) fn must_have(found: &StatVfs, length: u64) -> io::Result<()> {
+    match found.f_bavail.saturating_mul(found.f_frsize) < length {
+        true => Err(Errno::NOSPC.into()),
+        false => Ok(()),
     }
 }
 

@@ -121,10 +121,7 @@ impl Volume {
 }
 
 fn create(path: &Path, length: u64) -> io::Result<File> {
-    // A file system may hand out all it has before it says that there is not enough, and others would be refused meanwhile.
-    if disk::space(disk::parent(path)?)?.available < length {
-        return Err(io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error()));
-    }
+    disk::must_have(&rustix::fs::statvfs(disk::parent(path)?)?, length)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?);
     let filled = fill(&file, length).and_then(|()| disk::sync_dir(disk::parent(path)?));
