@@ -1,8 +1,9 @@
 //! The packed layout: small objects in volumes, large ones as stock files, an index over both (docs/formats/volume.md).
 //!
-//! Cores: `record`, `volume` and `scan` (the bytes of the log), `entry` (what counts of an object), `memory` (changes on their way to the
-//! index), `quarantine` (the record that takes a version out of use). Drivers: `log` (appends, one flush for all who wait), `index`, `store`
-//! (the three together), `recover` (opening after a crash), `files` with `reader` and `writer` (one object).
+//! Cores: `record`, `volume` and `scan` (the bytes of the log), `verdict` (whether damage was acknowledged once), `entry` (what counts of
+//! an object), `memory` (changes on their way to the index), `quarantine` (the record that takes a version out of use). Drivers: `log` (appends,
+//! one flush for all who wait), `index`, `store` (the three together), `recover` (opening after a crash), `files` with `reader` and
+//! `writer` (one object).
 
 pub mod entry;
 mod files;
@@ -15,6 +16,7 @@ pub mod record;
 mod recover;
 pub mod scan;
 mod store;
+pub mod verdict;
 pub mod volume;
 mod writer;
 

@@ -2,15 +2,18 @@
 //!
 //! # Invariants
 //!
-//! - A record is found exactly when all its bytes are what was written, and all bytes that are neither a record nor zeros are reported.
-//! - Behind damage the scan goes on at the next slot of 64 bytes that holds a head made for that very place. Bytes of a client's object cannot
-//!   look like one: they would have to know the number of the store.
-//! - The work is linear in the input whatever the bytes say, and memory is bounded by one head and what is fed.
+//! - A record is found exactly when all its bytes are what was written there.
+//! - From the start of the scan to the end of the last record every byte is accounted for: it belongs to a record, is a zero of its
+//!   padding, or is reported. Batches follow one another without a gap, so zeros between two of them are a write that was lost, and
+//!   so are zeros behind a record that is not the last of its batch.
+//! - Behind damage the scan goes on where lengths can be trusted, else at the next slot of 64 bytes that holds a head made for that very
+//!   place. Bytes of a client's object cannot look like one: they would have to know the number of the store.
+//! - The work is linear in the input whatever the bytes say: only a head that verifies makes the scan look at a byte twice, and it goes on
+//!   behind that head. Memory is one head (`HEAD_BYTES_MAX`); bodies are verified as they pass.
+//! - The sizes of the pieces change nothing.
 //!
-//! # Torn or lost
-//!
-//! A batch is written only after the one before it was synced. Damage in a batch that has a successor anywhere in the log was
-//! acknowledged once: it is lost here, and the replicas have it. Damage behind the last batch is a write that was cut off.
+//! Whether damage was acknowledged once is for `verdict` to say. Zeros behind the last record are not reported: the caller knows
+//! where the log ends (the next volume's header says it of this one), and may stop when `zeros` passes what a batch can be.
 
 use super::record::{BATCH_ALIGNMENT, Blocks, Head, Lengths, RECORD_ALIGNMENT, Spot};
 
@@ -26,13 +29,13 @@ pub enum Found {
         /// Its head.
         head: Box<Head>,
     },
-    /// Bytes that are no record.
+    /// Bytes that are no record: damaged, or zeros where a record was.
     Damaged {
         /// From here.
         offset: u64,
-        /// That many bytes.
+        /// That many bytes; none when a batch ends exactly at a block and its last record is missing.
         bytes: u64,
-        /// Its lengths and batch, when they could be read.
+        /// Its lengths and batch, when they could be read: one record begins at `offset`.
         lengths: Option<Lengths>,
         /// The head, when only the body is damaged.
         head: Option<Box<Head>>,
@@ -43,13 +46,21 @@ pub enum Found {
 pub struct Scanner {
     store: u64,
     volume: u32,
-    /// Offset of the first byte of `pending`.
+    /// Of the next byte that is fed.
     offset: u64,
+    /// The beginning of what needs more bytes to be judged: a slot, a fixed part or a head.
     pending: Vec<u8>,
+    /// Bytes that `pending` needs.
+    needed: usize,
     state: State,
+    /// All before this is accounted for.
+    accounted: u64,
+    /// Behind the last slot that was neither zeros nor part of a record.
+    garbage_end: u64,
+    /// No record of the batch is missing at the end.
+    batch_is_whole: bool,
     zeros: u64,
     end: u64,
-    damaged_from: Option<u64>,
 }
 
 enum State {
@@ -58,51 +69,112 @@ enum State {
     /// In the body of a record.
     Body { start: u64, head: Box<Head>, lengths: Lengths, left: u64, blocks: Blocks },
     /// In a record whose name or metadata are damaged: its lengths can be trusted.
-    Skip { left: u64 },
-    /// Between the end of a record and the next slot.
-    Padding { left: u64 },
+    Skip { left: u64, is_last: bool },
+    /// Between the end of a record and where the next one may begin.
+    Padding { start: u64, left: u64, is_zero: bool },
+}
+
+/// What bytes at a slot are.
+enum Step {
+    /// That many were taken.
+    Taken(usize),
+    /// That many are needed to tell.
+    Needs(usize),
 }
 
 impl Scanner {
     /// A scan of the volume that starts at `offset`, where a batch begins.
     pub fn new(store: u64, volume: u32, offset: u64) -> Self {
-        debug_assert!(offset.is_multiple_of(RECORD_ALIGNMENT));
-        let pending = Vec::new();
-        Self { store, volume, offset, pending, state: State::Slot, zeros: 0, end: offset, damaged_from: None }
+        debug_assert!(offset.is_multiple_of(BATCH_ALIGNMENT), "a batch begins there");
+        Self {
+            store,
+            volume,
+            offset,
+            pending: Vec::new(),
+            needed: 0,
+            state: State::Slot,
+            accounted: offset,
+            garbage_end: offset,
+            batch_is_whole: true,
+            zeros: 0,
+            end: offset,
+        }
     }
 
     /// Feeds the next bytes and hands out what is complete.
-    pub fn feed(&mut self, bytes: &[u8], found: &mut dyn FnMut(Found)) {
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.extend_from_slice(bytes);
-        let mut rest = pending.as_slice();
-        // Ends: every turn takes bytes, or changes a state that then waits for more.
-        while let Some(taken) = self.step(rest, found) {
-            rest = rest.get(taken..).unwrap_or_default();
+    pub fn feed(&mut self, mut bytes: &[u8], found: &mut dyn FnMut(Found)) {
+        // Ends: every turn takes at least one byte.
+        while !bytes.is_empty() {
+            let taken = match &mut self.state {
+                State::Slot if self.pending.is_empty() => self.slots(bytes, found),
+                State::Slot => self.more_pending(bytes, found),
+                State::Body { left, blocks, .. } => {
+                    let taken = at_most(bytes, *left);
+                    blocks.update(taken);
+                    *left -= taken.len() as u64;
+                    taken.len()
+                }
+                State::Skip { left, .. } => {
+                    let taken = at_most(bytes, *left).len();
+                    *left -= taken as u64;
+                    taken
+                }
+                State::Padding { left, is_zero, .. } => {
+                    let taken = at_most(bytes, *left);
+                    *is_zero &= is_zeros(taken);
+                    *left -= taken.len() as u64;
+                    taken.len()
+                }
+            };
+            bytes = bytes.get(taken..).unwrap_or_default();
             self.offset += taken as u64;
+            self.advance(found);
         }
-        self.pending = rest.to_vec();
     }
 
     /// No more bytes will come.
     pub fn finish(mut self, found: &mut dyn FnMut(Found)) {
-        let left = self.pending.len() as u64;
+        let pending = std::mem::take(&mut self.pending);
+        let fed_end = self.offset;
         match std::mem::replace(&mut self.state, State::Slot) {
             State::Body { start, head, lengths, .. } => {
-                let bytes = self.offset + left - start;
-                found(Found::Damaged { offset: start, bytes, lengths: Some(lengths), head: Some(head) });
+                found(Found::Damaged {
+                    offset: start,
+                    bytes: fed_end - start,
+                    lengths: Some(lengths),
+                    head: Some(head),
+                });
+                return;
             }
-            State::Slot if self.pending.iter().any(|byte| *byte != 0) => {
-                let from = *self.damaged_from.get_or_insert(self.offset);
-                self.damaged_from = Some(from);
-                self.offset += left;
+            // Its record was reported.
+            State::Skip { .. } => return,
+            State::Padding { start, is_zero: false, .. } => {
+                found(Found::Damaged { offset: start, bytes: fed_end - start, lengths: None, head: None });
             }
-            State::Slot | State::Skip { .. } | State::Padding { .. } => {}
+            State::Padding { .. } => {}
+            State::Slot => {
+                let start = fed_end - pending.len() as u64;
+                if let Some(lengths) = self.lengths_at(&pending, start) {
+                    self.close_gap(start, found);
+                    let bytes = pending.len() as u64;
+                    found(Found::Damaged { offset: start, bytes, lengths: Some(lengths), head: None });
+                    return;
+                }
+                if !is_zeros(&pending) {
+                    self.garbage_end = fed_end;
+                }
+            }
         }
-        self.close_damage(found);
+        if self.garbage_end > self.accounted {
+            self.close_gap(self.garbage_end, found);
+        } else if !self.batch_is_whole {
+            let bytes = self.accounted.next_multiple_of(BATCH_ALIGNMENT) - self.accounted;
+            found(Found::Damaged { offset: self.accounted, bytes, lengths: None, head: None });
+        }
     }
 
-    /// Where the next batch would go: behind the last record seen, at the alignment of batches.
+    /// Where the log ends: behind the last good record seen, at the alignment of batches. What comes later was cut off, if no
+    /// batch follows.
     pub fn end(&self) -> u64 {
         self.end
     }
@@ -112,102 +184,147 @@ impl Scanner {
         self.zeros
     }
 
-    /// One step; the bytes it took, or `None` when it needs more.
-    fn step(&mut self, bytes: &[u8], found: &mut dyn FnMut(Found)) -> Option<usize> {
-        match &mut self.state {
-            State::Slot => self.slot(bytes, found),
-            State::Body { left, blocks, .. } => {
-                let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                blocks.update(bytes.get(..taken).unwrap_or_default());
-                *left -= taken as u64;
-                if *left > 0 {
-                    return (taken > 0).then_some(taken);
+    /// Goes through slots as far as they can be judged; the rest waits in `pending`.
+    fn slots(&mut self, bytes: &[u8], found: &mut dyn FnMut(Found)) -> usize {
+        let mut taken = 0;
+        // Ends: every turn takes a slot or more, or leaves.
+        while let State::Slot = self.state {
+            let rest = bytes.get(taken..).unwrap_or_default();
+            match self.slot(rest, self.offset + taken as u64, found) {
+                Step::Taken(more) => taken += more,
+                Step::Needs(needed) => {
+                    self.pending.extend_from_slice(rest);
+                    self.needed = needed;
+                    return bytes.len();
                 }
-                self.end_record(taken as u64, found);
-                Some(taken)
-            }
-            State::Skip { left } => {
-                let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= taken as u64;
-                if *left == 0 {
-                    self.state = State::Slot;
-                    return Some(taken);
-                }
-                (taken > 0).then_some(taken)
-            }
-            State::Padding { left } => {
-                let wanted = usize::try_from(*left).unwrap_or(usize::MAX);
-                let padding = bytes.get(..wanted)?;
-                if padding.iter().any(|byte| *byte != 0) {
-                    found(Found::Damaged { offset: self.offset, bytes: *left, lengths: None, head: None });
-                }
-                self.state = State::Slot;
-                Some(wanted)
             }
         }
+        taken
     }
 
-    fn slot(&mut self, bytes: &[u8], found: &mut dyn FnMut(Found)) -> Option<usize> {
-        const SLOT: usize = 64;
-        const _: () = assert!(SLOT as u64 == RECORD_ALIGNMENT, "a slot is where a record may begin");
-        let slot = bytes.get(..SLOT)?;
-        if slot.iter().all(|byte| *byte == 0) {
-            self.close_damage(found);
-            self.zeros += SLOT as u64;
-            return Some(SLOT);
+    /// Adds to what waits, and judges it once there is enough.
+    fn more_pending(&mut self, bytes: &[u8], found: &mut dyn FnMut(Found)) -> usize {
+        let wanted = self.needed.saturating_sub(self.pending.len()).max(1);
+        let more = bytes.get(..wanted).unwrap_or(bytes);
+        self.pending.extend_from_slice(more);
+        if self.pending.len() < self.needed {
+            return more.len();
         }
-        let fixed: &[u8; Lengths::FIXED] = bytes.first_chunk()?;
-        let spot = Spot { store: self.store, volume: self.volume, offset: self.offset };
-        let Ok(Some(lengths)) = Lengths::decode(fixed, spot) else {
-            self.zeros = 0;
-            self.damaged_from.get_or_insert(self.offset);
-            return Some(SLOT);
+        let mut pending = std::mem::take(&mut self.pending);
+        let start = self.offset + more.len() as u64 - pending.len() as u64;
+        match self.slot(&pending, start, found) {
+            Step::Taken(taken) => {
+                pending.drain(..taken);
+                self.needed = SLOT;
+            }
+            Step::Needs(needed) => self.needed = needed,
+        }
+        self.pending = pending;
+        more.len()
+    }
+
+    /// Judges what begins at a slot.
+    fn slot(&mut self, bytes: &[u8], offset: u64, found: &mut dyn FnMut(Found)) -> Step {
+        let Some(slot) = bytes.get(..SLOT) else { return Step::Needs(SLOT) };
+        if is_zeros(slot) {
+            self.zeros += SLOT as u64;
+            return Step::Taken(SLOT);
+        }
+        if bytes.len() < Lengths::FIXED {
+            return Step::Needs(Lengths::FIXED);
+        }
+        self.zeros = 0;
+        let Some(lengths) = self.lengths_at(bytes, offset) else {
+            self.garbage_end = offset + SLOT as u64;
+            return Step::Taken(SLOT);
         };
         let head_bytes = usize::try_from(lengths.head).unwrap_or(usize::MAX);
-        let head = bytes.get(..head_bytes)?;
-        self.close_damage(found);
-        self.zeros = 0;
-        let start = self.offset;
-        match Head::decode(head, spot) {
+        let Some(head) = bytes.get(..head_bytes) else { return Step::Needs(head_bytes) };
+        self.close_gap(offset, found);
+        self.batch_is_whole = lengths.is_last;
+        let left = u64::from(lengths.body);
+        match Head::decode(head, self.spot(offset)) {
             Ok((head, lengths)) => {
-                let (left, head, blocks) = (u64::from(lengths.body), Box::new(head), Blocks::default());
+                let (start, head, blocks) = (offset, Box::new(head), Blocks::default());
                 self.state = State::Body { start, head, lengths, left, blocks };
-                Some(head_bytes)
             }
             Err(_) => {
-                let total = lengths.total();
-                found(Found::Damaged { offset: start, bytes: total, lengths: Some(lengths), head: None });
-                self.state = State::Skip { left: total.next_multiple_of(RECORD_ALIGNMENT) };
-                self.end = (start + total).next_multiple_of(BATCH_ALIGNMENT);
-                Some(0)
+                found(Found::Damaged { offset, bytes: lengths.total(), lengths: Some(lengths), head: None });
+                self.state = State::Skip { left, is_last: lengths.is_last };
             }
         }
+        Step::Taken(head_bytes)
     }
 
-    fn end_record(&mut self, taken: u64, found: &mut dyn FnMut(Found)) {
-        let State::Body { start, head, lengths, blocks, .. } = std::mem::replace(&mut self.state, State::Slot) else {
-            unreachable!("called at the end of a body");
-        };
-        let end = self.offset + taken;
-        let is_whole = lengths.body == 0 || blocks.finish() == head.checksums;
-        found(if is_whole {
-            Found::Record { offset: start, lengths, head }
+    /// Leaves states that have all their bytes.
+    fn advance(&mut self, found: &mut dyn FnMut(Found)) {
+        // The end of a body may be the end of its padding: two turns at most.
+        if matches!(self.state, State::Body { left: 0, .. } | State::Skip { left: 0, .. }) {
+            let is_last = match std::mem::replace(&mut self.state, State::Slot) {
+                State::Body { start, head, lengths, blocks, .. } => {
+                    self.end_record(start, head, lengths, blocks, found);
+                    lengths.is_last
+                }
+                State::Skip { is_last, .. } => is_last,
+                State::Slot | State::Padding { .. } => unreachable!("matched above"),
+            };
+            let start = self.offset;
+            self.accounted = start.next_multiple_of(if is_last { BATCH_ALIGNMENT } else { RECORD_ALIGNMENT });
+            self.state = State::Padding { start, left: self.accounted - start, is_zero: true };
+        }
+        if let State::Padding { start, left: 0, is_zero } = self.state {
+            if !is_zero {
+                found(Found::Damaged { offset: start, bytes: self.accounted - start, lengths: None, head: None });
+            }
+            self.state = State::Slot;
+        }
+    }
+
+    fn end_record(
+        &mut self,
+        start: u64,
+        head: Box<Head>,
+        lengths: Lengths,
+        blocks: Blocks,
+        found: &mut dyn FnMut(Found),
+    ) {
+        // The checksums of a large object are those of its file.
+        if lengths.body == 0 || blocks.finish() == head.checksums {
+            self.end = self.offset.next_multiple_of(BATCH_ALIGNMENT);
+            found(Found::Record { offset: start, lengths, head });
         } else {
-            Found::Damaged { offset: start, bytes: lengths.total(), lengths: Some(lengths), head: Some(head) }
-        });
-        self.end = end.next_multiple_of(BATCH_ALIGNMENT);
-        let left = end.next_multiple_of(RECORD_ALIGNMENT) - end;
-        if left > 0 {
-            self.state = State::Padding { left };
+            found(Found::Damaged { offset: start, bytes: lengths.total(), lengths: Some(lengths), head: Some(head) });
         }
     }
 
-    fn close_damage(&mut self, found: &mut dyn FnMut(Found)) {
-        if let Some(from) = self.damaged_from.take() {
-            found(Found::Damaged { offset: from, bytes: self.offset - from, lengths: None, head: None });
+    /// Reports what lies between the last thing accounted for and `offset`.
+    fn close_gap(&mut self, offset: u64, found: &mut dyn FnMut(Found)) {
+        let from = std::mem::replace(&mut self.accounted, offset);
+        if offset > from {
+            found(Found::Damaged { offset: from, bytes: offset - from, lengths: None, head: None });
         }
+    }
+
+    fn lengths_at(&self, bytes: &[u8], offset: u64) -> Option<Lengths> {
+        let fixed: &[u8; Lengths::FIXED] = bytes.first_chunk()?;
+        Lengths::decode(fixed, self.spot(offset)).ok().flatten()
+    }
+
+    fn spot(&self, offset: u64) -> Spot {
+        Spot { store: self.store, volume: self.volume, offset }
     }
 }
 
+const SLOT: usize = 64;
+const _: () = assert!(SLOT as u64 == RECORD_ALIGNMENT, "a slot is where a record may begin");
+
+fn at_most(bytes: &[u8], length: u64) -> &[u8] {
+    bytes.get(..usize::try_from(length).unwrap_or(usize::MAX)).unwrap_or(bytes)
+}
+
+fn is_zeros(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0, |all, byte| all | byte) == 0
+}
+
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -87,7 +87,7 @@ proptest! {
         let body = Bytes::from((0..length).map(|at| (at * 7 % 251) as u8).collect::<Vec<u8>>());
         let at = cut.index(length + 1);
         let pieces = [body.slice(..at), body.slice(at..)];
-        let whole = checksums(&[body.clone()]);
+        let whole = checksums(std::slice::from_ref(&body));
         prop_assert_eq!(&checksums(&pieces), &whole);
         prop_assert_eq!(whole.len(), length.div_ceil(BLOCK_BYTES));
         prop_assert!(verify_blocks(&whole, 0, &body).is_ok());
@@ -157,7 +157,8 @@ fn forged(head: &Head, change: impl Fn(&mut Vec<u8>)) -> Result<(Head, Lengths),
 fn what_could_not_have_been_written_is_refused_even_with_good_checksums() {
     let head = sample();
     assert!(forged(&head, |_| ()).is_ok());
-    let refused: [(&str, fn(&mut Vec<u8>)); 12] = [
+    type Change = fn(&mut Vec<u8>);
+    let refused: [(&str, Change); 12] = [
         ("kind", |bytes| bytes[12] = 3),
         ("version", |bytes| bytes[13] = 3),
         ("a content type of data", |bytes| bytes[14] = 1),
