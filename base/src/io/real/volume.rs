@@ -84,16 +84,24 @@ impl Volume {
 
     pub(in crate::io) async fn write(&self, offset: u64, parts: Vec<Bytes>) -> io::Result<()> {
         self.written.set(true);
-        // Ends: with the one chunk under way, as no other starts.
-        while self.zeroing.get() {
-            super::clock::sleep(ZEROING_WAIT).await;
-        }
         let file = self.writer()?;
         let write = move || {
             disk::write_at(file.as_fd(), &parts, offset)?;
             Ok(rustix::fs::fdatasync(&file)?)
         };
-        core().pool.start(write).await
+        if !self.zeroing.get() {
+            return core().pool.start(write).await;
+        }
+        let zeroing = self.zeroing.clone();
+        // A task of its own: it goes on when the caller is dropped.
+        let writing = super::task::spawn(async move {
+            // Ends: with the one chunk under way, as no other starts.
+            while zeroing.get() {
+                super::clock::sleep(ZEROING_WAIT).await;
+            }
+            core().pool.start(write).await
+        });
+        writing.await.unwrap_or_else(|| Err(io::Error::other("the write panicked")))
     }
 
     fn writer(&self) -> io::Result<Arc<File>> {
