@@ -56,6 +56,8 @@ struct State {
     last_volume: u32,
     /// Where the log ends in the volume before the next one.
     previous_end: u64,
+    /// Batches below this were acknowledged: all, except behind a crash that left some records of a torn batch.
+    acknowledged: u64,
     open: BTreeMap<u32, Rc<fs::Volume>>,
 }
 
@@ -89,6 +91,8 @@ impl Failure {
 pub(super) struct Tail {
     /// Behind the last good batch.
     pub end: Position,
+    /// Batches below this were acknowledged.
+    pub acknowledged: u64,
     /// The volume of `end`, when the next batch may go there; `None` when its tail was torn or there is no volume.
     pub volume: Option<Rc<fs::Volume>>,
     /// Highest number of a volume; zero when there is none.
@@ -168,6 +172,7 @@ impl Log {
             sequence: tail.end.sequence,
             last_volume: tail.last_volume,
             previous_end,
+            acknowledged: tail.acknowledged,
             open,
         };
         Rc::new(Log { directory, store, volume_bytes, memory, state: RefCell::new(state), flushes: Cell::new(0) })
@@ -342,6 +347,7 @@ impl Log {
         let mut state = self.state.borrow_mut();
         state.sequence = end.sequence;
         state.previous_end = end.offset;
+        state.acknowledged = end.sequence;
         if let Some(active) = &mut state.active {
             active.offset = end.offset;
         }
@@ -386,8 +392,8 @@ impl Log {
         let number = self.next_number();
         let header = {
             let state = self.state.borrow();
-            let (first_sequence, previous_end) = (state.sequence, state.previous_end);
-            Header { volume: number, store: self.store, first_sequence, previous_end, acknowledged: first_sequence }
+            let (first_sequence, previous_end, acknowledged) = (state.sequence, state.previous_end, state.acknowledged);
+            Header { volume: number, store: self.store, first_sequence, previous_end, acknowledged }
         };
         volume.write(0, vec![Bytes::from(header.encode())]).await?;
         let active = Active { number, volume: Rc::new(volume), offset: HEADER_BYTES, is_reserve };

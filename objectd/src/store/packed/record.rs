@@ -33,7 +33,7 @@ use fixed::Fields;
 pub(super) use input::Input;
 
 pub use blocks::{Blocks, checksums, verify_blocks};
-pub use fixed::{Encoded, Lengths, Spot};
+pub use fixed::{Encoded, Fixed, Lengths, Spot};
 
 /// Records begin at multiples of this.
 pub const RECORD_ALIGNMENT: u64 = 64;

@@ -7,15 +7,21 @@
 //! - After a batch, before a checkpoint: the batch is replayed.
 //! - A large object whose record is there and whose file has no name was not acknowledged: it is passed over.
 //! - A new volume without a header was created and not used: it is removed.
+//!
+//! Damage that was acknowledged once (`verdict`) is entered in the memory table when its record is known: reading it finds the damage and
+//! quarantines the object. Left out, an older version would come back.
 
 use super::entry::{At, Change, Held, Key, Place};
 use super::index::Index;
 use super::log::{Log, Tail};
 use super::memory::{Memory, Position};
-use super::record::{Head, Kind};
+use super::record::{Fixed, Head, Kind, Lengths};
 use super::scan::{Found, Scanner};
+use super::verdict::{Judge, Judged, Verdict};
 use super::volume::{self, HEADER_BYTES, Header};
 use crate::config::Config;
+use crate::store::diskfile::Version;
+use base::hash_path::NameHash;
 use base::io::{self, fs};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -49,18 +55,17 @@ pub(super) async fn open(root: &Path, directory: &Path, config: &Config) -> std:
     let (store, end) = index.state(io::random_u64()).await?;
     let volumes = open_volumes(&volumes_directory, store).await?;
     let memory = Rc::new(RefCell::new(Memory::new(end)));
-    let mut replay = Replay { root, store, memory: memory.clone(), end, partition_power: 0 };
-    let mut tail = Tail { end, volume: None, last_volume: volumes.keys().next_back().copied().unwrap_or_default() };
+    let judge = Judge::new(end.sequence);
+    let mut replay = Replay { root, store, memory: memory.clone(), judge, partition_power: 0 };
     let mut following = volumes.range(end.volume..).peekable();
     while let Some((number, opened)) = following.next() {
         // A later volume says where the log went on from this one.
         let limit = following.peek().map_or(opened.volume.len(), |(_, next)| next.header.previous_end);
         let start = if *number == end.volume { end.offset } else { HEADER_BYTES };
-        let is_whole = replay.volume(*number, &opened.volume, start, limit, opened.header.first_sequence).await?;
-        let goes_on = is_whole && following.peek().is_none();
-        tail = Tail { end: replay.end, volume: goes_on.then(|| opened.volume.clone()), last_volume: tail.last_volume };
+        replay.volume(opened, start, limit).await?;
     }
-    memory.borrow_mut().covers(replay.end);
+    let tail = replay.finish(end, &volumes).await?;
+    memory.borrow_mut().covers(tail.end);
     let volume_bytes = config.volume_bytes;
     let log = Log::new(volumes_directory, store, volume_bytes, memory.clone(), tail);
     let is_adopting = index.is_adopting().await?;
@@ -108,60 +113,86 @@ struct Replay<'a> {
     root: &'a Path,
     store: u64,
     memory: Rc<RefCell<Memory>>,
-    end: Position,
+    judge: Judge,
     partition_power: u32,
 }
 
 impl Replay<'_> {
-    /// Replays one volume from `start` to `limit`; answers whether the log can go on behind what was found.
-    async fn volume(
-        &mut self,
-        number: u32,
-        volume: &fs::Volume,
-        start: u64,
-        limit: u64,
-        first_sequence: u64,
-    ) -> std::io::Result<bool> {
-        self.end = Position { volume: number, offset: start, sequence: self.end.sequence.max(first_sequence) };
+    /// Replays one volume from `start` to `limit`.
+    async fn volume(&mut self, opened: &Opened, start: u64, limit: u64) -> std::io::Result<()> {
+        self.judge.volume(&opened.header, start);
+        let number = opened.header.volume;
         let mut scanner = Scanner::new(self.store, number, start);
         let mut offset = start;
-        let mut is_whole = true;
         // Ends: every turn reads on, up to the end of the volume.
         while offset < limit && scanner.zeros() < ZEROS_MAX {
             let wanted = usize::try_from(limit - offset).unwrap_or(READ_BYTES).min(READ_BYTES);
-            let bytes = volume.read(offset, wanted).await?;
+            let bytes = opened.volume.read(offset, wanted).await?;
             if bytes.is_empty() {
                 break;
             }
             offset += bytes.len() as u64;
             let mut found = Vec::new();
             scanner.feed(&bytes, &mut |item| found.push(item));
-            is_whole &= self.take(number, found).await?;
+            self.take(number, found).await?;
         }
-        self.end.offset = self.end.offset.max(scanner.end());
         let mut found = Vec::new();
         scanner.finish(&mut |item| found.push(item));
-        is_whole &= self.take(number, found).await?;
-        Ok(is_whole)
+        self.take(number, found).await
     }
 
-    /// Takes what a scan found into the memory table; answers whether nothing was damaged.
-    async fn take(&mut self, number: u32, found: Vec<Found>) -> std::io::Result<bool> {
-        let mut is_whole = true;
+    /// Says where the log goes on; `covered` is where the index ends.
+    async fn finish(mut self, covered: Position, volumes: &BTreeMap<u32, Opened>) -> std::io::Result<Tail> {
+        let judge = std::mem::replace(&mut self.judge, Judge::new(0));
+        let (judged, end) = judge.finish();
+        self.damage(judged).await?;
+        let last_volume = volumes.keys().next_back().copied().unwrap_or_default();
+        // Before the first volume there is nothing behind what the index covers.
+        if end.volume == 0 {
+            return Ok(Tail { end: covered, acknowledged: covered.sequence, volume: None, last_volume });
+        }
+        let volume = volumes.get(&end.volume).filter(|_| end.is_whole).map(|opened| opened.volume.clone());
+        let position = Position { volume: end.volume, offset: end.offset, sequence: end.sequence };
+        Ok(Tail { end: position, acknowledged: end.acknowledged, volume, last_volume })
+    }
+
+    /// Takes what a scan found into the memory table.
+    async fn take(&mut self, number: u32, found: Vec<Found>) -> std::io::Result<()> {
         for item in found {
-            match item {
-                Found::Record { offset, lengths, head } => {
-                    self.end.sequence = self.end.sequence.max(lengths.sequence + 1);
-                    let at = At { volume: number, offset, length: lengths.head + lengths.body };
-                    self.record(*head, at).await?;
-                }
-                Found::Damaged { offset, bytes, .. } => {
-                    tracing::warn!(root = %self.root.display(), volume = number, offset, bytes, "bytes of the log that are no records");
-                    is_whole = false;
-                }
+            self.judge.see(&item);
+            if let Found::Record { offset, lengths, head } = item {
+                self.record(*head, place(number, offset, lengths)).await?;
             }
         }
-        Ok(is_whole)
+        let judged = self.judge.judged();
+        self.damage(judged).await
+    }
+
+    /// Tells of damage, and enters what was acknowledged.
+    async fn damage(&mut self, judged: Vec<Judged>) -> std::io::Result<()> {
+        for Judged { volume, offset, bytes, fixed, verdict } in judged {
+            if verdict == Verdict::Lost {
+                tracing::error!(root = %self.root.display(), volume, offset, bytes, "acknowledged bytes of the log are lost");
+            } else {
+                tracing::warn!(root = %self.root.display(), volume, offset, bytes, ?verdict, "bytes of the log that are no records");
+            }
+            if let (Verdict::Lost, Some(fixed)) = (verdict, fixed) {
+                self.lost(fixed, place(volume, offset, fixed.lengths)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn lost(&mut self, fixed: Fixed, at: At) -> std::io::Result<()> {
+        let key = Key::new(fixed.policy, fixed.hash);
+        let place = match fixed.kind {
+            Kind::Packed => Place::Volume(at),
+            Kind::Large if self.has_file(fixed.policy, fixed.hash, fixed.version).await? => Place::Large(at),
+            // Which version was quarantined is not known any more; reading it will find the damage again.
+            Kind::Large | Kind::Quarantine => return Ok(()),
+        };
+        self.memory.borrow_mut().add(key, Change::Insert(Held { version: fixed.version, place }));
+        Ok(())
     }
 
     async fn record(&mut self, head: Head, at: At) -> std::io::Result<()> {
@@ -169,7 +200,7 @@ impl Replay<'_> {
         let change = match head.kind {
             Kind::Packed => Change::Insert(Held { version: head.version, place: Place::Volume(at) }),
             Kind::Large => {
-                if !self.has_file(&head).await? {
+                if !self.has_file(head.identity.policy, head.identity.hash, head.version).await? {
                     return Ok(());
                 }
                 Change::Insert(Held { version: head.version, place: Place::Large(at) })
@@ -183,9 +214,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    async fn has_file(&mut self, head: &Head) -> std::io::Result<bool> {
-        let name = head.version.file_name();
-        let (policy, hash) = (head.identity.policy, head.identity.hash);
+    async fn has_file(&mut self, policy: u32, hash: NameHash, version: Version) -> std::io::Result<bool> {
+        let name = version.file_name();
         let directory = super::store::stock_directory(self.root, policy, hash, self.partition_power).await?;
         if let Some((_, power)) = &directory {
             self.partition_power = *power;
@@ -195,4 +225,8 @@ impl Replay<'_> {
             None => Ok(false),
         }
     }
+}
+
+fn place(volume: u32, offset: u64, lengths: Lengths) -> At {
+    At { volume, offset, length: lengths.head + lengths.body }
 }

@@ -15,7 +15,7 @@
 //! Whether damage was acknowledged once is for `verdict` to say. Zeros behind the last record are not reported: the caller knows
 //! where the log ends (the next volume's header says it of this one), and may stop when `zeros` passes what a batch can be.
 
-use super::record::{BATCH_ALIGNMENT, Blocks, Head, Lengths, RECORD_ALIGNMENT, Spot};
+use super::record::{BATCH_ALIGNMENT, Blocks, Fixed, Head, Lengths, RECORD_ALIGNMENT, Spot};
 
 /// What a scan meets, in the order of the volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +35,8 @@ pub enum Found {
         offset: u64,
         /// That many bytes; none when a batch ends exactly at a block and its last record is missing.
         bytes: u64,
-        /// Its lengths and batch, when they could be read: one record begins at `offset`.
-        lengths: Option<Lengths>,
-        /// The head, when only the body is damaged.
-        head: Option<Box<Head>>,
+        /// What its fixed part says, when that could be read: one record begins at `offset`.
+        fixed: Option<Fixed>,
     },
 }
 
@@ -67,7 +65,7 @@ enum State {
     /// At a slot: a record begins here, or nothing does.
     Slot,
     /// In the body of a record.
-    Body { start: u64, head: Box<Head>, lengths: Lengths, left: u64, blocks: Blocks },
+    Body { start: u64, head: Box<Head>, fixed: Fixed, left: u64, blocks: Blocks },
     /// In a record whose name or metadata are damaged: its lengths can be trusted.
     Skip { left: u64, is_last: bool },
     /// Between the end of a record and where the next one may begin.
@@ -137,27 +135,22 @@ impl Scanner {
         let pending = std::mem::take(&mut self.pending);
         let fed_end = self.offset;
         match std::mem::replace(&mut self.state, State::Slot) {
-            State::Body { start, head, lengths, .. } => {
-                found(Found::Damaged {
-                    offset: start,
-                    bytes: fed_end - start,
-                    lengths: Some(lengths),
-                    head: Some(head),
-                });
+            State::Body { start, fixed, .. } => {
+                found(Found::Damaged { offset: start, bytes: fed_end - start, fixed: Some(fixed) });
                 return;
             }
             // Its record was reported.
             State::Skip { .. } => return,
             State::Padding { start, is_zero: false, .. } => {
-                found(Found::Damaged { offset: start, bytes: fed_end - start, lengths: None, head: None });
+                found(Found::Damaged { offset: start, bytes: fed_end - start, fixed: None });
             }
             State::Padding { .. } => {}
             State::Slot => {
                 let start = fed_end - pending.len() as u64;
-                if let Some(lengths) = self.lengths_at(&pending, start) {
+                if let fixed @ Some(_) = self.fixed_at(&pending, start) {
                     self.close_gap(start, found);
                     let bytes = pending.len() as u64;
-                    found(Found::Damaged { offset: start, bytes, lengths: Some(lengths), head: None });
+                    found(Found::Damaged { offset: start, bytes, fixed });
                     return;
                 }
                 if !is_zeros(&pending) {
@@ -169,7 +162,7 @@ impl Scanner {
             self.close_gap(self.garbage_end, found);
         } else if !self.batch_is_whole {
             let bytes = self.accounted.next_multiple_of(BATCH_ALIGNMENT) - self.accounted;
-            found(Found::Damaged { offset: self.accounted, bytes, lengths: None, head: None });
+            found(Found::Damaged { offset: self.accounted, bytes, fixed: None });
         }
     }
 
@@ -234,22 +227,23 @@ impl Scanner {
             return Step::Needs(Lengths::FIXED);
         }
         self.zeros = 0;
-        let Some(lengths) = self.lengths_at(bytes, offset) else {
+        let Some(fixed) = self.fixed_at(bytes, offset) else {
             self.garbage_end = offset + SLOT as u64;
             return Step::Taken(SLOT);
         };
+        let lengths = fixed.lengths;
         let head_bytes = usize::try_from(lengths.head).unwrap_or(usize::MAX);
         let Some(head) = bytes.get(..head_bytes) else { return Step::Needs(head_bytes) };
         self.close_gap(offset, found);
         self.batch_is_whole = lengths.is_last;
         let left = u64::from(lengths.body);
         match Head::decode(head, self.spot(offset)) {
-            Ok((head, lengths)) => {
+            Ok((head, _)) => {
                 let (start, head, blocks) = (offset, Box::new(head), Blocks::default());
-                self.state = State::Body { start, head, lengths, left, blocks };
+                self.state = State::Body { start, head, fixed, left, blocks };
             }
             Err(_) => {
-                found(Found::Damaged { offset, bytes: lengths.total(), lengths: Some(lengths), head: None });
+                found(Found::Damaged { offset, bytes: lengths.total(), fixed: Some(fixed) });
                 self.state = State::Skip { left, is_last: lengths.is_last };
             }
         }
@@ -261,9 +255,9 @@ impl Scanner {
         // The end of a body may be the end of its padding: two turns at most.
         if matches!(self.state, State::Body { left: 0, .. } | State::Skip { left: 0, .. }) {
             let is_last = match std::mem::replace(&mut self.state, State::Slot) {
-                State::Body { start, head, lengths, blocks, .. } => {
-                    self.end_record(start, head, lengths, blocks, found);
-                    lengths.is_last
+                State::Body { start, head, fixed, blocks, .. } => {
+                    self.end_record(start, head, fixed, blocks, found);
+                    fixed.lengths.is_last
                 }
                 State::Skip { is_last, .. } => is_last,
                 State::Slot | State::Padding { .. } => unreachable!("matched above"),
@@ -274,26 +268,20 @@ impl Scanner {
         }
         if let State::Padding { start, left: 0, is_zero } = self.state {
             if !is_zero {
-                found(Found::Damaged { offset: start, bytes: self.accounted - start, lengths: None, head: None });
+                found(Found::Damaged { offset: start, bytes: self.accounted - start, fixed: None });
             }
             self.state = State::Slot;
         }
     }
 
-    fn end_record(
-        &mut self,
-        start: u64,
-        head: Box<Head>,
-        lengths: Lengths,
-        blocks: Blocks,
-        found: &mut dyn FnMut(Found),
-    ) {
+    fn end_record(&mut self, start: u64, head: Box<Head>, fixed: Fixed, blocks: Blocks, found: &mut dyn FnMut(Found)) {
+        let lengths = fixed.lengths;
         // The checksums of a large object are those of its file.
         if lengths.body == 0 || blocks.finish() == head.checksums {
             self.end = self.offset.next_multiple_of(BATCH_ALIGNMENT);
             found(Found::Record { offset: start, lengths, head });
         } else {
-            found(Found::Damaged { offset: start, bytes: lengths.total(), lengths: Some(lengths), head: Some(head) });
+            found(Found::Damaged { offset: start, bytes: lengths.total(), fixed: Some(fixed) });
         }
     }
 
@@ -301,13 +289,13 @@ impl Scanner {
     fn close_gap(&mut self, offset: u64, found: &mut dyn FnMut(Found)) {
         let from = std::mem::replace(&mut self.accounted, offset);
         if offset > from {
-            found(Found::Damaged { offset: from, bytes: offset - from, lengths: None, head: None });
+            found(Found::Damaged { offset: from, bytes: offset - from, fixed: None });
         }
     }
 
-    fn lengths_at(&self, bytes: &[u8], offset: u64) -> Option<Lengths> {
+    fn fixed_at(&self, bytes: &[u8], offset: u64) -> Option<Fixed> {
         let fixed: &[u8; Lengths::FIXED] = bytes.first_chunk()?;
-        Lengths::decode(fixed, self.spot(offset)).ok().flatten()
+        Fixed::decode(fixed, self.spot(offset)).ok().flatten()
     }
 
     fn spot(&self, offset: u64) -> Spot {

@@ -19,16 +19,17 @@
 //!   the damage of one batch.
 //! - A volume given up after a crash is judged for ever as it was then: the header of the next one says what had been acknowledged.
 
-use super::record::{BATCH_ALIGNMENT, Head, Lengths, RECORD_ALIGNMENT};
+use super::record::{BATCH_ALIGNMENT, Fixed, Lengths, RECORD_ALIGNMENT};
 use super::scan::Found;
 use super::volume::{HEADER_BYTES, Header};
 
 /// What to do about damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was acknowledged: what it held must be quarantined and healed, the operator told.
+    /// It was acknowledged: what it held must be quarantined and healed, the operator told. Where the record is known the index must name
+    /// it all the same: reading it quarantines the object, while leaving it out would serve an older version.
     Lost,
-    /// It lies in front of good records, but belongs to a batch that was never acknowledged. With a head it counts as a dead record.
+    /// It lies in front of good records, but belongs to a batch that was never acknowledged. When the record is known it counts as a dead one.
     Unacknowledged,
     /// It lies behind the end of the log and is never looked at again.
     CutOff,
@@ -45,10 +46,8 @@ pub struct Judged {
     pub offset: u64,
     /// That many bytes.
     pub bytes: u64,
-    /// Lengths and batch, when they could be read.
-    pub lengths: Option<Lengths>,
-    /// The head, when only the body is damaged.
-    pub head: Option<Box<Head>>,
+    /// What the record there is, when its fixed part could be read.
+    pub fixed: Option<Fixed>,
     /// See there.
     pub verdict: Verdict,
 }
@@ -99,7 +98,7 @@ impl Judge {
         if !is_first && self.seen < header.previous_end {
             // The log went further: what is missing there is zeros now.
             let (from, bytes) = (self.seen, header.previous_end - self.seen);
-            self.damaged(from, bytes, None, None);
+            self.damaged(from, bytes, None);
         }
         for (earliest, mut damage) in std::mem::take(&mut self.waiting) {
             damage.verdict = match earliest {
@@ -122,11 +121,11 @@ impl Judge {
                 self.record(*offset, *lengths);
                 self.end = (offset + lengths.total()).next_multiple_of(BATCH_ALIGNMENT);
             }
-            Found::Damaged { offset, bytes, lengths, head } => {
-                if let Some(lengths) = lengths {
-                    self.record(*offset, *lengths);
+            Found::Damaged { offset, bytes, fixed } => {
+                if let Some(fixed) = fixed {
+                    self.record(*offset, fixed.lengths);
                 }
-                self.damaged(*offset, *bytes, *lengths, head.clone());
+                self.damaged(*offset, *bytes, *fixed);
             }
         }
     }
@@ -172,15 +171,15 @@ impl Judge {
         self.judged.extend(lost.into_iter().map(|(_, damage)| Judged { verdict: Verdict::Lost, ..damage }));
     }
 
-    fn damaged(&mut self, offset: u64, bytes: u64, lengths: Option<Lengths>, head: Option<Box<Head>>) {
-        let damage = Judged { volume: self.volume, offset, bytes, lengths, head, verdict: Verdict::Padding };
+    fn damaged(&mut self, offset: u64, bytes: u64, fixed: Option<Fixed>) {
+        let damage = Judged { volume: self.volume, offset, bytes, fixed, verdict: Verdict::Padding };
         let (padding, padding_end) = self.padding;
-        if lengths.is_none() && bytes > 0 && offset >= padding && offset + bytes <= padding_end {
+        if fixed.is_none() && bytes > 0 && offset >= padding && offset + bytes <= padding_end {
             self.judged.push(damage);
             return;
         }
         self.seen = self.seen.max((offset + bytes).next_multiple_of(BATCH_ALIGNMENT));
-        self.waiting.push((lengths.map_or(self.next, |lengths| lengths.sequence), damage));
+        self.waiting.push((fixed.map_or(self.next, |fixed| fixed.lengths.sequence), damage));
     }
 }
 

@@ -87,15 +87,37 @@ impl Lengths {
 
     /// Reads the fixed part. `Ok(None)` for zeros: nothing was written here.
     pub fn decode(fixed: &[u8; Lengths::FIXED], spot: Spot) -> Result<Option<Lengths>, Damage> {
-        if fixed.iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
-        Fields::decode(fixed, spot).map(|fields| Some(fields.lengths()))
+        Ok(Fixed::decode(fixed, spot)?.map(|fixed| fixed.lengths))
     }
 
     /// Head and body.
     pub fn total(&self) -> u64 {
         u64::from(self.head) + u64::from(self.body)
+    }
+}
+
+/// What the fixed part of a record says, verified by its checksum: all but name, metadata and block checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// What it is.
+    pub kind: Kind,
+    /// Index of the storage policy.
+    pub policy: u32,
+    /// Of the name.
+    pub hash: NameHash,
+    /// PUT, POST or DELETE and its times.
+    pub version: Version,
+    /// Its lengths and batch.
+    pub lengths: Lengths,
+}
+
+impl Fixed {
+    /// Reads the fixed part. `Ok(None)` for zeros: nothing was written here.
+    pub fn decode(fixed: &[u8; Lengths::FIXED], spot: Spot) -> Result<Option<Fixed>, Damage> {
+        if fixed.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        Fields::decode(fixed, spot).map(|fields| Some(fields.fixed()))
     }
 }
 
@@ -225,6 +247,11 @@ impl Fields {
     /// Checksums of the body.
     pub(super) fn blocks(&self) -> u64 {
         self.body_bytes.div_ceil(BLOCK_BYTES as u64)
+    }
+
+    pub(super) fn fixed(&self) -> Fixed {
+        let Fields { kind, hash, version, .. } = *self;
+        Fixed { kind, policy: u32::from(self.policy), hash, version, lengths: self.lengths() }
     }
 
     pub(super) fn lengths(&self) -> Lengths {

@@ -251,7 +251,7 @@ fn a_record_at_another_place_is_none() {
     moved.extend_from_within(4096..);
     moved[4096..8192].fill(0);
     let (found, end) = scan(VOLUME, &moved, 1000);
-    assert!(matches!(found.as_slice(), [Found::Damaged { offset: 4096, lengths: None, .. }]), "{found:?}");
+    assert!(matches!(found.as_slice(), [Found::Damaged { offset: 4096, fixed: None, .. }]), "{found:?}");
     assert_eq!(end, 4096);
     // Nor in another volume.
     assert!(records(&scan(VOLUME + 1, &written.bytes, 1000).0).is_empty());
@@ -277,7 +277,7 @@ fn a_batch_of_zeros_between_two_others_is_reported() {
     written.bytes[8192..12_288].fill(0);
     let (found, end) = scan(VOLUME, &written.bytes, 1000);
     assert_eq!(records(&found), vec![4096, 12_288]);
-    assert_eq!(found[1], Found::Damaged { offset: 8192, bytes: 4096, lengths: None, head: None });
+    assert_eq!(found[1], Found::Damaged { offset: 8192, bytes: 4096, fixed: None });
     assert_eq!(end, 16_384);
 }
 
