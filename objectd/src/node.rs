@@ -224,23 +224,27 @@ impl Node {
             tracing::warn!(device = %name, path = %root.display(), "not there or not mounted; it answers 507 and is tried again");
             return Ok(());
         }
-        let lock = fs::lock(&root.join(LOCK_FILE)).await.map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => {
-                explain(&error, format!("{}: another process serves this device; stop it first", root.display()))
-            }
-            _ => explain(&error, format!("{}: cannot take {LOCK_FILE}: {error}", root.display())),
-        })?;
+        let device = Device::open(name, root, &self.config).await?;
+        self.devices.borrow_mut().insert(name.to_owned(), Rc::new(device));
+        Ok(())
+    }
+}
+
+impl Device {
+    /// Opens the device in the directory `root`, which stays locked until it is dropped.
+    pub async fn open(name: &str, root: PathBuf, config: &Config) -> std::io::Result<Device> {
+        let lock = lock(&root).await?;
         probe(&root).await?;
         let rows = Kv::open(&root.join(ROWS_DIRECTORY), db::TABLES)
             .await
             .map_err(|error| explain(&error, format!("{}: cannot open {ROWS_DIRECTORY}: {error}", root.display())))?;
-        let packed = if self.config.packed {
-            let store = packed::Store::open(&root, &self.config).await;
+        let packed = if config.packed {
+            let store = packed::Store::open(&root, config).await;
             Some(store.map_err(|error| explain(&error, format!("{}: the packed store: {error}", root.display())))?)
         } else {
             None
         };
-        let device = Device {
+        Ok(Device {
             name: name.to_owned(),
             root,
             rows,
@@ -251,10 +255,18 @@ impl Node {
             usable_until: Cell::new(io::Instant::from_nanos(0)),
             space: Cell::new(None),
             _lock: lock,
-        };
-        self.devices.borrow_mut().insert(name.to_owned(), Rc::new(device));
-        Ok(())
+        })
     }
+}
+
+/// Locks the device in the directory `root`: one process may use it.
+pub async fn lock(root: &Path) -> std::io::Result<fs::Lock> {
+    fs::lock(&root.join(LOCK_FILE)).await.map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => {
+            explain(&error, format!("{}: another process serves this device; stop it first", root.display()))
+        }
+        _ => explain(&error, format!("{}: cannot take {LOCK_FILE}: {error}", root.display())),
+    })
 }
 
 /// Which core owns each device of this node: by the port the rings name for it.

@@ -4,8 +4,8 @@ use super::entry::{Change, Entry, Held, Key, Place};
 use super::quarantine;
 use super::reader::Body;
 use super::store::Store;
+use super::tree;
 use crate::node::Device;
-use crate::store::diskfile::Version;
 use crate::store::stock;
 use base::hash_path::NameHash;
 use base::io::fs;
@@ -39,7 +39,7 @@ impl Files {
         if self.store.is_adopting.get() {
             let mut displaced = Vec::new();
             for name in self.stock.names().await? {
-                if let Some(version) = Version::from_file_name(&name) {
+                if let Some(version) = tree::version(&name) {
                     entry.apply(Change::Insert(Held { version, place: Place::Stock }), &mut displaced);
                 }
             }

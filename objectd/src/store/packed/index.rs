@@ -4,7 +4,8 @@
 //!  entries   policy, hash            →  Entry (see `entry`)
 //!  volumes   volume u32 BE           →  living bytes u64 | living records u64
 //!  removals  policy, hash, file name →  (a stock file that counts no more and has still to be unlinked)
-//!  state     "store" → random u64, "end" → position of the log, "adopted" → policies walked to the end
+//!  state     "store" → random u64, "end" → position of the log, "adopted" → stock files were walked over to the end,
+//!            "adopting" → policy, partition up to which they were
 //! ```
 //!
 //! # What is durable when
@@ -15,6 +16,7 @@
 
 use super::entry::{Entry, Held, Key, Place};
 use super::memory::{Position, Table as Changes};
+use super::tree;
 use crate::store::diskfile::Version;
 use base::io::kv::{Kv, Read, Table, WriteTxn};
 use std::collections::BTreeMap;
@@ -83,6 +85,27 @@ impl Index {
     /// Every stock file is known now.
     pub(super) async fn adopted(&self) -> std::io::Result<()> {
         self.kv.write(|txn| txn.put(STATE, b"adopted", b"1")).await
+    }
+
+    /// Up to where a walk over the stock files is covered by checkpoints.
+    pub(super) async fn adoption_mark(&self) -> std::io::Result<tree::Place> {
+        self.kv
+            .read(|txn| match txn.get(STATE, b"adopting")? {
+                Some(value) => {
+                    let (policy, partition) =
+                        value.split_first_chunk().ok_or_else(|| damaged("the adoption's mark"))?;
+                    let partition = partition.try_into().map_err(|_| damaged("the adoption's mark"))?;
+                    Ok(tree::Place { policy: u32::from_le_bytes(*policy), partition: u32::from_le_bytes(partition) })
+                }
+                None => Ok(tree::Place::default()),
+            })
+            .await
+    }
+
+    /// Every stock file before this place was found and is covered by a checkpoint.
+    pub(super) async fn mark_adoption(&self, place: tree::Place) -> std::io::Result<()> {
+        let value = [place.policy.to_le_bytes(), place.partition.to_le_bytes()].concat();
+        self.kv.write(move |txn| txn.put(STATE, b"adopting", &value)).await
     }
 
     /// What the index says of an object.

@@ -5,6 +5,9 @@
 //! one flush for all who wait), `index`, `store` (the three together), `recover` (opening after a crash), `files` with `reader` and
 //! `writer` (one object).
 
+pub mod adopt;
+#[cfg(test)]
+mod bed;
 pub mod entry;
 mod files;
 mod index;
@@ -16,6 +19,7 @@ pub mod record;
 mod recover;
 pub mod scan;
 mod store;
+mod tree;
 pub mod verdict;
 pub mod volume;
 mod writer;

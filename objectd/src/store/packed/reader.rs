@@ -151,11 +151,7 @@ impl Files {
                 let (head, ..) = self.read_record(held, at, Want::Metadata).await?;
                 let file = match fs::File::open(&self.stock.path(&held.version.file_name())).await {
                     Err(error) if error.kind() == ErrorKind::NotFound => {
-                        let still_there = self.entry().await?.held.contains(&held);
-                        return Err(match still_there {
-                            true => LoadError::Damaged(held, "its file is gone".to_owned()),
-                            false => LoadError::Gone,
-                        });
+                        return Err(self.gone(held).await?);
                     }
                     file => file?,
                 };
@@ -186,11 +182,18 @@ impl Files {
     }
 
     async fn load_file(&self, held: Held) -> Result<(fs::File, Metadata), LoadError> {
-        self.stock.read_file(&held.version.file_name()).await.map_err(|error| match error {
-            FileError::Gone => LoadError::Gone,
-            FileError::Corrupt(why) => LoadError::Damaged(held, why),
-            FileError::Other(error) => LoadError::Other(error),
-        })
+        match self.stock.read_file(&held.version.file_name()).await {
+            Ok(read) => Ok(read),
+            Err(FileError::Gone) => Err(self.gone(held).await?),
+            Err(FileError::Corrupt(why)) => Err(LoadError::Damaged(held, why)),
+            Err(FileError::Other(error)) => Err(LoadError::Other(error)),
+        }
+    }
+
+    /// What it means that a version's file is not there: it was replaced meanwhile, or it is lost.
+    async fn gone(&self, held: Held) -> std::io::Result<LoadError> {
+        let still_there = self.entry().await?.held.contains(&held);
+        Ok(if still_there { LoadError::Damaged(held, "its file is gone".to_owned()) } else { LoadError::Gone })
     }
 
     /// The record of a version: all of it, or its head.

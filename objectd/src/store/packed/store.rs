@@ -243,11 +243,9 @@ pub(super) async fn stock_directory(
     guess: u32,
 ) -> std::io::Result<Option<(PathBuf, u32)>> {
     let objects = root.join(Config::policy_directory("objects", policy));
-    let [first, second, third, fourth, ..] = hash.0;
-    let top = u64::from(u32::from_be_bytes([first, second, third, fourth]));
     let (hex, suffix) = (hash.hex(), hash.suffix());
     for power in [guess].into_iter().chain(0..=32) {
-        let directory = objects.join((top >> (32 - power)).to_string()).join(&suffix).join(&hex);
+        let directory = objects.join(partition(hash, power).to_string()).join(&suffix).join(&hex);
         match fs::metadata(&directory).await {
             Ok(_) => return Ok(Some((directory, power))),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -255,6 +253,18 @@ pub(super) async fn stock_directory(
         }
     }
     Ok(None)
+}
+
+/// The partition of an object by a ring of this part power, at most 32.
+pub(super) fn partition(hash: NameHash, power: u32) -> u32 {
+    let [first, second, third, fourth, ..] = hash.0;
+    let top = u64::from(u32::from_be_bytes([first, second, third, fourth]));
+    u32::try_from(top >> (32 - power)).expect("at most 32 bits")
+}
+
+/// Whether the partition is an object's, by whatever ring.
+pub(super) fn is_partition_of(number: u32, hash: NameHash) -> bool {
+    (0..=32).any(|power| partition(hash, power) == number)
 }
 
 /// Takes a large object off the list of those being published.

@@ -1,0 +1,125 @@
+//! A device for tests of whole stores: written, posted to, deleted from and read through the seam, with either layout.
+
+use crate::config::Config;
+use crate::node::Device;
+use crate::store::diskfile::{DiskFile, Stored, Version, Want};
+use crate::store::metadata::Metadata;
+use base::checksum::md5_hex;
+use base::hash_path::NameHash;
+use base::io::fs;
+use base::timestamp::Timestamp;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+/// Of the ring that names the partitions.
+pub(super) const PART_POWER: u32 = 8;
+/// Larger ones are files of their own.
+pub(super) const PACK_LIMIT: usize = 100_000;
+
+const SWIFT_CONF: &str = "[swift-hash]\nswift_hash_path_prefix = specprefix\nswift_hash_path_suffix = specsuffix\n";
+
+/// A device opened with one layout.
+pub(super) struct Bed {
+    pub(super) config: Rc<Config>,
+    pub(super) device: Rc<Device>,
+}
+
+/// What a reader sees of an object: bytes, items, and its three times.
+pub(super) type Seen = (Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>, [String; 3]);
+
+pub(super) fn config(layout: &str) -> Rc<Config> {
+    let conf = format!(
+        "[DEFAULT]\nmount_check = false\nfallocate_reserve = 0\nlayout = {layout}\npack_limit = {PACK_LIMIT}\nvolume_size = 8388608\n"
+    );
+    Rc::new(Config::parse("objectd.conf", &conf, SWIFT_CONF).unwrap())
+}
+
+impl Bed {
+    pub(super) async fn open(root: &Path, layout: &str) -> Bed {
+        let config = config(layout);
+        fs::create_dir_all(root).await.unwrap();
+        let device = Rc::new(Device::open("d1", root.to_owned(), &config).await.unwrap());
+        Bed { config, device }
+    }
+
+    pub(super) fn store(&self) -> &Rc<super::Store> {
+        self.device.packed.as_ref().unwrap()
+    }
+
+    pub(super) fn hash(&self, name: &str) -> NameHash {
+        let mut parts = name.splitn(4, '/').skip(1);
+        self.config.hash_path.hash(parts.next().unwrap(), parts.next(), parts.next())
+    }
+
+    pub(super) fn file(&self, name: &str) -> DiskFile {
+        let hash = self.hash(name);
+        DiskFile::new(self.device.clone(), 0, super::store::partition(hash, PART_POWER), &hash, name.to_owned())
+    }
+
+    pub(super) async fn put(&self, name: &str, time: u64, body: &[u8]) {
+        let timestamp = at(time);
+        let mut metadata = Metadata::new();
+        metadata.set("X-Timestamp", timestamp.internal());
+        metadata.set("Content-Type", "text/plain");
+        metadata.set("Content-Length", body.len().to_string());
+        metadata.set("ETag", md5_hex(body));
+        metadata.set("X-Object-Meta-Time", time.to_string());
+        self.write(name, Version::Data(timestamp), metadata, body).await;
+    }
+
+    pub(super) async fn post(&self, name: &str, time: u64, content_type: Option<u64>) {
+        let timestamp = at(time);
+        let mut metadata = Metadata::new();
+        metadata.set("X-Timestamp", timestamp.internal());
+        metadata.set("X-Object-Meta-Post", time.to_string());
+        let content_type = content_type.map(at);
+        if let Some(content_type) = content_type {
+            metadata.set("Content-Type", format!("image/{}", content_type.raw()));
+            metadata.set("Content-Type-Timestamp", content_type.internal());
+        }
+        self.write(name, Version::Meta { timestamp, content_type }, metadata, b"").await;
+    }
+
+    pub(super) async fn delete(&self, name: &str, time: u64) {
+        let timestamp = at(time);
+        let mut metadata = Metadata::new();
+        metadata.set("X-Timestamp", timestamp.internal());
+        self.write(name, Version::Tombstone(timestamp), metadata, b"").await;
+    }
+
+    async fn write(&self, name: &str, version: Version, mut metadata: Metadata, body: &[u8]) {
+        metadata.set("name", name.as_bytes().to_vec());
+        let mut writer = self.file(name).create(Some(body.len() as u64)).await.unwrap();
+        if !body.is_empty() {
+            writer.append(Bytes::copy_from_slice(body)).await.unwrap();
+        }
+        writer.publish(&self.config, version, metadata).await.unwrap();
+    }
+
+    /// `Err` says when it was deleted.
+    pub(super) async fn see(&self, name: &str) -> Option<Result<Seen, String>> {
+        match self.file(name).open(Want::Bytes).await.unwrap() {
+            Stored::Nothing => None,
+            Stored::Deleted(time) => Some(Err(time.internal())),
+            Stored::Object(object) => {
+                let length = usize::try_from(object.body.len()).unwrap();
+                let body = object.body.read(0, length).await.unwrap().to_vec();
+                let items = object.metadata.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+                let times = [object.data_timestamp, object.timestamp, object.content_type_timestamp];
+                Some(Ok((body, items, times.map(Timestamp::internal))))
+            }
+        }
+    }
+}
+
+/// A time too late to be reclaimed.
+pub(super) fn at(time: u64) -> Timestamp {
+    Timestamp::from_raw(1_900_000_000 * 100_000 + time, 0)
+}
+
+/// Bytes that differ from block to block.
+pub(super) fn body(seed: u64, length: usize) -> Vec<u8> {
+    (0..length as u64).map(|at| ((at ^ at >> 8 ^ seed).wrapping_mul(0x9e37_79b9) >> 7) as u8).collect()
+}
