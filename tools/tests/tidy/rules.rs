@@ -46,6 +46,17 @@ pub const RULES: &[Rule] = &[
         planted: &[("docs/planted.md", "See `proxy/src/no_such_file.rs`.\n")],
     },
     Rule {
+        name: "formats are drawn alike in code and document",
+        check: drawings_of_formats,
+        planted: &[
+            (
+                "objectd/src/planted.rs",
+                "//! Core: planted.\n//!\n//! ```text\n//! | other |\n//! ```\n//! docs/formats/volume.md\n",
+            ),
+            ("docs/formats/volume.md", "Nothing is drawn.\n"),
+        ],
+    },
+    Rule {
         name: "crates depend downwards",
         check: crate_directions,
         planted: &[
@@ -190,6 +201,26 @@ fn paths_in_documents(tree: &Tree) -> Vec<String> {
                 complaints.push(format!("{path} names `{word}`, which is not there"));
             }
         }
+    }
+    complaints
+}
+
+/// What a file's story draws and says to be in a document of `docs/formats/` is there, line by line.
+fn drawings_of_formats(tree: &Tree) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (path, text) in tree.all().filter(|(path, _)| path.ends_with(".rs") && !path.starts_with("tools/tests/tidy")) {
+        let story: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
+        let story = story.join("\n");
+        let Some((_, rest)) = story.split_once("docs/formats/") else { continue };
+        let name = rest.split_once(".md").map_or(rest, |(name, _)| name);
+        let document = tree.files.get(&format!("docs/formats/{name}.md")).map(String::as_str).unwrap_or_default();
+        let drawn: Vec<&str> = document.lines().map(str::trim).collect();
+        let drawing = story.split("```").skip(1).step_by(2).flat_map(|block| block.lines().skip(1));
+        complaints.extend(
+            drawing
+                .filter(|line| !drawn.contains(&line.trim()))
+                .map(|line| format!("{path} draws `{}`, docs/formats/{name}.md does not", line.trim())),
+        );
     }
     complaints
 }

@@ -6,7 +6,7 @@
 //!   the log ended in this one, so that the torn end is never looked at again.
 //! - After a batch, before a checkpoint: the batch is replayed.
 //! - A large object whose record is there and whose file has no name was not acknowledged: it is passed over.
-//! - A new volume without a header was created and not used: it is removed.
+//! - A new volume without a header was created and not used: it is removed. One whose header is damaged and that has a batch is refused.
 //!
 //! Damage that was acknowledged once (`verdict`) is entered in the memory table when its record is known: reading it finds the damage and
 //! quarantines the object. Left out, an older version would come back.
@@ -33,6 +33,9 @@ use std::rc::Rc;
 const READ_BYTES: usize = 1024 * 1024;
 /// Zeros behind which no batch of the log can begin: batches follow one another, and none is larger.
 const ZEROS_MAX: u64 = 2 * super::log::BATCH_BYTES_MAX;
+
+/// The header of a volume and the first block of its first batch.
+const HEADER_AND_MORE: usize = 2 * HEADER_BYTES as usize;
 
 /// What was found on the device.
 pub(super) struct Recovered {
@@ -85,7 +88,8 @@ async fn open_volumes(directory: &Path, store: u64) -> std::io::Result<BTreeMap<
     for number in &numbers {
         let path: PathBuf = directory.join(volume::file_name(*number));
         let volume = fs::Volume::open(&path).await?;
-        let block = volume.read(0, usize::try_from(HEADER_BYTES).unwrap_or_default()).await?;
+        let block = volume.read(0, HEADER_AND_MORE).await?;
+        let is_unused = block.get(HEADER_AND_MORE / 2..).unwrap_or_default().iter().all(|byte| *byte == 0);
         let refuse =
             |message: String| Err(Error::new(ErrorKind::InvalidData, format!("{}: {message}", path.display())));
         match Header::decode(&block) {
@@ -96,8 +100,8 @@ async fn open_volumes(directory: &Path, store: u64) -> std::io::Result<BTreeMap<
             Ok(header) => {
                 volumes.insert(*number, Opened { volume: Rc::new(volume), header });
             }
-            // Only the newest can have been created without being used.
-            Err(_) if Some(number) == numbers.iter().max() => {
+            // Only the newest can have been created without being used: no batch is written before the header is synced.
+            Err(_) if Some(number) == numbers.iter().max() && is_unused => {
                 drop(volume);
                 fs::remove_file(&path).await?;
             }
