@@ -1,0 +1,11 @@
+//! A plain map with Swift's rules, random operations, and a device to compare it with.
+//!
+//! `map` is the model, `draw` makes operations, `device` sends them to the object service of a node without a network between,
+//! `drive` lets several writers work on one device and compares every answer.
+
+#![allow(dead_code, unreachable_pub, reason = "every test file uses its part")]
+
+pub mod device;
+pub mod draw;
+pub mod drive;
+pub mod map;
