@@ -4,14 +4,15 @@
 //!  entries   policy, hash            →  Entry (see `entry`)
 //!  volumes   volume u32 BE           →  living bytes u64 | living records u64
 //!  removals  policy, hash, file name →  (a stock file that counts no more and has still to be unlinked)
-//!  state     "store" → random u64, "end" → position of the log, "adopted" → stock files were walked over to the end,
+//!  state     "store" → random u64, "end" → position of the log, "partial" → position and key of a checkpoint under way,
+//!            "adopted" → stock files were walked over to the end,
 //!            "adopting" → policy, partition up to which they were
 //! ```
 //!
 //! # What is durable when
 //!
-//! `checkpoint` writes a stretch of the log with the position behind it in one transaction: after a crash the index is some position's,
-//! exactly, and replay starts there. What a checkpoint put out of use is in `removals` by the same transaction, so a file is unlinked after
+//! `checkpoint` writes a stretch of the log in the order of keys, each transaction with the key it came to, the last with the position behind
+//! the stretch: after a crash it is known exactly which changes the index has. Recovery finishes the stretch before it goes on. What a checkpoint put out of use is in `removals` by the same transaction, so a file is unlinked after
 //! the index stopped naming it and is never forgotten.
 
 use super::entry::{Entry, Held, Key, Place};
@@ -19,6 +20,7 @@ use super::memory::{Position, Table as Changes};
 use super::tree;
 use crate::store::diskfile::Version;
 use base::io::kv::{Kv, Read, Table, WriteTxn};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::ops::Bound;
@@ -31,12 +33,24 @@ const VOLUMES: Table = Table(1);
 const REMOVALS: Table = Table(2);
 const STATE: Table = Table(3);
 
+/// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each.
+const OBJECTS_AT_ONCE: usize = 2048;
 /// Length of a key of `entries`.
 const KEY_BYTES: usize = 18;
 
 /// The index of one device. Belongs to the core that owns the device; its transactions run on the environment's threads.
 pub(super) struct Index {
     kv: Kv,
+    partial: Cell<Option<Partial>>,
+}
+
+/// A checkpoint that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Partial {
+    /// The stretch of the log it will cover.
+    pub end: Position,
+    /// Objects up to this one are done.
+    pub key: Key,
 }
 
 /// What is alive in a volume.
@@ -60,21 +74,26 @@ pub(super) struct Removal {
 impl Index {
     /// Opens or creates the environment.
     pub(super) async fn open(path: &Path) -> std::io::Result<Index> {
-        Ok(Index { kv: Kv::open(path, TABLES).await? })
+        Ok(Index { kv: Kv::open(path, TABLES).await?, partial: Cell::new(None) })
     }
 
     /// The number of the store, made from `fresh` when there is none, and the position up to which the log is in the index.
     pub(super) async fn state(&self, fresh: u64) -> std::io::Result<(u64, Position)> {
-        self.kv
+        let (store, end, partial) = self
+            .kv
             .write(move |txn| {
                 let end = txn.get(STATE, b"end")?.map(decode_position).transpose()?.unwrap_or_default();
+                let partial = txn.get(STATE, b"partial")?.map(decode_partial).transpose()?;
                 if let Some(store) = txn.get(STATE, b"store")? {
-                    return Ok((u64::from_le_bytes(store.try_into().map_err(|_| damaged("state"))?), end));
+                    let store = u64::from_le_bytes(store.try_into().map_err(|_| damaged("state"))?);
+                    return Ok((store, end, partial));
                 }
                 txn.put(STATE, b"store", &fresh.to_le_bytes())?;
-                Ok((fresh, end))
+                Ok((fresh, end, partial))
             })
-            .await
+            .await?;
+        self.partial.set(partial);
+        Ok((store, end))
     }
 
     /// Whether stock files may be on the device that were never walked over. A new store has yet to look.
@@ -118,35 +137,24 @@ impl Index {
             .await
     }
 
-    /// Brings a stretch of the log into the index; durable when it answers `Ok`.
+    /// Brings a stretch of the log into the index; durable when it answers `Ok`. Object by object in the order of their keys, so many to a
+    /// transaction that its pages stay few; after a failure or a crash it goes on where it was.
     pub(super) async fn checkpoint(&self, changes: Arc<Changes>) -> std::io::Result<()> {
-        self.kv
-            .write(move |txn| {
-                let mut usages = BTreeMap::new();
-                for (key, list) in &changes.changes {
-                    let mut entry = match txn.get(ENTRIES, key.bytes())? {
-                        Some(value) => Entry::decode(key, value).map_err(|damage| damaged(&damage.message))?,
-                        None => Entry::default(),
-                    };
-                    let (before, mut displaced) = (entry.held.clone(), Vec::new());
-                    for change in list {
-                        entry.apply(*change, &mut displaced);
-                    }
-                    txn.put(ENTRIES, key.bytes(), &entry.encode(key))?;
-                    count(&mut usages, &before, -1);
-                    count(&mut usages, &entry.held, 1);
-                    for held in displaced.iter().filter(|held| held.place.has_file()) {
-                        txn.put(REMOVALS, &removal_key(key, &held.version.file_name()), b"")?;
-                    }
-                    // A version that came back, healed by a replica, must not lose its new file.
-                    for held in entry.held.iter().filter(|held| held.place.has_file()) {
-                        txn.delete(REMOVALS, &removal_key(key, &held.version.file_name()))?;
-                    }
-                }
-                add_usages(txn, &usages)?;
-                txn.put(STATE, b"end", &encode_position(changes.end))
-            })
-            .await
+        let mut done = self.partial.get().filter(|partial| partial.end == changes.end).map(|partial| partial.key);
+        // Ends: every turn takes objects, or was the last.
+        loop {
+            let list = changes.clone();
+            done = self.kv.write(move |txn| checkpoint_some(txn, &list, done)).await?;
+            self.partial.set(done.map(|key| Partial { end: changes.end, key }));
+            if done.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The checkpoint that was under way when the process ended: what is up to its end and its key is in the index.
+    pub(super) fn partial(&self) -> Option<Partial> {
+        self.partial.get()
     }
 
     /// Stock files that wait to be unlinked, at most `limit`.
@@ -234,6 +242,59 @@ impl Index {
             })
             .await
     }
+}
+
+/// Takes the changes of objects behind `done` into the index; the last key, `None` when it was the last of all.
+fn checkpoint_some(txn: &mut WriteTxn<'_>, changes: &Changes, done: Option<Key>) -> std::io::Result<Option<Key>> {
+    let mut usages = BTreeMap::new();
+    let mut displaced = Vec::new();
+    let from = done.map_or(Bound::Unbounded, |key| Bound::Excluded((key, u32::MAX)));
+    let mut list = changes.changes.range((from, Bound::Unbounded)).peekable();
+    let mut last = None;
+    let mut taken = 0;
+    // Ends: every turn takes the changes of one object.
+    while let Some(((key, _), _)) = list.peek().copied() {
+        if taken >= OBJECTS_AT_ONCE {
+            txn.put(STATE, b"partial", &encode_partial(changes.end, last.unwrap_or(*key)))?;
+            add_usages(txn, &usages)?;
+            return Ok(last);
+        }
+        let mut entry = match txn.get(ENTRIES, key.bytes())? {
+            Some(value) => Entry::decode(key, value).map_err(|damage| damaged(&damage.message))?,
+            None => Entry::default(),
+        };
+        let before = entry.held.clone();
+        displaced.clear();
+        while let Some((_, change)) = list.next_if(|((next, _), _)| next == key) {
+            entry.apply(*change, &mut displaced);
+        }
+        put_entry(txn, key, &entry)?;
+        count(&mut usages, &before, -1);
+        count(&mut usages, &entry.held, 1);
+        for held in displaced.iter().filter(|held| held.place.has_file()) {
+            txn.put(REMOVALS, &removal_key(key, &held.version.file_name()), b"")?;
+        }
+        // A version that came back, healed by a replica, must not lose its new file.
+        for held in entry.held.iter().filter(|held| held.place.has_file()) {
+            txn.delete(REMOVALS, &removal_key(key, &held.version.file_name()))?;
+        }
+        last = Some(*key);
+        taken += 1;
+    }
+    add_usages(txn, &usages)?;
+    txn.delete(STATE, b"partial")?;
+    txn.put(STATE, b"end", &encode_position(changes.end))?;
+    Ok(None)
+}
+
+fn encode_partial(end: Position, key: Key) -> Vec<u8> {
+    [encode_position(end).as_slice(), key.bytes()].concat()
+}
+
+fn decode_partial(value: &[u8]) -> std::io::Result<Partial> {
+    let wrong = || damaged("the mark of a checkpoint");
+    let (end, key) = value.split_at_checked(value.len().saturating_sub(KEY_BYTES)).ok_or_else(wrong)?;
+    Ok(Partial { end: decode_position(end)?, key: Key::from_bytes(key).ok_or_else(wrong)? })
 }
 
 /// An entry without anything to say leaves the index.

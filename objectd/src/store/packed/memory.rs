@@ -21,12 +21,17 @@ pub(super) struct Position {
 /// Changes of a stretch of the log.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// By object, in the order of the log.
-    pub changes: BTreeMap<Key, Vec<Change>>,
-    /// All of them.
-    pub count: usize,
+    /// By object, then in the order in which they came. One entry each: lists would waste most of their memory on objects that change
+    /// once.
+    pub changes: BTreeMap<(Key, u32), Change>,
     /// The end of the stretch.
     pub end: Position,
+}
+
+impl Table {
+    fn of(&self, key: &Key) -> impl Iterator<Item = (&(Key, u32), &Change)> {
+        self.changes.range((*key, 0)..=(*key, u32::MAX))
+    }
 }
 
 /// Both tables of a device.
@@ -47,8 +52,8 @@ impl Memory {
 
     /// Adds a change.
     pub(super) fn add(&mut self, key: Key, change: Change) {
-        self.active.changes.entry(key).or_default().push(change);
-        self.active.count += 1;
+        let number = u32::try_from(self.active.changes.len()).expect("a checkpoint comes long before");
+        self.active.changes.insert((key, number), change);
     }
 
     /// All records before `end` were added.
@@ -59,7 +64,7 @@ impl Memory {
 
     /// Changes that wait for the next checkpoint.
     pub(super) fn waiting(&self) -> usize {
-        self.active.count
+        self.active.changes.len()
     }
 
     /// Checkpoints that ended.
@@ -76,7 +81,7 @@ impl Memory {
     pub(super) fn overlay(&self, key: &Key, entry: &mut Entry) {
         let mut displaced = Vec::new();
         let tables = self.frozen.as_deref().into_iter().chain([&self.active]);
-        for change in tables.filter_map(|table| table.changes.get(key)).flatten() {
+        for (_, change) in tables.flat_map(|table| table.of(key)) {
             entry.apply(*change, &mut displaced);
         }
     }
@@ -86,7 +91,7 @@ impl Memory {
         if self.frozen.is_some() {
             return self.frozen.clone();
         }
-        if self.active.count == 0 {
+        if self.active.changes.is_empty() {
             return None;
         }
         let end = self.active.end;

@@ -12,9 +12,9 @@
 //! quarantines the object. Left out, an older version would come back.
 
 use super::entry::{At, Change, Held, Key, Place};
-use super::index::Index;
+use super::index::{Index, Partial};
 use super::log::{Log, Tail};
-use super::memory::{Memory, Position};
+use super::memory::{Memory, Position, Table};
 use super::record::{Fixed, Head, Kind, Lengths};
 use super::scan::{Found, Scanner};
 use super::verdict::{Judge, Judged, Verdict};
@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -59,7 +60,8 @@ pub(super) async fn open(root: &Path, directory: &Path, config: &Config) -> std:
     let volumes = open_volumes(&volumes_directory, store).await?;
     let memory = Rc::new(RefCell::new(Memory::new(end)));
     let judge = Judge::new(end.sequence);
-    let mut replay = Replay { root, store, memory: memory.clone(), judge, partition_power: 0 };
+    let partial = index.partial();
+    let mut replay = Replay { root, store, index: &index, memory: memory.clone(), judge, partial, partition_power: 0 };
     let mut following = volumes.range(end.volume..).peekable();
     while let Some((number, opened)) = following.next() {
         // A later volume says where the log went on from this one.
@@ -116,8 +118,11 @@ async fn open_volumes(directory: &Path, store: u64) -> std::io::Result<BTreeMap<
 struct Replay<'a> {
     root: &'a Path,
     store: u64,
+    index: &'a Index,
     memory: Rc<RefCell<Memory>>,
     judge: Judge,
+    /// The checkpoint that the process before had begun.
+    partial: Option<Partial>,
     partition_power: u32,
 }
 
@@ -150,6 +155,7 @@ impl Replay<'_> {
         let judge = std::mem::replace(&mut self.judge, Judge::new(0));
         let (judged, end) = judge.finish();
         self.damage(judged).await?;
+        self.finish_checkpoint().await?;
         let last_volume = volumes.keys().next_back().copied().unwrap_or_default();
         // Before the first volume there is nothing behind what the index covers.
         if end.volume == 0 {
@@ -195,8 +201,7 @@ impl Replay<'_> {
             // Which version was quarantined is not known any more; reading it will find the damage again.
             Kind::Large | Kind::Quarantine => return Ok(()),
         };
-        self.memory.borrow_mut().add(key, Change::Insert(Held { version: fixed.version, place }));
-        Ok(())
+        self.enter(key, at, Change::Insert(Held { version: fixed.version, place })).await
     }
 
     async fn record(&mut self, head: Head, at: At) -> std::io::Result<()> {
@@ -214,7 +219,32 @@ impl Replay<'_> {
                 None => return Ok(()),
             },
         };
+        self.enter(key, at, change).await
+    }
+
+    /// Adds what the record at `at` says, unless the index has it.
+    async fn enter(&mut self, key: Key, at: At, change: Change) -> std::io::Result<()> {
+        if let Some(partial) = self.partial {
+            if (at.volume, at.offset) >= (partial.end.volume, partial.end.offset) {
+                self.finish_checkpoint().await?;
+            } else if key <= partial.key {
+                return Ok(());
+            }
+        }
         self.memory.borrow_mut().add(key, change);
+        Ok(())
+    }
+
+    /// Takes the rest of a stretch that was begun into the index, so that nothing of it is ever applied twice.
+    async fn finish_checkpoint(&mut self) -> std::io::Result<()> {
+        let Some(partial) = self.partial.take() else { return Ok(()) };
+        let table = {
+            let mut memory = self.memory.borrow_mut();
+            memory.covers(partial.end);
+            memory.freeze().unwrap_or_else(|| Arc::new(Table { end: partial.end, ..Table::default() }))
+        };
+        self.index.checkpoint(table).await?;
+        self.memory.borrow_mut().thaw();
         Ok(())
     }
 
