@@ -381,3 +381,6 @@ pub(super) fn is_forgettable(entry: &Entry, is_old: impl Fn(Version) -> bool) ->
     });
     entry.dead == 0 && all_old && !entry.held.is_empty()
 }
+
+#[cfg(test)]
+mod tests;
