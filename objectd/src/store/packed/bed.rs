@@ -114,6 +114,32 @@ impl Bed {
     }
 }
 
+/// Writes objects of every kind and gives their names.
+pub(super) async fn fill(bed: &Bed) -> Vec<String> {
+    let name = |kind: &str, number: u64| format!("/AUTH_a/c/{kind}{number}");
+    let mut names = Vec::new();
+    for number in 0..12 {
+        bed.put(&name("plain", number), 10, &body(number, number as usize * 1000)).await;
+        bed.put(&name("large", number), 10, &body(number, PACK_LIMIT + 1 + number as usize)).await;
+        bed.put(&name("gone", number), 10, b"gone").await;
+        bed.delete(&name("gone", number), 12).await;
+        bed.put(&name("posted", number), 10, b"posted").await;
+        bed.post(&name("posted", number), 11, Some(11)).await;
+        bed.post(&name("posted", number), 13, (number % 2 == 0).then_some(11)).await;
+        names.extend(["plain", "large", "gone", "posted"].map(|kind| name(kind, number)));
+    }
+    names
+}
+
+/// What a reader sees of each.
+pub(super) async fn see_all(bed: &Bed, names: &[String]) -> BTreeMap<String, Option<Result<Seen, String>>> {
+    let mut seen = BTreeMap::new();
+    for name in names {
+        seen.insert(name.clone(), bed.see(name).await);
+    }
+    seen
+}
+
 /// A time too late to be reclaimed.
 pub(super) fn at(time: u64) -> Timestamp {
     Timestamp::from_raw(1_900_000_000 * 100_000 + time, 0)

@@ -156,7 +156,8 @@ impl Replay<'_> {
         let (judged, end) = judge.finish();
         self.damage(judged).await?;
         self.finish_checkpoint().await?;
-        let last_volume = volumes.keys().next_back().copied().unwrap_or_default();
+        // The volume of `covered` may be gone; its number is not given again, or the next replay would not look at it.
+        let last_volume = volumes.keys().next_back().copied().unwrap_or_default().max(covered.volume);
         // Before the first volume there is nothing behind what the index covers.
         if end.volume == 0 {
             return Ok(Tail { end: covered, acknowledged: covered.sequence, volume: None, last_volume });

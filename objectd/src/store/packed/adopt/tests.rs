@@ -1,39 +1,13 @@
 //! Devices that the stock layout or Swift filled, opened packed.
 
 use super::*;
-use crate::store::packed::bed::{Bed, PACK_LIMIT, body};
+use crate::store::packed::bed::{Bed, fill, see_all};
 use base::io::fs;
 use base::io::sim::{Sim, SimOptions};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 const NO_PAUSE: &dyn Fn() -> Duration = &|| Duration::ZERO;
-
-/// Writes objects of every kind and gives their names.
-async fn fill(bed: &Bed) -> Vec<String> {
-    let name = |kind: &str, number: u64| format!("/AUTH_a/c/{kind}{number}");
-    let mut names = Vec::new();
-    for number in 0..12 {
-        bed.put(&name("plain", number), 10, &body(number, number as usize * 1000)).await;
-        bed.put(&name("large", number), 10, &body(number, PACK_LIMIT + 1 + number as usize)).await;
-        bed.put(&name("gone", number), 10, b"gone").await;
-        bed.delete(&name("gone", number), 12).await;
-        bed.put(&name("posted", number), 10, b"posted").await;
-        bed.post(&name("posted", number), 11, Some(11)).await;
-        bed.post(&name("posted", number), 13, (number % 2 == 0).then_some(11)).await;
-        names.extend(["plain", "large", "gone", "posted"].map(|kind| name(kind, number)));
-    }
-    names
-}
-
-async fn see_all(bed: &Bed, names: &[String]) -> BTreeMap<String, impl PartialEq + std::fmt::Debug + use<>> {
-    let mut seen = BTreeMap::new();
-    for name in names {
-        seen.insert(name.clone(), bed.see(name).await);
-    }
-    seen
-}
 
 #[test]
 fn what_the_stock_layout_wrote_is_served_before_during_and_after_the_walk() {
