@@ -49,6 +49,7 @@ fn node_conf(layout: &Layout, number: usize) -> String {
     };
     format!(
         "[DEFAULT]\nbind_ip = 127.0.0.1\nswift_dir = {etc}\ndevices = {devices}\nmount_check = false\nupdater_interval = 5\n\
+         volume_size = 33554432\n\
          object_ports = {object}\ncontainer_ports = {container}\naccount_ports = {account}\n",
         etc = layout.etc().display(),
         devices = layout.devices(number).display(),

@@ -35,6 +35,11 @@ const STATE: Table = Table(3);
 
 /// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each.
 const OBJECTS_AT_ONCE: usize = 2048;
+/// Kept free for the largest transaction, so that deletions go on when the disk is full.
+const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
+
+const _: () = assert!(OBJECTS_AT_ONCE * 4096 < 16 * 1024 * 1024, "a step of a checkpoint fits into the reserve");
+
 /// Length of a key of `entries`.
 const KEY_BYTES: usize = 18;
 
@@ -74,7 +79,7 @@ pub(super) struct Removal {
 impl Index {
     /// Opens or creates the environment.
     pub(super) async fn open(path: &Path) -> std::io::Result<Index> {
-        Ok(Index { kv: Kv::open(path, TABLES).await?, partial: Cell::new(None) })
+        Ok(Index { kv: Kv::open_with_reserve(path, TABLES, RESERVE_BYTES).await?, partial: Cell::new(None) })
     }
 
     /// The number of the store, made from `fresh` when there is none, and the position up to which the log is in the index.

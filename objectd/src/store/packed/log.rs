@@ -15,6 +15,7 @@
 use super::entry::{At, Change, Held, Key, Place};
 use super::memory::{Memory, Position};
 use super::record::{BATCH_ALIGNMENT, Encoded, Head, Kind, RECORD_ALIGNMENT, Spot};
+use super::spare::Spare;
 use super::volume::{HEADER_BYTES, Header, file_name};
 use base::io::{self, fs};
 use bytes::Bytes;
@@ -30,15 +31,13 @@ use std::task::{Poll, Waker};
 pub(super) const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Volumes kept open beside the active one; more are opened again when they are read.
 const OPEN_VOLUMES_MAX: usize = 1024;
-/// A volume's worth of space that only deletions, quarantine and compaction may use: they are what frees a full disk.
-const RESERVE: &str = "reserve";
 
 /// The log of one device. One per device, on the core that owns it.
 pub(super) struct Log {
     directory: PathBuf,
     /// Number of the store, in every volume's header.
     store: u64,
-    volume_bytes: u64,
+    spare: Rc<Spare>,
     memory: Rc<RefCell<Memory>>,
     state: RefCell<State>,
     /// Batches flushed since the start.
@@ -158,6 +157,7 @@ impl Log {
         memory: Rc<RefCell<Memory>>,
         tail: Tail,
     ) -> Rc<Log> {
+        let spare = Spare::new(directory.clone(), volume_bytes);
         let mut open = BTreeMap::new();
         let previous_end = tail.end.offset;
         let active = tail.volume.map(|volume| {
@@ -175,7 +175,7 @@ impl Log {
             acknowledged: tail.acknowledged,
             open,
         };
-        Rc::new(Log { directory, store, volume_bytes, memory, state: RefCell::new(state), flushes: Cell::new(0) })
+        Rc::new(Log { directory, store, spare, memory, state: RefCell::new(state), flushes: Cell::new(0) })
     }
 
     /// Appends a record; gives its place once it is durable.
@@ -272,12 +272,9 @@ impl Log {
         self.state.borrow().failed.map(Failure::error)
     }
 
-    /// Lays a volume's worth of space aside, if there is none and the disk has it.
-    pub(super) async fn lay_reserve_aside(&self) -> std::io::Result<()> {
-        match fs::Volume::create(&self.directory.join(RESERVE), self.volume_bytes).await {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            result => result.map(drop),
-        }
+    /// Volumes laid aside.
+    pub(super) fn spare(&self) -> &Rc<Spare> {
+        &self.spare
     }
 
     /// The next batch, as many records as fit into one flush and into the active volume. `None` ends the task.
@@ -368,16 +365,15 @@ impl Log {
         {
             return Ok(active.clone());
         }
-        match fs::Volume::create(&self.path(self.next_number()), self.volume_bytes).await {
+        let path = self.path(self.next_number());
+        match self.spare.take(&path).await {
             Ok(volume) => self.begin(volume, false).await,
             Err(error) if error.kind() == ErrorKind::StorageFull && batch.iter().any(|item| item.may_use_reserve) => {
                 if let Some(active) = active.filter(|active| active.is_reserve && has_room(active)) {
                     return Ok(active);
                 }
-                let (reserve, path) = (self.directory.join(RESERVE), self.path(self.next_number()));
-                fs::rename(&reserve, &path).await.map_err(|_| error)?;
-                fs::sync_dir(&self.directory).await?;
-                self.begin(fs::Volume::open(&path).await?, true).await
+                let reserve = self.spare.take_reserve(&path).await.map_err(|_| error)?;
+                self.begin(reserve, true).await
             }
             Err(error) => Err(error),
         }
@@ -388,7 +384,7 @@ impl Log {
     }
 
     /// Writes the header of a new volume, which is the active one from then on.
-    async fn begin(&self, volume: fs::Volume, is_reserve: bool) -> std::io::Result<Active> {
+    async fn begin(&self, volume: Rc<fs::Volume>, is_reserve: bool) -> std::io::Result<Active> {
         let number = self.next_number();
         let header = {
             let state = self.state.borrow();
@@ -396,12 +392,14 @@ impl Log {
             Header { volume: number, store: self.store, first_sequence, previous_end, acknowledged }
         };
         volume.write(0, vec![Bytes::from(header.encode())]).await?;
-        let active = Active { number, volume: Rc::new(volume), offset: HEADER_BYTES, is_reserve };
+        let active = Active { number, volume, offset: HEADER_BYTES, is_reserve };
         let mut state = self.state.borrow_mut();
         state.last_volume = number;
         state.previous_end = active.offset;
         state.open.insert(number, active.volume.clone());
         state.active = Some(active.clone());
+        drop(state);
+        self.spare.prepare();
         Ok(active)
     }
 

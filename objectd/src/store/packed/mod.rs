@@ -19,6 +19,7 @@ mod reader;
 pub mod record;
 mod recover;
 pub mod scan;
+mod spare;
 mod store;
 mod sweep;
 mod tree;

@@ -73,7 +73,7 @@ impl Store {
             partition_power: Cell::new(0),
             is_closed: Cell::new(false),
         };
-        if let Err(error) = store.log.lay_reserve_aside().await {
+        if let Err(error) = store.log.spare().lay_reserve_aside().await {
             tracing::warn!(root = %root.display(), %error, "no space for the reserve: compaction may stop when the disk is full");
         }
         Ok(Rc::new(store))
