@@ -24,7 +24,7 @@ const EPOCH: u64 = 1_750_000_000;
 
 /// Operations of all seeds of a layout together: a million for both, in a tenth of that where nothing is optimised.
 const OPERATIONS: u64 = if cfg!(debug_assertions) { 20_000 } else { 510_000 };
-const SEEDS: u64 = if cfg!(debug_assertions) { 4 } else { 24 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 4 } else { 48 };
 
 #[test]
 fn a_stock_device_is_a_map() {

@@ -16,6 +16,8 @@ use std::path::{Component, Path};
 
 /// What every file and directory takes besides its bytes.
 const INODE_BYTES: u64 = 512;
+/// Inodes without a use that may wait for a sweep.
+const INODES_UNSWEPT: usize = 256;
 
 pub(crate) type Inode = u64;
 
@@ -32,6 +34,8 @@ pub(crate) struct FileSystem {
     /// Of the capacity, what is taken by others than files (key-value environments).
     outside: u64,
     changes: u64,
+    /// Inodes that the last sweep left.
+    swept: usize,
 }
 
 #[derive(Debug)]
@@ -76,6 +80,7 @@ impl FileSystem {
             capacity,
             outside: 0,
             changes: 0,
+            swept: 1,
         }
     }
 
@@ -164,11 +169,10 @@ impl FileSystem {
         Ok(())
     }
 
-    /// A handle goes; the last one of a file without a name takes it along.
+    /// A handle goes; a file without a name and without handles takes no space any more.
     pub(crate) fn close(&mut self, inode: Inode) {
         if let Ok(file) = self.file_mut(inode) {
             file.handles = file.handles.saturating_sub(1);
-            self.free_if_unused(inode);
         }
     }
 
@@ -328,7 +332,10 @@ impl FileSystem {
         self.pending = left;
         let settled: Vec<Change> = settled;
         settled.iter().for_each(|change| self.apply(change, true));
-        self.sweep();
+        // Looking at everything at every sync would make long simulations quadratic.
+        if self.inodes.len() > 2 * self.swept + INODES_UNSWEPT {
+            self.sweep();
+        }
         Ok(())
     }
 
@@ -387,7 +394,6 @@ impl FileSystem {
         }
         if let Some(gone) = gone {
             self.count_links(gone, durable, -1);
-            self.free_if_unused(gone);
         }
     }
 
@@ -423,20 +429,7 @@ impl FileSystem {
             }
         }
         self.inodes.retain(|inode, _| living.contains(inode));
-    }
-
-    fn free_if_unused(&mut self, inode: Inode) {
-        // Only a nameless file without handles can be told cheaply; the rest waits for `sweep`.
-        let is_pending =
-            self.pending.iter().any(|change| matches!(change, Change::Link { inode: i, .. } if *i == inode));
-        let is_named = |content: &Content| match content {
-            Content::Directory { names, durable } => names.values().chain(durable.values()).any(|i| *i == inode),
-            Content::File(_) => false,
-        };
-        let is_file_unused = matches!(self.inodes.get(&inode), Some(Content::File(file)) if file.handles == 0);
-        if is_file_unused && !is_pending && !self.inodes.values().any(is_named) {
-            self.inodes.remove(&inode);
-        }
+        self.swept = self.inodes.len();
     }
 
     fn take_space(&self, more: u64) -> io::Result<()> {
