@@ -69,7 +69,7 @@ pub struct Device {
     pub rows: Kv,
     /// Object directories with a write under way; see `store::stock`.
     /// The packed store of its objects; `None` on a device with the stock layout.
-    pub(crate) packed: Option<Rc<packed::Store>>,
+    pub packed: Option<Rc<packed::Store>>,
     pub(crate) busy: RefCell<BTreeMap<PathBuf, usize>>,
     /// Changes on their way to the replicators.
     pub(crate) invalidations: Invalidations,

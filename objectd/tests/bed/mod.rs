@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-const SWIFT_CONF: &str = "[swift-hash]\nswift_hash_path_prefix = specprefix\nswift_hash_path_suffix = specsuffix\n";
+pub const SWIFT_CONF: &str = "[swift-hash]\nswift_hash_path_prefix = specprefix\nswift_hash_path_suffix = specsuffix\n";
 pub const ADDRESS: &str = "10.0.0.2";
 
 pub fn conf(more: &str) -> Rc<Config> {
