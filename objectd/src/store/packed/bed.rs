@@ -1,9 +1,12 @@
 //! A device for tests of whole stores: written, posted to, deleted from and read through the seam, with either layout.
 
+use super::entry::{Entry, Key};
+use super::index::Usage;
 use crate::config::Config;
 use crate::node::Device;
 use crate::store::diskfile::{DiskFile, Stored, Version, Want};
 use crate::store::metadata::Metadata;
+use crate::store::stock;
 use base::checksum::md5_hex;
 use base::hash_path::NameHash;
 use base::io::fs;
@@ -36,9 +39,19 @@ pub(super) fn config(layout: &str) -> Rc<Config> {
     Rc::new(Config::parse("objectd.conf", &conf, SWIFT_CONF).unwrap())
 }
 
+/// The same with volumes so small that a test fills many.
+pub(super) fn small_volumes() -> Rc<Config> {
+    let mut config = Rc::unwrap_or_clone(config("packed"));
+    config.volume_bytes = 512 * 1024;
+    Rc::new(config)
+}
+
 impl Bed {
     pub(super) async fn open(root: &Path, layout: &str) -> Bed {
-        let config = config(layout);
+        Bed::open_with(root, config(layout)).await
+    }
+
+    pub(super) async fn open_with(root: &Path, config: Rc<Config>) -> Bed {
         fs::create_dir_all(root).await.unwrap();
         let device = Rc::new(Device::open("d1", root.to_owned(), &config).await.unwrap());
         Bed { config, device }
@@ -96,6 +109,28 @@ impl Bed {
             writer.append(Bytes::copy_from_slice(body)).await.unwrap();
         }
         writer.publish(&self.config, version, metadata).await.unwrap();
+    }
+
+    /// Takes the first version of an object out of use, as a reader does that finds it damaged.
+    pub(super) async fn quarantine(&self, name: &str) {
+        let hash = self.hash(name);
+        let partition = super::store::partition(hash, PART_POWER);
+        let stock = stock::Files::new(self.device.clone(), 0, partition, &hash, name.to_owned());
+        let files = super::Files::new(self.store().clone(), stock, 0, hash);
+        if let Some(held) = files.entry().await.unwrap().held.first() {
+            files.quarantine_held(*held, "on purpose").await;
+        }
+    }
+
+    /// All that the index says, with the versions of each object in the order of their names; and what lives in each volume.
+    pub(super) async fn index(&self) -> (BTreeMap<Key, Entry>, BTreeMap<u32, Usage>) {
+        self.store().checkpoint().await.unwrap();
+        let (entries, more) = self.store().index.entries(None, usize::MAX).await.unwrap();
+        assert_eq!(more, None);
+        let mut entries: BTreeMap<Key, Entry> = entries.into_iter().collect();
+        entries.values_mut().for_each(|entry| entry.held.sort_by_key(|held| held.version.file_name()));
+        let usages = self.store().usages().await.unwrap();
+        (entries, usages.into_iter().filter(|(_, usage)| *usage != Usage::default()).collect())
     }
 
     /// `Err` says when it was deleted.

@@ -111,8 +111,10 @@ pub struct Held {
 pub enum Change {
     /// A version was written, moved or adopted.
     Insert(Held),
-    /// A version at this place is damaged and counts no more.
+    /// A version at this place is damaged and counts no more; nor does what it had put out of use. Told once of each.
     Remove(Held),
+    /// There is a record that never counted: of a large object whose file has no name, or of a batch that was cut off.
+    Dead,
 }
 
 /// What is known of an object.
@@ -151,18 +153,24 @@ impl Entry {
         let before = displaced.len();
         match change {
             Change::Insert(new) => self.insert(new, displaced),
-            Change::Remove(gone) => {
-                self.held.retain(|held| {
-                    let stays = *held != gone;
-                    if !stays {
-                        displaced.push(*held);
-                    }
-                    stays
-                });
-            }
+            Change::Remove(gone) => self.remove(gone, displaced),
+            Change::Dead => self.dead = self.dead.saturating_add(1),
         }
         let records = displaced.iter().skip(before).filter(|held| held.place.at().is_some()).count();
         self.dead = self.dead.saturating_add(u32::try_from(records).unwrap_or(u32::MAX));
+    }
+
+    fn remove(&mut self, gone: Held, displaced: &mut Vec<Held>) {
+        if let Some(position) = self.held.iter().position(|held| *held == gone) {
+            displaced.push(self.held.remove(position));
+        } else if self.held.iter().all(|held| held.version != gone.version) {
+            // A replay that did not find it (its file was moved away, its record cannot be read) found what it had put out of use, and must
+            // not bring that back.
+            let mut others = Vec::new();
+            self.insert(gone, &mut others);
+            self.held.retain(|held| *held != gone);
+            displaced.extend(others.into_iter().filter(|held| *held != gone));
+        }
     }
 
     fn insert(&mut self, new: Held, displaced: &mut Vec<Held>) {
@@ -413,8 +421,11 @@ mod tests {
 
         #[test]
         fn the_order_of_changes_does_not_matter(
-            versions in proptest::collection::vec(any_version(), 1..7), seed in any::<u64>(),
+            mut versions in proptest::collection::vec(any_version(), 1..7), seed in any::<u64>(),
         ) {
+            // No two POSTs of an object have one time.
+            let mut times = std::collections::BTreeSet::new();
+            versions.retain(|version| !matches!(version, Version::Meta { .. }) || times.insert(version.timestamp()));
             let changes: Vec<Change> = versions
                 .iter()
                 .enumerate()

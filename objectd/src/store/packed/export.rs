@@ -14,7 +14,7 @@ use super::entry::{At, Change, Entry, Held, Key, Place};
 use super::record::{Head, Kind, Spot, verify_blocks};
 use super::scan::Found;
 use super::store::{self, Store};
-use super::sweep::{Progress, Source, Sweep};
+use super::sweep::{self, Progress, Source, Sweep};
 use super::tree;
 use super::volume::{self, HEADER_BYTES};
 use crate::config::Config;
@@ -94,7 +94,8 @@ impl Export<'_> {
     async fn volume(&mut self, number: u32) -> std::io::Result<()> {
         let opened = self.store.log.volume(number).await?;
         let (length, lost_before) = (opened.len(), self.exported.lost);
-        let mut sweep = Sweep::new(Source::Volume(opened), self.store.log.store(), number, HEADER_BYTES, length);
+        let limit = sweep::log_end(&self.store.log, number).await?;
+        let mut sweep = Sweep::new(Source::Volume(opened), self.store.log.store(), number, HEADER_BYTES, limit);
         let mut heads = BTreeMap::new();
         while let Some(found) = sweep.next().await? {
             self.take(number, found, &mut heads).await?;

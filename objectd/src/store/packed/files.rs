@@ -59,15 +59,25 @@ impl Files {
 
     /// A file goes where the operator finds it; a record stays in its volume until compaction. The replicas heal what is missing then.
     pub(super) async fn quarantine_held(&self, held: Held, why: &str) {
+        // Several readers may find the same damage. It is told once: after that an older write may have come, which is good.
+        let name = (Key::new(self.policy, self.hash), held.version.file_name());
+        if !self.store.quarantining.borrow_mut().insert(name.clone()) {
+            return;
+        }
+        let _quarantining = Quarantining { store: &self.store, name };
+        if self.entry().await.is_ok_and(|entry| !entry.held.contains(&held)) {
+            return;
+        }
         tracing::error!(device = %self.device().name, name = %self.stock.name, place = ?held.place, "quarantined: {why}");
+        // The record first: a replay that finds neither file nor record would bring back what is older.
+        let result = self.store.remove(quarantine::encode(self.identity(), held), held).await;
+        if let Err(error) = result {
+            tracing::error!(name = %self.stock.name, %error, "could not be taken out of the index");
+        }
         if held.place.has_file()
             && let Err(error) = self.move_file_away(&held).await
         {
             tracing::error!(name = %self.stock.name, %error, "could not be moved to quarantine");
-        }
-        let result = self.store.remove(quarantine::encode(self.identity(), held), held).await;
-        if let Err(error) = result {
-            tracing::error!(name = %self.stock.name, %error, "could not be taken out of the index");
         }
     }
 
@@ -79,5 +89,17 @@ impl Files {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             result => result,
         }
+    }
+}
+
+/// Takes a version off the list of those being quarantined.
+struct Quarantining<'a> {
+    store: &'a Store,
+    name: (Key, String),
+}
+
+impl Drop for Quarantining<'_> {
+    fn drop(&mut self) {
+        self.store.quarantining.borrow_mut().remove(&self.name);
     }
 }

@@ -16,6 +16,7 @@ mod log;
 mod memory;
 mod quarantine;
 mod reader;
+pub mod rebuild;
 pub mod record;
 mod recover;
 pub mod scan;

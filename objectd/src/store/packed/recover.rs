@@ -5,7 +5,7 @@
 //! - Before a batch was whole: its records are cut off, nobody was told of them. The next batch goes to a new volume, whose header says where
 //!   the log ended in this one, so that the torn end is never looked at again.
 //! - After a batch, before a checkpoint: the batch is replayed.
-//! - A large object whose record is there and whose file has no name was not acknowledged: it is passed over.
+//! - A large object whose record is there and whose file has no name was not acknowledged: it counts as a dead one.
 //! - A new volume without a header was created and not used: it is removed. One whose header is damaged and that has a batch is refused.
 //!
 //! Damage that was acknowledged once (`verdict`) is entered in the memory table when its record is known: reading it finds the damage and
@@ -16,7 +16,8 @@ use super::index::{Index, Partial};
 use super::log::{Log, Tail};
 use super::memory::{Memory, Position, Table};
 use super::record::{Fixed, Head, Kind, Lengths};
-use super::scan::{Found, Scanner};
+use super::scan::Found;
+use super::sweep::{Source, Sweep};
 use super::verdict::{Judge, Judged, Verdict};
 use super::volume::{self, HEADER_BYTES, Header};
 use crate::config::Config;
@@ -30,8 +31,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Bytes read at a time.
-const READ_BYTES: usize = 1024 * 1024;
 /// Zeros behind which no batch of the log can begin: batches follow one another, and none is larger.
 const ZEROS_MAX: u64 = 2 * super::log::BATCH_BYTES_MAX;
 
@@ -77,13 +76,14 @@ pub(super) async fn open(root: &Path, directory: &Path, config: &Config) -> std:
     Ok(Recovered { log, index, memory, is_adopting })
 }
 
-struct Opened {
-    volume: Rc<fs::Volume>,
-    header: Header,
+/// A volume and its header.
+pub(super) struct Opened {
+    pub(super) volume: Rc<fs::Volume>,
+    pub(super) header: Header,
 }
 
 /// All volumes of the store. One of another store is refused: two disks were mixed up.
-async fn open_volumes(directory: &Path, store: u64) -> std::io::Result<BTreeMap<u32, Opened>> {
+pub(super) async fn open_volumes(directory: &Path, store: u64) -> std::io::Result<BTreeMap<u32, Opened>> {
     let mut volumes = BTreeMap::new();
     let entries = fs::read_dir(directory).await?;
     let numbers: Vec<u32> = entries.iter().filter_map(|entry| volume::parse_file_name(&entry.name)).collect();
@@ -115,15 +115,17 @@ async fn open_volumes(directory: &Path, store: u64) -> std::io::Result<BTreeMap<
     Ok(volumes)
 }
 
-struct Replay<'a> {
-    root: &'a Path,
-    store: u64,
-    index: &'a Index,
-    memory: Rc<RefCell<Memory>>,
-    judge: Judge,
+/// Takes what the log says into the memory table.
+pub(super) struct Replay<'a> {
+    pub(super) root: &'a Path,
+    pub(super) store: u64,
+    pub(super) index: &'a Index,
+    pub(super) memory: Rc<RefCell<Memory>>,
+    pub(super) judge: Judge,
     /// The checkpoint that the process before had begun.
-    partial: Option<Partial>,
-    partition_power: u32,
+    pub(super) partial: Option<Partial>,
+    /// Bits of the partition in which the last stock file was found.
+    pub(super) partition_power: u32,
 }
 
 impl Replay<'_> {
@@ -131,23 +133,14 @@ impl Replay<'_> {
     async fn volume(&mut self, opened: &Opened, start: u64, limit: u64) -> std::io::Result<()> {
         self.judge.volume(&opened.header, start);
         let number = opened.header.volume;
-        let mut scanner = Scanner::new(self.store, number, start);
-        let mut offset = start;
-        // Ends: every turn reads on, up to the end of the volume.
-        while offset < limit && scanner.zeros() < ZEROS_MAX {
-            let wanted = usize::try_from(limit - offset).unwrap_or(READ_BYTES).min(READ_BYTES);
-            let bytes = opened.volume.read(offset, wanted).await?;
-            if bytes.is_empty() {
-                break;
-            }
-            offset += bytes.len() as u64;
-            let mut found = Vec::new();
-            scanner.feed(&bytes, &mut |item| found.push(item));
+        let mut sweep = Sweep::new(Source::Volume(opened.volume.clone()), self.store, number, start, limit);
+        while let Some(found) = sweep.next().await? {
             self.take(number, found).await?;
+            if sweep.zeros() >= ZEROS_MAX {
+                sweep.stop();
+            }
         }
-        let mut found = Vec::new();
-        scanner.finish(&mut |item| found.push(item));
-        self.take(number, found).await
+        Ok(())
     }
 
     /// Says where the log goes on; `covered` is where the index ends.
@@ -168,7 +161,7 @@ impl Replay<'_> {
     }
 
     /// Takes what a scan found into the memory table.
-    async fn take(&mut self, number: u32, found: Vec<Found>) -> std::io::Result<()> {
+    pub(super) async fn take(&mut self, number: u32, found: Vec<Found>) -> std::io::Result<()> {
         for item in found {
             self.judge.see(&item);
             if let Found::Record { offset, lengths, head } = item {
@@ -180,15 +173,21 @@ impl Replay<'_> {
     }
 
     /// Tells of damage, and enters what was acknowledged.
-    async fn damage(&mut self, judged: Vec<Judged>) -> std::io::Result<()> {
+    pub(super) async fn damage(&mut self, judged: Vec<Judged>) -> std::io::Result<()> {
         for Judged { volume, offset, bytes, fixed, verdict } in judged {
             if verdict == Verdict::Lost {
                 tracing::error!(root = %self.root.display(), volume, offset, bytes, "acknowledged bytes of the log are lost");
             } else {
                 tracing::warn!(root = %self.root.display(), volume, offset, bytes, ?verdict, "bytes of the log that are no records");
             }
-            if let (Verdict::Lost, Some(fixed)) = (verdict, fixed) {
-                self.lost(fixed, place(volume, offset, fixed.lengths)).await?;
+            let Some(fixed) = fixed else { continue };
+            let at = place(volume, offset, fixed.lengths);
+            match verdict {
+                Verdict::Lost => self.lost(fixed, at).await?,
+                Verdict::Unacknowledged if fixed.kind != Kind::Quarantine => {
+                    self.enter(Key::new(fixed.policy, fixed.hash), at, Change::Dead).await?;
+                }
+                Verdict::Unacknowledged | Verdict::CutOff | Verdict::Padding => {}
             }
         }
         Ok(())
@@ -199,8 +198,9 @@ impl Replay<'_> {
         let place = match fixed.kind {
             Kind::Packed => Place::Volume(at),
             Kind::Large if self.has_file(fixed.policy, fixed.hash, fixed.version).await? => Place::Large(at),
+            Kind::Large => return self.enter(key, at, Change::Dead).await,
             // Which version was quarantined is not known any more; reading it will find the damage again.
-            Kind::Large | Kind::Quarantine => return Ok(()),
+            Kind::Quarantine => return Ok(()),
         };
         self.enter(key, at, Change::Insert(Held { version: fixed.version, place })).await
     }
@@ -209,12 +209,10 @@ impl Replay<'_> {
         let key = Key::new(head.identity.policy, head.identity.hash);
         let change = match head.kind {
             Kind::Packed => Change::Insert(Held { version: head.version, place: Place::Volume(at) }),
-            Kind::Large => {
-                if !self.has_file(head.identity.policy, head.identity.hash, head.version).await? {
-                    return Ok(());
-                }
-                Change::Insert(Held { version: head.version, place: Place::Large(at) })
-            }
+            Kind::Large => match self.has_file(head.identity.policy, head.identity.hash, head.version).await? {
+                true => Change::Insert(Held { version: head.version, place: Place::Large(at) }),
+                false => Change::Dead,
+            },
             Kind::Quarantine => match super::quarantine::decode(&head) {
                 Some(held) => Change::Remove(held),
                 None => return Ok(()),

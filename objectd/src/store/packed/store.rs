@@ -51,6 +51,8 @@ pub struct Store {
     publishing: RefCell<BTreeSet<(Key, String)>>,
     /// The stock file that is being unlinked.
     unlinking: RefCell<Option<(Key, String)>>,
+    /// Damaged versions on their way out.
+    pub(super) quarantining: RefCell<BTreeSet<(Key, String)>>,
     /// No further large object may start to publish.
     is_closed: Cell<bool>,
 }
@@ -70,6 +72,7 @@ impl Store {
             is_checkpointing: Cell::new(false),
             publishing: RefCell::default(),
             unlinking: RefCell::default(),
+            quarantining: RefCell::default(),
             partition_power: Cell::new(0),
             is_closed: Cell::new(false),
         };
@@ -127,7 +130,10 @@ impl Store {
         self.publishing.borrow_mut().insert(name.clone());
         let _publishing = Publishing { store: self, name };
         let at = self.append(append).await?;
-        publish.await?;
+        if let Err(error) = publish.await {
+            self.memory.borrow_mut().add(key, Change::Dead);
+            return Err(error);
+        }
         self.memory.borrow_mut().add(key, Change::Insert(Held { version, place: Place::Large(at) }));
         Ok(())
     }

@@ -2,12 +2,14 @@
 //!
 //! Bytes that the disk cannot read are given to the scanner as damage, block by block, so that one bad sector costs one record.
 
+use super::log::Log;
 use super::record::BATCH_ALIGNMENT;
 use super::scan::{Found, Scanner};
+use super::volume::{HEADER_BYTES, Header};
 use crate::store::diskfile;
 use base::io::maintenance::Reader;
 use base::io::{self, JoinHandle, fs};
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -56,6 +58,17 @@ impl Source {
             Source::File(reader, path) => reader.read(path, offset, wanted).await,
         }
     }
+}
+
+/// Where the log ends in a volume, by the header of the next one; without it where the volume ends. What lies behind was cut off in a
+/// crash.
+pub(super) async fn log_end(log: &Log, number: u32) -> std::io::Result<u64> {
+    let length = log.volume(number).await?.len();
+    let next = match log.volume(number.saturating_add(1)).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(length),
+        next => Source::Volume(next?).read(0, usize::try_from(HEADER_BYTES).unwrap_or_default()).await?,
+    };
+    Ok(Header::decode(&next).map_or(length, |header| header.previous_end.min(length)))
 }
 
 /// A volume on its way through the scanner.

@@ -1,0 +1,227 @@
+//! Makes the index of a packed device anew, from its volumes and its stock files alone.
+//!
+//! Offline: it holds the lock of the device. The new index is made beside the old one and takes its place when it is whole: cut off anywhere,
+//! the device is as it was, and the next run starts afresh. Memory is bounded by the changes of one transaction.
+//!
+//! First the stock files are walked over, then the log is read from its first volume on: what the log says of a file comes later and counts
+//! more. The last volume is left to the next opening of the device, which replays it like after any stop: where the log ends is
+//! decided in one place.
+//!
+//! # What is not as it was
+//!
+//! Versions that were lost with damaged records are found again by reading them, as after a restart. Records that a torn batch
+//! left in a volume whose successor is gone count as never acknowledged.
+
+use super::entry::{Change, Held, Key, Place};
+use super::index::Index;
+use super::memory::{Memory, Position, Table};
+use super::record::BATCH_ALIGNMENT;
+use super::recover::{self, Opened, Replay};
+use super::store;
+use super::sweep::{Progress, Source, Sweep};
+use super::tree::{self, Tree};
+use super::verdict::Judge;
+use super::volume::{self, HEADER_BYTES, Header};
+use crate::node;
+use base::io::{self, fs};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Changes in one transaction: some tens of megabytes of memory.
+const CHANGES_AT_ONCE: usize = 256 * 1024;
+/// The index while it is made.
+const NEW: &str = "index.rebuilding";
+/// The index whose place was taken.
+const OLD: &str = "index.old";
+
+/// What a rebuild found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Volumes; the last of them is replayed when the device is opened next.
+    pub volumes: u64,
+    /// Records in all but the last.
+    pub records: u64,
+    /// Places in them that are no records.
+    pub damaged: u64,
+    /// Stock files that are versions.
+    pub stock_versions: u64,
+}
+
+/// Rebuilds the index of the device in the directory `root`.
+pub async fn run(root: &Path, progress: Progress<'_>) -> std::io::Result<Rebuilt> {
+    let _lock = node::lock(root).await?;
+    let directory = root.join(store::DIRECTORY);
+    let volumes_directory = directory.join("volumes");
+    let number = match store_number(&volumes_directory).await? {
+        Some(number) => number,
+        None => io::random_u64(),
+    };
+    let volumes = recover::open_volumes(&volumes_directory, number).await?;
+    let new = directory.join(NEW);
+    remove_directory(&new).await?;
+    fs::create_dir_all(&new).await?;
+    let index = Index::open(&new).await?;
+    index.state(number).await?;
+    let mut rebuild = Rebuild {
+        root,
+        store: number,
+        index: &index,
+        memory: Rc::default(),
+        rebuilt: Rebuilt { volumes: volumes.len() as u64, ..Rebuilt::default() },
+        done: 0,
+        total: volumes.values().map(|opened| opened.volume.len()).sum(),
+        progress,
+    };
+    rebuild.stock_files().await?;
+    let end = rebuild.log(&volumes).await?;
+    rebuild.finish(end).await?;
+    let rebuilt = rebuild.rebuilt;
+    drop(index);
+    take_place(&directory).await?;
+    Ok(rebuilt)
+}
+
+struct Rebuild<'a> {
+    root: &'a Path,
+    store: u64,
+    index: &'a Index,
+    memory: Rc<RefCell<Memory>>,
+    rebuilt: Rebuilt,
+    done: u64,
+    total: u64,
+    progress: Progress<'a>,
+}
+
+impl Rebuild<'_> {
+    async fn stock_files(&mut self) -> std::io::Result<()> {
+        let mut tree = Tree::new(self.root, tree::Place::default()).await;
+        while let Some(directory) = tree.next().await {
+            let key = Key::new(directory.policy, directory.hash);
+            for version in directory.names.iter().filter_map(|name| tree::version(name)) {
+                self.rebuilt.stock_versions += 1;
+                self.memory.borrow_mut().add(key, Change::Insert(Held { version, place: Place::Stock }));
+            }
+            self.flush(CHANGES_AT_ONCE).await?;
+        }
+        // Otherwise look-ups go on asking the directories.
+        if tree.unreadable() == 0 { self.index.adopted().await } else { Ok(()) }
+    }
+
+    /// Reads all volumes but the last; answers where that begins.
+    async fn log(&mut self, volumes: &BTreeMap<u32, Opened>) -> std::io::Result<Position> {
+        let first_sequence = volumes.values().next().map_or(0, |opened| opened.header.first_sequence);
+        let mut replay = Replay {
+            root: self.root,
+            store: self.store,
+            index: self.index,
+            memory: self.memory.clone(),
+            judge: Judge::new(first_sequence),
+            partial: None,
+            partition_power: 0,
+        };
+        let mut following = volumes.iter().peekable();
+        while let Some((number, opened)) = following.next() {
+            let header = &opened.header;
+            replay.judge.volume(header, HEADER_BYTES);
+            let judged = replay.judge.judged();
+            replay.damage(judged).await?;
+            let Some((next, after)) = following.peek() else {
+                self.done += opened.volume.len();
+                (self.progress)(self.done, self.total);
+                return Ok(Position { volume: *number, offset: HEADER_BYTES, sequence: header.first_sequence });
+            };
+            // Where the log ends in a volume only its very successor tells.
+            let is_next = **next == number.saturating_add(1);
+            let limit = if is_next { after.header.previous_end } else { opened.volume.len() };
+            self.volume(&mut replay, opened, limit).await?;
+            if !is_next {
+                let judge = std::mem::replace(&mut replay.judge, Judge::new(after.header.first_sequence));
+                replay.damage(judge.finish().0).await?;
+            }
+        }
+        Ok(Position::default())
+    }
+
+    async fn volume(&mut self, replay: &mut Replay<'_>, opened: &Opened, limit: u64) -> std::io::Result<()> {
+        let number = opened.header.volume;
+        let mut sweep = Sweep::new(Source::Volume(opened.volume.clone()), self.store, number, HEADER_BYTES, limit);
+        while let Some(found) = sweep.next().await? {
+            let records = found.iter().filter(|found| matches!(found, super::scan::Found::Record { .. })).count();
+            self.rebuilt.records += records as u64;
+            self.rebuilt.damaged += (found.len() - records) as u64;
+            replay.take(number, found).await?;
+            self.flush(CHANGES_AT_ONCE).await?;
+            (self.progress)(self.done + sweep.offset(), self.total);
+        }
+        self.done += opened.volume.len();
+        Ok(())
+    }
+
+    /// Brings the changes into the index when they are that many.
+    async fn flush(&self, many: usize) -> std::io::Result<()> {
+        if self.memory.borrow().waiting() < many {
+            return Ok(());
+        }
+        let table = self.memory.borrow_mut().freeze();
+        if let Some(table) = table {
+            self.index.checkpoint(table).await?;
+            self.memory.borrow_mut().thaw();
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, end: Position) -> std::io::Result<()> {
+        self.flush(1).await?;
+        self.index.checkpoint(Arc::new(Table { end, ..Table::default() })).await
+    }
+}
+
+/// The number of the store, by the headers of its volumes. A damaged one has no say; `open_volumes` judges it.
+async fn store_number(directory: &Path) -> std::io::Result<Option<u64>> {
+    let entries = fs::read_dir(directory).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            Error::new(error.kind(), format!("there is no packed store: no {}", directory.display()))
+        }
+        _ => error,
+    })?;
+    for entry in entries.iter().filter(|entry| volume::parse_file_name(&entry.name).is_some()) {
+        let file = fs::File::open(&directory.join(&entry.name)).await?;
+        let block = file.read_at(0, usize::try_from(BATCH_ALIGNMENT).unwrap_or_default()).await?;
+        if let Ok(header) = Header::decode(&block) {
+            return Ok(Some(header.store));
+        }
+    }
+    Ok(None)
+}
+
+/// The new index becomes the index. A crash in between leaves a device without an index, which is refused until the next run.
+async fn take_place(directory: &Path) -> std::io::Result<()> {
+    let (index, old, new) = (directory.join("index"), directory.join(OLD), directory.join(NEW));
+    remove_directory(&old).await?;
+    match fs::rename(&index, &old).await {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::rename(&new, &index).await?;
+    fs::sync_dir(directory).await?;
+    remove_directory(&old).await
+}
+
+/// Removes a directory of files, if it is there.
+async fn remove_directory(path: &Path) -> std::io::Result<()> {
+    let entries = match fs::read_dir(path).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        fs::remove_file(&path.join(entry.name)).await?;
+    }
+    fs::remove_dir(path).await
+}
+
+#[cfg(test)]
+mod tests;
