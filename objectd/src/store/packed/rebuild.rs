@@ -60,7 +60,10 @@ pub async fn run(root: &Path, progress: Progress<'_>) -> std::io::Result<Rebuilt
         Some(number) => number,
         None => io::random_u64(),
     };
-    let volumes = recover::open_volumes(&volumes_directory, number).await?;
+    let volumes = {
+        let numbers = recover::volume_numbers(&volumes_directory).await?;
+        recover::open_volumes(&volumes_directory, number, numbers.range(0..)).await?
+    };
     let new = directory.join(NEW);
     remove_directory(&new).await?;
     fs::create_dir_all(&new).await?;
@@ -136,7 +139,7 @@ impl Rebuild<'_> {
             };
             // Where the log ends in a volume only its very successor tells.
             let is_next = **next == number.saturating_add(1);
-            let limit = if is_next { after.header.previous_end } else { opened.volume.len() };
+            let limit = if is_next { after.previous_end().unwrap_or(opened.volume.len()) } else { opened.volume.len() };
             self.volume(&mut replay, opened, limit).await?;
             if !is_next {
                 let judge = std::mem::replace(&mut replay.judge, Judge::new(after.header.first_sequence));

@@ -6,7 +6,8 @@
 //!   the log ended in this one, so that the torn end is never looked at again.
 //! - After a batch, before a checkpoint: the batch is replayed.
 //! - A large object whose record is there and whose file has no name was not acknowledged: it counts as a dead one.
-//! - A new volume without a header was created and not used: it is removed. One whose header is damaged and that has a batch is refused.
+//! - A new volume without a header was created and not used: it is removed. One whose header is damaged serves what is
+//!   in it all the same: only where the volume before it ended is not known then.
 //!
 //! Damage that was acknowledged once (`verdict`) is entered in the memory table when its record is known: reading it finds the damage and
 //! quarantines the object. Left out, an older version would come back.
@@ -25,7 +26,8 @@ use crate::store::diskfile::Version;
 use base::hash_path::NameHash;
 use base::io::{self, fs};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::btree_set::Range;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -56,17 +58,19 @@ pub(super) async fn open(root: &Path, directory: &Path, config: &Config) -> std:
     fs::create_dir_all(&directory.join("index")).await?;
     let index = Index::open(&directory.join("index")).await?;
     let (store, end) = index.state(io::random_u64()).await?;
-    let volumes = open_volumes(&volumes_directory, store).await?;
+    let numbers = volume_numbers(&volumes_directory).await?;
+    let volumes = open_volumes(&volumes_directory, store, numbers.range(end.volume..)).await?;
     let memory = Rc::new(RefCell::new(Memory::new(end)));
     let judge = Judge::new(end.sequence);
     let partial = index.partial();
     let mut replay = Replay { root, store, index: &index, memory: memory.clone(), judge, partial, partition_power: 0 };
-    let mut following = volumes.range(end.volume..).peekable();
+    let mut following = volumes.iter().peekable();
     while let Some((number, opened)) = following.next() {
         // A later volume says where the log went on from this one.
-        let limit = following.peek().map_or(opened.volume.len(), |(_, next)| next.header.previous_end);
+        let previous_end = following.peek().and_then(|(_, next)| next.previous_end());
+        let limit = previous_end.unwrap_or(opened.volume.len());
         let start = if *number == end.volume { end.offset } else { HEADER_BYTES };
-        replay.volume(opened, start, limit).await?;
+        replay.volume(*number, opened, start, limit).await?;
     }
     let tail = replay.finish(end, &volumes).await?;
     memory.borrow_mut().covers(tail.end);
@@ -79,15 +83,32 @@ pub(super) async fn open(root: &Path, directory: &Path, config: &Config) -> std:
 /// A volume and its header.
 pub(super) struct Opened {
     pub(super) volume: Rc<fs::Volume>,
+    /// What it says of numbers and ends is zero when it is damaged.
     pub(super) header: Header,
 }
 
-/// All volumes of the store. One of another store is refused: two disks were mixed up.
-pub(super) async fn open_volumes(directory: &Path, store: u64) -> std::io::Result<BTreeMap<u32, Opened>> {
-    let mut volumes = BTreeMap::new();
+impl Opened {
+    /// Where the log ended in the volume before; `None` when nobody knows.
+    pub(super) fn previous_end(&self) -> Option<u64> {
+        Some(self.header.previous_end).filter(|end| *end > 0)
+    }
+}
+
+/// The volumes that are there.
+pub(super) async fn volume_numbers(directory: &Path) -> std::io::Result<BTreeSet<u32>> {
     let entries = fs::read_dir(directory).await?;
-    let numbers: Vec<u32> = entries.iter().filter_map(|entry| volume::parse_file_name(&entry.name)).collect();
-    for number in &numbers {
+    Ok(entries.iter().filter_map(|entry| volume::parse_file_name(&entry.name)).collect())
+}
+
+/// Volumes with their headers. One of another store is refused: two disks were mixed up.
+pub(super) async fn open_volumes(
+    directory: &Path,
+    store: u64,
+    numbers: Range<'_, u32>,
+) -> std::io::Result<BTreeMap<u32, Opened>> {
+    let mut volumes = BTreeMap::new();
+    let newest = numbers.clone().next_back();
+    for number in numbers {
         let path: PathBuf = directory.join(volume::file_name(*number));
         let volume = fs::Volume::open(&path).await?;
         let block = volume.read(0, HEADER_AND_MORE).await?;
@@ -103,12 +124,14 @@ pub(super) async fn open_volumes(directory: &Path, store: u64) -> std::io::Resul
                 volumes.insert(*number, Opened { volume: Rc::new(volume), header });
             }
             // Only the newest can have been created without being used: no batch is written before the header is synced.
-            Err(_) if Some(number) == numbers.iter().max() && is_unused => {
+            Err(_) if Some(number) == newest && is_unused => {
                 drop(volume);
                 fs::remove_file(&path).await?;
             }
             Err(damage) => {
-                return refuse(format!("its header is damaged ({}); see martlet store check", damage.message));
+                tracing::error!(path = %path.display(), "{}; what is in the volume is served", damage.message);
+                let unknown = Header { volume: *number, store, first_sequence: 0, previous_end: 0, acknowledged: 0 };
+                volumes.insert(*number, Opened { volume: Rc::new(volume), header: unknown });
             }
         }
     }
@@ -130,9 +153,8 @@ pub(super) struct Replay<'a> {
 
 impl Replay<'_> {
     /// Replays one volume from `start` to `limit`.
-    async fn volume(&mut self, opened: &Opened, start: u64, limit: u64) -> std::io::Result<()> {
+    async fn volume(&mut self, number: u32, opened: &Opened, start: u64, limit: u64) -> std::io::Result<()> {
         self.judge.volume(&opened.header, start);
-        let number = opened.header.volume;
         let mut sweep = Sweep::new(Source::Volume(opened.volume.clone()), self.store, number, start, limit);
         while let Some(found) = sweep.next().await? {
             self.take(number, found).await?;
