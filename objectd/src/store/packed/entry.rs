@@ -318,17 +318,25 @@ pub(super) fn decode_held_bytes(bytes: &[u8]) -> Result<Held, Damage> {
 
 fn decode_held(input: &mut Input<'_>) -> Result<Held, Damage> {
     let flags = input.u8()?;
+    let has_content_type = flags & CONTENT_TYPE != 0;
+    if flags >> 7 != 0 || (flags & CONTENT_TYPE_OFFSET != 0 && !has_content_type) {
+        return Err(damage("no flags of a version"));
+    }
     let mut time = |has_offset: bool| -> Result<Timestamp, Damage> {
         let raw = input.u64()?;
         let offset = if has_offset { input.u64()? } else { 0 };
+        // It is not written when there is none.
+        if has_offset && offset == 0 {
+            return Err(damage("an offset of zero"));
+        }
         Ok(Timestamp::from_raw(raw, offset))
     };
     let timestamp = time(flags & OFFSET != 0)?;
-    let content_type = if flags & CONTENT_TYPE != 0 { Some(time(flags & CONTENT_TYPE_OFFSET != 0)?) } else { None };
-    let version = match flags & 3 {
-        0 => Version::Data(timestamp),
-        1 => Version::Meta { timestamp, content_type },
-        2 => Version::Tombstone(timestamp),
+    let content_type = if has_content_type { Some(time(flags & CONTENT_TYPE_OFFSET != 0)?) } else { None };
+    let version = match (flags & 3, content_type) {
+        (0, None) => Version::Data(timestamp),
+        (1, content_type) => Version::Meta { timestamp, content_type },
+        (2, None) => Version::Tombstone(timestamp),
         _ => return Err(damage("no kind of version")),
     };
     let place = match flags >> 2 & 3 {

@@ -1,0 +1,119 @@
+//! Checks of what comes from clients and operators.
+
+use base::http::body::{BodyDecoder, Piece};
+use base::http::framing;
+use base::http::parser::{HeadLimits, HeadScanner, parse_request};
+use bytes::BytesMut;
+use proxy::middleware::token as tokens;
+
+const LIMITS: HeadLimits = HeadLimits { first_line: 1024, line: 1024, block: 4096, fields: 32 };
+
+/// Requests mean the same however their bytes arrive, body and pipelined requests behind them included.
+pub fn http_request(bytes: &[u8]) -> bool {
+    let Some((piece, stream)) = bytes.split_first() else { return false };
+    let understood = exchange(stream, stream.len().max(1));
+    assert_eq!(understood, exchange(stream, usize::from(*piece) + 1));
+    understood.len() > 1
+}
+
+/// What a server understands of a stream that comes in pieces: a text for each request and one for the end.
+fn exchange(stream: &[u8], piece: usize) -> Vec<String> {
+    let mut understood = Vec::new();
+    let mut pieces = stream.chunks(piece);
+    let mut buffer = BytesMut::new();
+    loop {
+        let mut scanner = HeadScanner::new(LIMITS);
+        let block = loop {
+            match scanner.scan(&buffer) {
+                Ok(Some(block)) => break block,
+                Err(refusal) => return refused(understood, "head", refusal.reason),
+                Ok(None) => match pieces.next() {
+                    Some(more) => buffer.extend_from_slice(more),
+                    None => return refused(understood, "head", "it ends"),
+                },
+            }
+        };
+        let head = buffer.split_to(block.length).freeze();
+        let (head, version) = match parse_request(&head, block.fields) {
+            Ok(parsed) => parsed,
+            Err(refusal) => return refused(understood, "head", refusal.reason),
+        };
+        let framing = match framing::request(&head, version) {
+            Ok(framing) => framing,
+            Err(refusal) => return refused(understood, "framing", refusal.reason),
+        };
+        let mut body = Vec::new();
+        let mut decoder = BodyDecoder::new(framing.body);
+        let end = loop {
+            match decoder.next(&mut buffer, 4096) {
+                Ok(Some(Piece::Data(data))) => body.extend_from_slice(&data),
+                Ok(Some(Piece::Trailers(trailers))) => understood.push(format!("{trailers:?}")),
+                Ok(Some(Piece::End)) => break None,
+                Err(refusal) => break Some(refusal),
+                Ok(None) => match pieces.next() {
+                    Some(more) => buffer.extend_from_slice(more),
+                    None => return refused(understood, "body", "it ends"),
+                },
+            }
+        };
+        understood.push(format!("{head:?} {version:?} {framing:?} {body:?}"));
+        if end.is_some() {
+            // Which of several things is wrong with a body depends on how far it was seen.
+            return refused(understood, "body", "refused");
+        }
+        if !framing.keep_alive {
+            return understood;
+        }
+    }
+}
+
+fn refused(mut understood: Vec<String>, what: &str, reason: &str) -> Vec<String> {
+    understood.push(format!("{what}: {reason}"));
+    understood
+}
+
+const SWIFT: &str = "[swift-hash]\nswift_hash_path_suffix = something\n";
+
+/// Configuration files are read or refused.
+pub fn config(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let is_swift = base::config::SwiftConf::parse("swift.conf", bytes).is_ok();
+    if let Ok(config) = base::config::Config::parse("fuzz.conf", &text) {
+        for name in config.sections().map(str::to_owned).collect::<Vec<_>>() {
+            let section = config.section(&name).expect("it was named");
+            let _ = (section.integer("workers", 1, 0..=9), section.seconds("timeout", 1.0), section.unknown());
+        }
+    }
+    let is_proxy = proxy::config::Config::parse("proxy-server.conf", &text, SWIFT).is_ok();
+    is_swift | is_proxy | objectd::config::Config::parse("objectd.conf", &text, SWIFT).is_ok()
+}
+
+/// A token that is accepted is exactly one that was issued for that user and time.
+pub fn token(bytes: &[u8]) -> bool {
+    let config = proxy::config::Config::parse(
+        "proxy-server.conf",
+        "[pipeline:main]\npipeline = tempauth proxy-server\n[filter:tempauth]\nuser_test_tester = testing .admin\n\
+         user_test_other = other\ntoken_secret = 000102030405060708090a0b0c0d0e0f\n",
+        SWIFT,
+    )
+    .expect("a good configuration");
+    let text = String::from_utf8_lossy(bytes);
+    // A genuine one with a few bytes changed.
+    let user = config.users.first().expect("two users");
+    let mut forged = tokens::issue(&config, user, 0x1234_5678).into_bytes();
+    for change in bytes.chunks_exact(2).take(8) {
+        let at = usize::from(change[0]) % forged.len();
+        forged[at] = change[1];
+    }
+    let is_forged = check_token(&config, &String::from_utf8_lossy(&forged));
+    check_token(&config, &text) | is_forged
+}
+
+fn check_token(config: &proxy::config::Config, token: &str) -> bool {
+    let Some(user) = tokens::verify(config, token, 1000) else { return false };
+    let digits = token.get("AUTH_tk".len() + 64..).and_then(|rest| rest.get(..10)).expect("an expiry");
+    let expires = u64::from_str_radix(digits, 16).expect("a number");
+    assert!(expires > 1000);
+    assert_eq!(token, tokens::issue(config, user, expires));
+    true
+}
