@@ -6,6 +6,7 @@
 
 use crate::config::Config;
 use crate::node::Node;
+use crate::store::packed::maintain;
 use crate::{account, container, object, reply};
 use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
 use base::http::{Method, Status};
@@ -44,6 +45,7 @@ pub async fn run_core(config: Rc<Config>, core: usize, drain: Drain) -> std::io:
     io::spawn(object::updater(node.clone()));
     io::spawn(container::updater(node.clone()));
     io::spawn(account::updater(node.clone()));
+    io::spawn(maintain::run(node.clone(), drain.clone()));
     tracing::info!(core, object = ports.object, container = ports.container, account = ports.account, "serving");
     for loop_of_port in accepting {
         loop_of_port.await;
@@ -53,6 +55,9 @@ pub async fn run_core(config: Rc<Config>, core: usize, drain: Drain) -> std::io:
     }
     if !node.settled(DRAIN_DEADLINE).await {
         tracing::warn!(core, "background writes were cut at the end of the drain");
+    }
+    if io::timeout(DRAIN_DEADLINE, maintain::finish(&node)).await.is_err() {
+        tracing::warn!(core, "the last checkpoint was cut at the end of the drain");
     }
     Ok(())
 }

@@ -14,11 +14,14 @@
 //! `checkpoint` writes a stretch of the log in the order of keys, each transaction with the key it came to, the last with the position behind
 //! the stretch: after a crash it is known exactly which changes the index has. Recovery finishes the stretch before it goes on. What a checkpoint put out of use is in `removals` by the same transaction, so a file is unlinked after
 //! the index stopped naming it and is never forgotten.
+//!
+//! `upkeep` has the transactions of compaction and reclaiming.
 
-use super::entry::{Entry, Held, Key, Place};
+mod upkeep;
+
+use super::entry::{Entry, Held, Key};
 use super::memory::{Position, Table as Changes};
 use super::tree;
-use crate::store::diskfile::Version;
 use base::io::kv::{Kv, Read, Table, WriteTxn};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -203,28 +206,6 @@ impl Index {
             .await
     }
 
-    /// Forgets a volume whose records are all dead; `dead` says how many of each object. Durable when it answers `Ok`, and only then
-    /// may the file go.
-    pub(super) async fn drop_volume(&self, volume: u32, dead: Arc<BTreeMap<Key, u32>>) -> std::io::Result<()> {
-        self.kv
-            .write(move |txn| {
-                if let Some(value) = txn.get(VOLUMES, &volume.to_be_bytes())?
-                    && decode_usage(value)?.live_records > 0
-                {
-                    return Err(Error::other(format!("volume {volume} still has living records")));
-                }
-                txn.delete(VOLUMES, &volume.to_be_bytes())?;
-                for (key, count) in dead.iter() {
-                    let Some(value) = txn.get(ENTRIES, key.bytes())? else { continue };
-                    let mut entry = Entry::decode(key, value).map_err(|damage| damaged(&damage.message))?;
-                    entry.dead = entry.dead.saturating_sub(*count);
-                    put_entry(txn, key, &entry)?;
-                }
-                Ok(())
-            })
-            .await
-    }
-
     /// Entries from `from` on, at most `limit`; the key behind the last one looked at, `None` at the end.
     pub(super) async fn entries(
         &self,
@@ -376,15 +357,6 @@ fn decode_removal(name: &[u8]) -> std::io::Result<Removal> {
 
 fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::InvalidData, format!("the index is damaged ({what}); run martlet store rebuild-index"))
-}
-
-/// Whether a tombstone may be forgotten: nothing older of the object is left anywhere.
-pub(super) fn is_forgettable(entry: &Entry, is_old: impl Fn(Version) -> bool) -> bool {
-    let all_old = entry.held.iter().all(|held| match held.version {
-        Version::Tombstone(_) | Version::Meta { .. } => is_old(held.version) && !matches!(held.place, Place::Stock),
-        Version::Data(_) => false,
-    });
-    entry.dead == 0 && all_old && !entry.held.is_empty()
 }
 
 #[cfg(test)]

@@ -16,11 +16,11 @@ use super::entry::{At, Change, Held, Key, Place};
 use super::memory::{Memory, Position};
 use super::record::{BATCH_ALIGNMENT, Encoded, Head, Kind, RECORD_ALIGNMENT, Spot};
 use super::spare::Spare;
-use super::volume::{HEADER_BYTES, Header, file_name};
+use super::volume::{HEADER_BYTES, Header, file_name, parse_file_name};
 use base::io::{self, fs};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
@@ -58,6 +58,8 @@ struct State {
     /// Batches below this were acknowledged: all, except behind a crash that left some records of a torn batch.
     acknowledged: u64,
     open: BTreeMap<u32, Rc<fs::Volume>>,
+    /// Volumes unlinked since the start: a number for each volume's worth of garbage.
+    unlinked: BTreeSet<u32>,
 }
 
 /// The volume that is written.
@@ -174,6 +176,7 @@ impl Log {
             previous_end,
             acknowledged: tail.acknowledged,
             open,
+            unlinked: BTreeSet::new(),
         };
         Rc::new(Log { directory, store, spare, memory, state: RefCell::new(state), flushes: Cell::new(0) })
     }
@@ -223,6 +226,10 @@ impl Log {
         }
         let volume = Rc::new(fs::Volume::open(&self.path(number)).await?);
         let mut state = self.state.borrow_mut();
+        if state.unlinked.contains(&number) {
+            // Kept open it would keep its space.
+            return Ok(volume);
+        }
         if state.open.len() >= OPEN_VOLUMES_MAX {
             // The oldest one is closed, whoever reads it keeps it until then.
             state.open.pop_first();
@@ -251,9 +258,19 @@ impl Log {
         self.flushes.get()
     }
 
+    /// Numbers of the volumes.
+    pub(super) async fn numbers(&self) -> std::io::Result<BTreeSet<u32>> {
+        let entries = fs::read_dir(&self.directory).await?;
+        Ok(entries.iter().filter_map(|entry| parse_file_name(&entry.name)).collect())
+    }
+
     /// Takes a volume out of use whose records are all dead: its file is unlinked. Readers that have it open go on.
     pub(super) async fn unlink(&self, number: u32) -> std::io::Result<()> {
-        self.state.borrow_mut().open.remove(&number);
+        {
+            let mut state = self.state.borrow_mut();
+            state.open.remove(&number);
+            state.unlinked.insert(number);
+        }
         fs::remove_file(&self.path(number)).await?;
         fs::sync_dir(&self.directory).await
     }

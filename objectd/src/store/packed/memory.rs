@@ -62,9 +62,19 @@ impl Memory {
         self.active.end = end;
     }
 
+    /// Whether a change of the object is in a table.
+    pub(super) fn knows(&self, key: &Key) -> bool {
+        self.frozen.as_deref().into_iter().chain([&self.active]).any(|table| table.of(key).next().is_some())
+    }
+
     /// Changes that wait for the next checkpoint.
     pub(super) fn waiting(&self) -> usize {
         self.active.changes.len()
+    }
+
+    /// The index has everything.
+    pub(super) fn is_settled(&self) -> bool {
+        self.frozen.is_none() && self.active.changes.is_empty()
     }
 
     /// Checkpoints that ended.

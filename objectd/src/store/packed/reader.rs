@@ -8,7 +8,7 @@ use super::record::{self, BLOCK_BYTES, Head, Lengths, Spot};
 use crate::store::diskfile::{self, Object, OpenError, Stored, Want};
 use crate::store::metadata::Metadata;
 use crate::store::stock::FileError;
-use base::io::fs;
+use base::io::{self, fs};
 use base::timestamp::Timestamp;
 use bytes::Bytes;
 use std::io::{Error, ErrorKind};
@@ -99,10 +99,14 @@ impl From<Error> for LoadError {
 impl Files {
     /// Looks what is there; what cannot be what was written is quarantined.
     pub async fn open(&self, want: Want) -> Result<Stored, OpenError> {
+        let begun = io::monotonic();
         for _ in 0..ATTEMPTS {
             let chosen = self.entry().await?.choose();
             match self.load(&chosen, want).await {
-                Ok(stored) => return Ok(stored),
+                Ok(stored) => {
+                    self.store.has_read(begun);
+                    return Ok(stored);
+                }
                 Err(LoadError::Gone) => {}
                 Err(LoadError::Damaged(held, why)) => {
                     self.quarantine_held(held, &why).await;

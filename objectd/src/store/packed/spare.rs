@@ -13,6 +13,8 @@ use std::time::Duration;
 
 const NEXT: &str = "next";
 const RESERVE: &str = "reserve";
+/// The reserve while it is made: under its own name it is whole.
+const RESERVE_NEW: &str = "reserve.new";
 /// Between two mebibytes of zeros: at most some 200 MiB/s, and never two writes of the foreground behind one another.
 const PREWRITE_PAUSE: Duration = Duration::from_millis(5);
 
@@ -78,9 +80,21 @@ impl Spare {
 
     /// Lays the reserve aside, if there is none and the disk has the space.
     pub(super) async fn lay_reserve_aside(&self) -> std::io::Result<()> {
-        match fs::Volume::create(&self.directory.join(RESERVE), self.volume_bytes).await {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            result => result.map(drop),
+        if self.has_reserve().await {
+            return Ok(());
         }
+        let path = self.directory.join(RESERVE_NEW);
+        match fs::remove_file(&path).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::Volume::create(&path, self.volume_bytes).await?;
+        fs::rename(&path, &self.directory.join(RESERVE)).await?;
+        fs::sync_dir(&self.directory).await
+    }
+
+    /// Whether it is there.
+    pub(super) async fn has_reserve(&self) -> bool {
+        fs::metadata(&self.directory.join(RESERVE)).await.is_ok()
     }
 }

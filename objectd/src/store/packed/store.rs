@@ -8,8 +8,10 @@
 
 use super::entry::{At, Change, Entry, Held, Key, Place};
 use super::index::{Index, Removal, Usage};
+use super::info::Counts;
 use super::log::{Append, Effect, Log};
 use super::memory::Memory;
+use super::pace::Foreground;
 use super::recover;
 use crate::config::Config;
 use crate::node::Device;
@@ -55,6 +57,10 @@ pub struct Store {
     pub(super) quarantining: RefCell<BTreeSet<(Key, String)>>,
     /// No further large object may start to publish.
     is_closed: Cell<bool>,
+    /// The last checkpoint found no space.
+    is_index_full: Cell<bool>,
+    foreground: Cell<Foreground>,
+    counts: Cell<Counts>,
 }
 
 impl Store {
@@ -75,6 +81,9 @@ impl Store {
             quarantining: RefCell::default(),
             partition_power: Cell::new(0),
             is_closed: Cell::new(false),
+            is_index_full: Cell::new(false),
+            foreground: Cell::default(),
+            counts: Cell::default(),
         };
         if let Err(error) = store.log.spare().lay_reserve_aside().await {
             tracing::warn!(root = %root.display(), %error, "no space for the reserve: compaction may stop when the disk is full");
@@ -97,10 +106,36 @@ impl Store {
         }
     }
 
+    /// The same of several objects, in their order.
+    pub(super) async fn lookup_all(&self, keys: Vec<Key>) -> std::io::Result<Vec<Entry>> {
+        // Ends: as in `lookup`.
+        loop {
+            let checkpoints = self.memory.borrow().checkpoints();
+            let mut entries = self.index.lookup_all(keys.clone()).await?;
+            let memory = self.memory.borrow();
+            if memory.checkpoints() == checkpoints {
+                keys.iter().zip(&mut entries).for_each(|(key, entry)| memory.overlay(key, entry));
+                return Ok(entries);
+            }
+        }
+    }
+
     /// Writes a record; in the memory table when it answers `Ok` (unless its effect comes later).
     pub(super) async fn append(self: &Rc<Self>, append: Append) -> std::io::Result<At> {
-        // Ends: a checkpoint that fails ends the log.
+        let begun = io::monotonic();
+        let at = self.append_behind(append).await?;
+        let now = io::monotonic();
+        self.observe(|foreground| foreground.append(nanos(now.since(begun)), now.as_nanos()));
+        Ok(at)
+    }
+
+    /// The same for background work, which is not what it looks at to go slower.
+    pub(super) async fn append_behind(self: &Rc<Self>, append: Append) -> std::io::Result<At> {
+        // Ends: a checkpoint that fails ends the log, or finds the disk full.
         while self.memory.borrow().waiting() > CHANGES_MAX {
+            if self.is_index_full.get() {
+                return Err(ErrorKind::StorageFull.into());
+            }
             self.start_checkpoint();
             io::sleep(TURN).await;
             if let Some(error) = self.log.failed() {
@@ -114,8 +149,36 @@ impl Store {
         Ok(at)
     }
 
-    /// The record of a large object, then its file's name by `publish`, then its place in the memory table.
+    /// What the foreground feels.
+    pub(super) fn foreground(&self) -> Foreground {
+        self.foreground.get()
+    }
+
+    /// A read for the foreground began then.
+    pub(super) fn has_read(&self, begun: io::Instant) {
+        let now = io::monotonic();
+        self.observe(|foreground| foreground.read(nanos(now.since(begun)), now.as_nanos()));
+    }
+
+    fn observe(&self, tell: impl FnOnce(&mut Foreground)) {
+        let mut foreground = self.foreground.get();
+        tell(&mut foreground);
+        self.foreground.set(foreground);
+    }
+
+    /// The record of a large object, then its file's name by `publish`, then its place in the memory table. A caller that goes away does
+    /// not stop it: a file without its place would be found by nobody.
     pub(super) async fn append_large(
+        self: &Rc<Self>,
+        append: Append,
+        publish: impl Future<Output = std::io::Result<()>> + 'static,
+    ) -> std::io::Result<()> {
+        let store = self.clone();
+        let task = io::spawn(async move { store.append_large_to_the_end(append, publish).await });
+        task.await.unwrap_or_else(|| Err(Error::other("the write of a large object panicked")))
+    }
+
+    async fn append_large_to_the_end(
         self: &Rc<Self>,
         append: Append,
         publish: impl Future<Output = std::io::Result<()>>,
@@ -174,9 +237,15 @@ impl Store {
         };
         if let Some(table) = table {
             match self.index.checkpoint(table).await {
-                Ok(()) => self.memory.borrow_mut().thaw(),
+                Ok(()) => {
+                    self.memory.borrow_mut().thaw();
+                    self.is_index_full.set(false);
+                }
                 // The table stays and is tried again when there is space.
-                Err(error) if error.kind() == ErrorKind::StorageFull => return Err(error),
+                Err(error) if error.kind() == ErrorKind::StorageFull => {
+                    self.is_index_full.set(true);
+                    return Err(error);
+                }
                 Err(error) => {
                     self.log.fail(&error);
                     return Err(error);
@@ -234,10 +303,25 @@ impl Store {
         self.index.usages().await
     }
 
+    /// What background work did since the start.
+    pub(super) fn counts(&self) -> Counts {
+        self.counts.get()
+    }
+
+    pub(super) fn count(&self, add: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.get();
+        add(&mut counts);
+        self.counts.set(counts);
+    }
+
     /// Why the store takes no more writes, if so.
     pub fn failed(&self) -> Option<Error> {
         self.log.failed()
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The directory of an object's stock files, and the bits of its partition. The partition is the top of the hash, of as many bits as

@@ -1,14 +1,17 @@
 //! Streams one volume through the scanner: large reads, the next one under way while the last one is looked at.
 //!
+//! The last bytes are kept (`window`), so that a record that was found can be cut out of them.
 //! Bytes that the disk cannot read are given to the scanner as damage, block by block, so that one bad sector costs one record.
 
 use super::log::Log;
 use super::record::BATCH_ALIGNMENT;
 use super::scan::{Found, Scanner};
 use super::volume::{HEADER_BYTES, Header};
+use super::window::Window;
 use crate::store::diskfile;
 use base::io::maintenance::Reader;
 use base::io::{self, JoinHandle, fs};
+use bytes::Bytes;
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -64,17 +67,23 @@ impl Source {
 /// crash.
 pub(super) async fn log_end(log: &Log, number: u32) -> std::io::Result<u64> {
     let length = log.volume(number).await?.len();
+    Ok(told_end(log, number).await?.map_or(length, |end| end.min(length)))
+}
+
+/// The same, `None` where nothing tells it: compaction leaves gaps between the volumes.
+pub(super) async fn told_end(log: &Log, number: u32) -> std::io::Result<Option<u64>> {
     let next = match log.volume(number.saturating_add(1)).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(length),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         next => Source::Volume(next?).read(0, usize::try_from(HEADER_BYTES).unwrap_or_default()).await?,
     };
-    Ok(Header::decode(&next).map_or(length, |header| header.previous_end.min(length)))
+    Ok(Header::decode(&next).ok().map(|header| header.previous_end))
 }
 
 /// A volume on its way through the scanner.
 pub(super) struct Sweep {
     source: Source,
     scanner: Option<Scanner>,
+    window: Window,
     /// Of the next read.
     offset: u64,
     limit: u64,
@@ -85,7 +94,7 @@ impl Sweep {
     /// Of a store's volume from `start`, where a batch begins, to `limit`.
     pub(super) fn new(source: Source, store: u64, volume: u32, start: u64, limit: u64) -> Sweep {
         let scanner = Some(Scanner::new(store, volume, start));
-        let mut sweep = Sweep { source, scanner, offset: start, limit, ahead: None };
+        let mut sweep = Sweep { source, scanner, window: Window::new(start), offset: start, limit, ahead: None };
         sweep.read_ahead();
         sweep
     }
@@ -102,12 +111,19 @@ impl Sweep {
             scanner.finish(&mut |item| found.push(item));
             return Ok(Some(found));
         }
+        let bytes = Bytes::from(bytes);
         self.offset += bytes.len() as u64;
+        self.window.push(bytes.clone());
         self.read_ahead();
         if let Some(scanner) = &mut self.scanner {
             scanner.feed(&bytes, &mut |item| found.push(item));
         }
         Ok(Some(found))
+    }
+
+    /// Bytes of a record that was found in the last piece.
+    pub(super) fn cut(&self, offset: u64, length: u64) -> Option<Vec<Bytes>> {
+        self.window.cut(offset, length)
     }
 
     /// Byte of the volume up to which it was looked at.

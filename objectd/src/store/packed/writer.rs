@@ -89,7 +89,8 @@ impl Writer {
                 file.prepare(metadata.clone()).await?;
                 let head = files.head(Kind::Large, version, metadata, length, blocks.finish());
                 let append = Append { head, body: Vec::new(), effect: Effect::Later, may_use_reserve: false };
-                store.append_large(append, file.name(&version.file_name())).await
+                let name = version.file_name();
+                store.append_large(append, async move { file.name(&name).await }).await
             }
         };
         result.map_err(|error| judge(files.device(), &store, error))

@@ -1,7 +1,8 @@
 //! Checkpoints cut off at every step: no change is lost, none is applied twice.
 
 use super::*;
-use crate::store::packed::entry::{At, Change};
+use crate::store::diskfile::Version;
+use crate::store::packed::entry::{At, Change, Place};
 use base::hash_path::NameHash;
 use base::io::sim::{Planned, Sim, SimOptions};
 use base::timestamp::Timestamp;
