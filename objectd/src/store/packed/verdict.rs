@@ -92,26 +92,33 @@ impl Judge {
         Self { volume: 0, end: 0, seen: 0, next: sequence, sequence, padding: (0, 0), waiting, judged }
     }
 
-    /// The scan goes on in a volume, at its first batch or in the first volume at `offset`.
+    /// The scan goes on in a volume, at its first batch or in the first volume at `offset`. A header that does not know where the log ended
+    /// before (`previous_end` is zero: it is damaged) decides nothing; the records behind it will.
     pub fn volume(&mut self, header: &Header, offset: u64) {
-        let is_first = self.volume == 0;
-        if !is_first && self.seen < header.previous_end {
+        debug_assert!(offset >= HEADER_BYTES, "batches begin behind the header");
+        if self.volume > 0 && header.previous_end > 0 {
+            self.end_volume(header);
+        }
+        (self.volume, self.end, self.seen, self.padding) = (header.volume, offset, offset, (0, 0));
+        self.next = self.next.max(header.first_sequence);
+        self.sequence = self.sequence.max(header.first_sequence);
+    }
+
+    /// Judges what waits in the volume before this header's.
+    fn end_volume(&mut self, header: &Header) {
+        if self.seen < header.previous_end {
             // The log went further: what is missing there is zeros now.
             let (from, bytes) = (self.seen, header.previous_end - self.seen);
             self.damaged(from, bytes, None);
         }
         for (earliest, mut damage) in std::mem::take(&mut self.waiting) {
             damage.verdict = match earliest {
-                _ if damage.offset >= header.previous_end => Verdict::CutOff,
+                _ if damage.volume == self.volume && damage.offset >= header.previous_end => Verdict::CutOff,
                 earliest if earliest >= header.acknowledged => Verdict::Unacknowledged,
                 _ => Verdict::Lost,
             };
             self.judged.push(damage);
         }
-        debug_assert!(offset >= HEADER_BYTES, "batches begin behind the header");
-        (self.volume, self.end, self.seen, self.padding) = (header.volume, offset, offset, (0, 0));
-        self.next = self.next.max(header.first_sequence);
-        self.sequence = self.sequence.max(header.first_sequence);
     }
 
     /// Takes what the scan found, in order.
@@ -140,7 +147,8 @@ impl Judge {
         let end = self.end;
         let acknowledged = self.waiting.iter().map(|(earliest, _)| *earliest).min();
         for (_, mut damage) in std::mem::take(&mut self.waiting) {
-            damage.verdict = if damage.offset >= end { Verdict::CutOff } else { Verdict::Unacknowledged };
+            let is_behind = damage.volume == self.volume && damage.offset >= end;
+            damage.verdict = if is_behind { Verdict::CutOff } else { Verdict::Unacknowledged };
             self.judged.push(damage);
         }
         let end = End {

@@ -229,7 +229,7 @@ proptest! {
     }
 }
 
-fn small_batch() -> Batch {
+pub(in crate::store::packed) fn small_batch() -> Batch {
     let mut metadata = crate::store::metadata::Metadata::new();
     metadata.set("Content-Type", "text/plain");
     let body = Bytes::from_static(b"some bytes");

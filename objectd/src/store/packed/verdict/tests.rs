@@ -1,7 +1,7 @@
 //! A log is written, torn by crashes, opened again and at last damaged: what was acknowledged is never called torn, nor the reverse.
 
 use super::*;
-use crate::store::packed::scan::tests::{Batch, STORE, Written, any_batch, scan};
+use crate::store::packed::scan::tests::{Batch, STORE, Written, any_batch, scan, small_batch};
 use proptest::prelude::*;
 
 /// What opening a log finds: places of good records, verdicts, and where it goes on.
@@ -163,4 +163,33 @@ proptest! {
             prop_assert!((*other_volume, *other) == (volume, offset) || records.contains(&(*other_volume, *other)));
         }
     }
+}
+
+#[test]
+fn behind_a_damaged_header_the_records_decide() {
+    let batch = |device: &mut Device| device.write(&small_batch(), None);
+    let mut device = Device::new();
+    batch(&mut device);
+    batch(&mut device);
+    device.next_volume();
+    batch(&mut device);
+    // The last record of the first volume rots, and so does the header behind it.
+    device.log[0].1[8192 + 100] ^= 1;
+    let unknown = Header { first_sequence: 0, previous_end: 0, acknowledged: 0, ..device.log[1].0 };
+    let mut judge = Judge::new(1);
+    let mut judged = Vec::new();
+    for (header, (_, bytes)) in [device.log[0].0, unknown].iter().zip(&device.log) {
+        judge.volume(header, HEADER_BYTES);
+        assert!(judge.judged().is_empty(), "nothing is known yet");
+        for found in scan(header.volume, bytes, 100).0 {
+            judge.see(&found);
+        }
+        judged.extend(judge.judged());
+    }
+    let (rest, end) = judge.finish();
+    assert!(rest.is_empty() && end.is_whole && end.sequence == 4);
+    assert!(
+        matches!(judged.as_slice(), [Judged { volume: 1, offset: 8192, verdict: Verdict::Lost, .. }]),
+        "{judged:?}"
+    );
 }
