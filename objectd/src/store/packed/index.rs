@@ -138,7 +138,7 @@ impl Index {
     /// What the index says of an object.
     pub(super) async fn lookup(&self, key: Key) -> std::io::Result<Entry> {
         self.kv
-            .read(move |txn| match txn.get(ENTRIES, key.bytes())? {
+            .look_up(move |txn| match txn.get(ENTRIES, key.bytes())? {
                 Some(value) => Entry::decode(&key, value).map_err(|damage| damaged(&damage.message)),
                 None => Ok(Entry::default()),
             })
