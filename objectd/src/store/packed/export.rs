@@ -109,9 +109,10 @@ impl Export<'_> {
             self.keep(number).await?;
         }
         match self.store.log.unlink(number).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            result => result,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            result => result?,
         }
+        self.store.index.dropped(number).await
     }
 
     /// Writes what lives of what a scan found. `heads` counts the records of each object.

@@ -17,6 +17,7 @@
 //!
 //! `upkeep` has the transactions of compaction and reclaiming.
 
+mod audit;
 mod upkeep;
 
 use super::entry::{Entry, Held, Key};

@@ -9,6 +9,7 @@
 pub mod adopt;
 #[cfg(test)]
 mod bed;
+pub mod check;
 pub mod compact;
 pub mod entry;
 pub mod export;

@@ -314,6 +314,21 @@ impl Store {
         self.counts.set(counts);
     }
 
+    /// Whether a large object is between its record and its place in the memory table.
+    pub(super) fn is_publishing(&self, key: Key, file_name: &str) -> bool {
+        self.publishing.borrow().contains(&(key, file_name.to_owned()))
+    }
+
+    /// Bits of the partition in which the last stock file was found: those of the next one, mostly.
+    pub(super) fn partition_power(&self) -> u32 {
+        self.partition_power.get()
+    }
+
+    /// A stock file was found by this one.
+    pub(super) fn remember_partition_power(&self, power: u32) {
+        self.partition_power.set(power);
+    }
+
     /// Why the store takes no more writes, if so.
     pub fn failed(&self) -> Option<Error> {
         self.log.failed()

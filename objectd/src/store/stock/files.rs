@@ -390,6 +390,15 @@ impl From<Error> for MetadataError {
     }
 }
 
+/// The metadata of a file, or what is wrong with them.
+pub(in crate::store) async fn metadata_of(file: &fs::File) -> std::io::Result<Result<Metadata, String>> {
+    match read_metadata(file).await {
+        Ok(metadata) => Ok(Ok(metadata)),
+        Err(MetadataError::Corrupt(corrupt)) => Ok(Err(corrupt.message)),
+        Err(MetadataError::Device(error)) => Err(error),
+    }
+}
+
 /// Reads the chunks until one is missing. When the first one fits the checksum there are no others to ask for.
 async fn read_metadata(file: &fs::File) -> Result<Metadata, MetadataError> {
     let missing = || MetadataError::Corrupt(Corrupt { message: "no metadata".to_owned() });
@@ -414,7 +423,7 @@ async fn read_metadata(file: &fs::File) -> Result<Metadata, MetadataError> {
 }
 
 /// What the metadata of data must say.
-fn check_data(metadata: &Metadata, size: u64) -> Result<(), String> {
+pub(in crate::store) fn check_data(metadata: &Metadata, size: u64) -> Result<(), String> {
     let length = metadata.get_str("Content-Length").and_then(|text| text.trim().parse::<u64>().ok());
     match length {
         None => return Err("no usable Content-Length".to_owned()),

@@ -5,5 +5,5 @@
 mod files;
 pub(crate) mod invalidation;
 
-pub(in crate::store) use files::FileError;
 pub use files::{Body, Files, Writer};
+pub(in crate::store) use files::{FileError, check_data, metadata_of};
