@@ -65,8 +65,10 @@ pub async fn run(root: &Path, config: &Config, part_power: u32, progress: Progre
     let store = Store::open(root, config).await?;
     store.checkpoint().await?;
     let volumes = root.join(store::DIRECTORY).join("volumes");
-    // What it is kept for does not come any more, and its space is needed.
-    remove_file(&volumes.join("reserve")).await?;
+    // What they are kept for does not come any more, and their space is needed.
+    for spare in ["reserve", "reserve.new", "next"] {
+        remove_file(&volumes.join(spare)).await?;
+    }
     let mut numbers = BTreeMap::new();
     for entry in fs::read_dir(&volumes).await? {
         if let Some(number) = volume::parse_file_name(&entry.name) {
