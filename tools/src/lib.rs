@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod env_command;
+pub mod proof;
 pub mod ring_command;
 pub mod sim;
 pub mod up;

@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tools::{daemon, env_command, up};
+use tools::{daemon, env_command, proof, up};
 
 /// An object store that speaks OpenStack Swift.
 #[derive(Parser)]
@@ -40,6 +40,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// What the proofs of durability need
+    #[command(subcommand, hide = true)]
+    Proof(proof::Options),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Objectd(options) => report(daemon::objectd(&options)),
         Command::Ring { words } => exit_code(tools::ring_command::main(words)),
         Command::Bench(options) => exit_code(bench::main(&options)),
+        Command::Proof(options) => report(proof::run(&options)),
         Command::Sim { words } => exit_code(tools::sim::main(words)),
     }
 }
