@@ -4,7 +4,7 @@
 //! an object), `memory` (changes on their way to the index), `quarantine` (the record that takes a version out of use), `victim` and `pace`
 //! (which volume is compacted, and how fast). Drivers: `log` (appends,
 //! one flush for all who wait), `index`, `store` (the three together), `recover` (opening after a crash), `files` with `reader` and
-//! `writer` (one object), `maintain` with `compact` and `reclaim` (the background), `recount` (whether the counters are right), `info`.
+//! `writer` (one object), `maintain` with `compact` and `reclaim` (the background), `info`.
 
 pub mod adopt;
 #[cfg(test)]
@@ -25,7 +25,8 @@ mod reader;
 pub mod rebuild;
 pub mod reclaim;
 pub mod record;
-pub mod recount;
+#[cfg(test)]
+mod recount;
 mod recover;
 pub mod scan;
 mod spare;

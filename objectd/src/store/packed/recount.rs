@@ -1,6 +1,6 @@
 //! Whether what the index counts is what the volumes hold: every record is named by its object's entry, or counted there as dead.
 //!
-//! For tests and `store check`; nothing may be written meanwhile. Takes memory for every object of the device.
+//! For tests: an independent and simpler look than `check`. Nothing may be written meanwhile.
 
 use super::compact::Tally;
 use super::entry::{Entry, Key};
@@ -15,7 +15,7 @@ const ENTRIES_AT_ONCE: usize = 4096;
 
 /// What was counted, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recount {
+pub(super) struct Recount {
     /// Objects of the index.
     pub objects: u64,
     /// Records of volumes, those apart that only take others out of use.
@@ -32,13 +32,13 @@ pub struct Recount {
 
 impl Recount {
     /// Nothing is wrong.
-    pub fn is_right(&self) -> bool {
+    pub(super) fn is_right(&self) -> bool {
         self.too_low.is_empty() && self.too_high.is_empty() && self.usages.is_empty()
     }
 }
 
 /// Scans all volumes and compares.
-pub async fn recount(store: &Rc<Store>) -> std::io::Result<Recount> {
+pub(super) async fn recount(store: &Rc<Store>) -> std::io::Result<Recount> {
     store.checkpoint().await?;
     let mut records: BTreeMap<Key, u64> = BTreeMap::new();
     for volume in store.log.numbers().await? {

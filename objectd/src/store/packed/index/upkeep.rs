@@ -214,3 +214,6 @@ fn has_removal(txn: &impl Read, key: &Key) -> std::io::Result<bool> {
 fn drop_key(volume: u32) -> Vec<u8> {
     [DROP, &volume.to_be_bytes()].concat()
 }
+
+#[cfg(test)]
+mod tests;
