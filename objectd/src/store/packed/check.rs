@@ -79,7 +79,7 @@ pub async fn check(
     check.volumes().await?;
     check.suspects().await?;
     check.sums().await?;
-    check.removals().await?;
+    check.state().await?;
     check.orphans().await?;
     if check.report.repaired > 0 {
         store.checkpoint().await?;
@@ -226,7 +226,12 @@ impl Check<'_> {
         Ok(())
     }
 
-    async fn removals(&mut self) -> std::io::Result<()> {
+    /// What the index says of itself and of files to be unlinked.
+    async fn state(&mut self) -> std::io::Result<()> {
+        for name in self.store.index.judge_state().await? {
+            let why = "its value was not written so; run rebuild-index".to_owned();
+            self.report.tell(What::Entry, None, format!("index, state {name}"), why);
+        }
         match self.store.index.removals(1).await {
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 self.report.tell(What::Entry, None, "index, removals".to_owned(), error.to_string());

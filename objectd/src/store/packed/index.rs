@@ -9,6 +9,8 @@
 //!            "adopting" → policy, partition up to which they were
 //! ```
 //!
+//! Values of `state` have a crc32c of name and value behind them, those of `entries` one within; `volumes` can be counted again.
+//!
 //! # What is durable when
 //!
 //! `checkpoint` writes a stretch of the log in the order of keys, each transaction with the key it came to, the last with the position behind
@@ -23,6 +25,7 @@ mod upkeep;
 use super::entry::{Entry, Held, Key};
 use super::memory::{Position, Table as Changes};
 use super::tree;
+use base::checksum::{crc32c, crc32c_append};
 use base::io::kv::{Kv, Read, Table, WriteTxn};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -91,13 +94,13 @@ impl Index {
         let (store, end, partial) = self
             .kv
             .write(move |txn| {
-                let end = txn.get(STATE, b"end")?.map(decode_position).transpose()?.unwrap_or_default();
-                let partial = txn.get(STATE, b"partial")?.map(decode_partial).transpose()?;
-                if let Some(store) = txn.get(STATE, b"store")? {
+                let end = sealed(txn, b"end")?.map(decode_position).transpose()?.unwrap_or_default();
+                let partial = sealed(txn, b"partial")?.map(decode_partial).transpose()?;
+                if let Some(store) = sealed(txn, b"store")? {
                     let store = u64::from_le_bytes(store.try_into().map_err(|_| damaged("state"))?);
                     return Ok((store, end, partial));
                 }
-                txn.put(STATE, b"store", &fresh.to_le_bytes())?;
+                seal(txn, b"store", &fresh.to_le_bytes())?;
                 Ok((fresh, end, partial))
             })
             .await?;
@@ -112,13 +115,13 @@ impl Index {
 
     /// Every stock file is known now.
     pub(super) async fn adopted(&self) -> std::io::Result<()> {
-        self.kv.write(|txn| txn.put(STATE, b"adopted", b"1")).await
+        self.kv.write(|txn| seal(txn, b"adopted", b"1")).await
     }
 
     /// Up to where a walk over the stock files is covered by checkpoints.
     pub(super) async fn adoption_mark(&self) -> std::io::Result<tree::Place> {
         self.kv
-            .read(|txn| match txn.get(STATE, b"adopting")? {
+            .read(|txn| match sealed(txn, b"adopting")? {
                 Some(value) => {
                     let (policy, partition) =
                         value.split_first_chunk().ok_or_else(|| damaged("the adoption's mark"))?;
@@ -133,7 +136,7 @@ impl Index {
     /// Every stock file before this place was found and is covered by a checkpoint.
     pub(super) async fn mark_adoption(&self, place: tree::Place) -> std::io::Result<()> {
         let value = [place.policy.to_le_bytes(), place.partition.to_le_bytes()].concat();
-        self.kv.write(move |txn| txn.put(STATE, b"adopting", &value)).await
+        self.kv.write(move |txn| seal(txn, b"adopting", &value)).await
     }
 
     /// What the index says of an object.
@@ -242,7 +245,7 @@ fn checkpoint_some(txn: &mut WriteTxn<'_>, changes: &Changes, done: Option<Key>)
     // Ends: every turn takes the changes of one object.
     while let Some(((key, _), _)) = list.peek().copied() {
         if taken >= OBJECTS_AT_ONCE {
-            txn.put(STATE, b"partial", &encode_partial(changes.end, last.unwrap_or(*key)))?;
+            seal(txn, b"partial", &encode_partial(changes.end, last.unwrap_or(*key)))?;
             add_usages(txn, &usages)?;
             return Ok(last);
         }
@@ -270,8 +273,27 @@ fn checkpoint_some(txn: &mut WriteTxn<'_>, changes: &Changes, done: Option<Key>)
     }
     add_usages(txn, &usages)?;
     txn.delete(STATE, b"partial")?;
-    txn.put(STATE, b"end", &encode_position(changes.end))?;
+    seal(txn, b"end", &encode_position(changes.end))?;
     Ok(None)
+}
+
+/// Writes a value of `state`, with its checksum.
+fn seal(txn: &mut WriteTxn<'_>, name: &[u8], value: &[u8]) -> std::io::Result<()> {
+    let checksum = crc32c_append(crc32c(name), value).to_le_bytes();
+    txn.put(STATE, name, &[value, checksum.as_slice()].concat())
+}
+
+/// A value of `state` that is what was written.
+fn sealed<'t>(txn: &'t impl Read, name: &[u8]) -> std::io::Result<Option<&'t [u8]>> {
+    txn.get(STATE, name)?.map(|value| unseal(name, value)).transpose()
+}
+
+fn unseal<'t>(name: &[u8], value: &'t [u8]) -> std::io::Result<&'t [u8]> {
+    let (value, checksum) = value.split_last_chunk().ok_or_else(|| damaged("its state"))?;
+    match u32::from_le_bytes(*checksum) == crc32c_append(crc32c(name), value) {
+        true => Ok(value),
+        false => Err(damaged("its state")),
+    }
 }
 
 fn encode_partial(end: Position, key: Key) -> Vec<u8> {

@@ -119,8 +119,8 @@ fn every_flipped_bit_of_a_volume_is_noticed() {
 fn every_flipped_bit_of_the_index_is_noticed() {
     Sim::new(3, SimOptions::default()).run(async {
         let (bed, _) = device().await;
-        // Entries, and what is alive in each volume.
-        for table in [0, 1] {
+        // Entries, what is alive in each volume, and what the index says of itself.
+        for table in [0, 1, 3] {
             for step in 0..60 {
                 let (row, bit) = (step * 7, step * 13);
                 assert!(bed.store().index.flip(table, row, bit).await);

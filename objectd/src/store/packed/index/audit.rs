@@ -1,6 +1,6 @@
 //! What a check reads of the index and sets right in it: damaged values are handed out like good ones.
 
-use super::{ENTRIES, Index, Usage, VOLUMES};
+use super::{ENTRIES, Index, STATE, Usage, VOLUMES, unseal};
 use crate::store::packed::entry::{Entry, Key};
 use base::io::kv::Read;
 use std::collections::BTreeMap;
@@ -33,6 +33,22 @@ impl Index {
                     Ok(last.is_none())
                 })?;
                 Ok((found, last))
+            })
+            .await
+    }
+
+    /// What is wrong with what the index says of itself.
+    pub(in crate::store::packed) async fn judge_state(&self) -> std::io::Result<Vec<String>> {
+        self.kv
+            .read(|txn| {
+                let mut wrong = Vec::new();
+                txn.scan(STATE, Bound::Unbounded, Bound::Unbounded, false, &mut |(name, value)| {
+                    if unseal(name, value).is_err() {
+                        wrong.push(String::from_utf8_lossy(name).into_owned());
+                    }
+                    Ok(true)
+                })?;
+                Ok(wrong)
             })
             .await
     }

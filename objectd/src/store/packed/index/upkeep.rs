@@ -11,7 +11,7 @@
 
 use super::{
     ENTRIES, Index, KEY_BYTES, REMOVALS, STATE, VOLUMES, add_usages, count, damaged, decode_usage, put_entry,
-    removal_key,
+    removal_key, seal, sealed, unseal,
 };
 use crate::store::packed::entry::{Change, Entry, Key};
 use crate::store::packed::reclaim::is_forgettable;
@@ -101,7 +101,10 @@ impl Index {
                     &mut |(key, value)| {
                         let number = key.strip_prefix(DROP).and_then(|number| number.try_into().ok());
                         let volume = u32::from_be_bytes(number.ok_or_else(|| damaged("a drop"))?);
-                        drops.push(Dropping { volume, is_lowered: Stage::decode(value)? == Stage::Lowered });
+                        drops.push(Dropping {
+                            volume,
+                            is_lowered: Stage::decode(unseal(key, value)?)? == Stage::Lowered,
+                        });
                         Ok(true)
                     },
                 )?;
@@ -161,7 +164,7 @@ fn entry(txn: &impl Read, key: &Key) -> std::io::Result<Entry> {
 
 /// Begins a drop or takes it further.
 fn lower_some(txn: &mut WriteTxn<'_>, volume: u32, dead: &BTreeMap<Key, u32>) -> std::io::Result<Stage> {
-    let stage = txn.get(STATE, &drop_key(volume))?.map(Stage::decode).transpose()?;
+    let stage = sealed(txn, &drop_key(volume))?.map(Stage::decode).transpose()?;
     let done = match stage {
         Some(Stage::Lowered) => return Ok(Stage::Lowered),
         Some(Stage::Lowering(done)) => done,
@@ -188,7 +191,7 @@ fn lower_some(txn: &mut WriteTxn<'_>, volume: u32, dead: &BTreeMap<Key, u32>) ->
         last = Some(*key);
     }
     let stage = if rest.next().is_some() { Stage::Lowering(last) } else { Stage::Lowered };
-    txn.put(STATE, &drop_key(volume), &stage.encode())?;
+    seal(txn, &drop_key(volume), &stage.encode())?;
     Ok(stage)
 }
 
