@@ -26,16 +26,18 @@ use super::index::Usage;
 use super::memory::Position;
 use super::quarantine;
 use super::record::Identity;
-use super::store::Store;
+use super::store::{self, Store};
 use super::sweep::Progress;
 use super::tree::{self, Tree};
+use crate::config::Config;
+use crate::node;
 use base::checksum::crc32c;
 use base::hash_path::HashPath;
 use base::io::fs;
 use base::io::maintenance::Reader;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Entries of the index looked at in one transaction.
@@ -47,7 +49,19 @@ const SUSPECTS_AT_ONCE: usize = 1024;
 /// Places that were told of, so that they are told once.
 const TOLD_MAX: usize = 100_000;
 
-/// Checks the device of this store. `hash_path` is the cluster's secret, by which names are compared with hashes.
+/// Checks the device in the directory `root`, which nobody serves: locks it, opens it, replays its log, checks it.
+pub async fn run(root: &Path, config: &Config, repair: bool, progress: Progress<'_>) -> std::io::Result<Report> {
+    let _lock = node::lock(root).await?;
+    let directory = root.join(store::DIRECTORY);
+    if fs::metadata(&directory).await.is_err() {
+        let message = format!("there is no packed store: no {}", directory.display());
+        return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    let store = Store::open(root, config).await?;
+    check(&store, &config.hash_path, &Reader::new("check", None), repair, progress).await
+}
+
+/// Checks the device of this store, which may be served meanwhile. `hash_path` is the cluster's secret, by which names are compared with hashes.
 pub async fn check(
     store: &Rc<Store>,
     hash_path: &HashPath,

@@ -1,7 +1,7 @@
 //! A device of every kind of object, well and damaged at every place.
 
 use super::super::bed::{Bed, PACK_LIMIT, body, fill, see_all, small_volumes};
-use super::super::store::{self, stock_directory};
+use super::super::store::stock_directory;
 use super::super::volume::{self, HEADER_BYTES};
 use super::super::{adopt, sweep};
 use super::*;
@@ -79,9 +79,11 @@ fn a_device_that_is_well_is_found_so_and_stays_as_it_is() {
         bed.quarantine(&names[50]).await;
         bed.quarantine(&names[51]).await;
         assert_eq!(look(&bed, false).await.findings, []);
+        let served = run(Path::new(ROOT), &small_volumes(), false, &mut |_, _| {}).await;
+        assert_eq!(served.unwrap_err().kind(), ErrorKind::WouldBlock);
         drop(bed);
-        let bed = Bed::open_with(Path::new(ROOT), small_volumes()).await;
-        assert_eq!(look(&bed, false).await.findings, []);
+        let report = run(Path::new(ROOT), &small_volumes(), false, &mut |_, _| {}).await.unwrap();
+        assert_eq!(report.findings, []);
     });
 }
 
