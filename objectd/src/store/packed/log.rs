@@ -248,11 +248,6 @@ impl Log {
         self.directory.join(file_name(number))
     }
 
-    /// The volume that is written now and the place of its next batch.
-    pub(super) fn active(&self) -> Option<(u32, u64)> {
-        self.state.borrow().active.as_ref().map(|active| (active.number, active.offset))
-    }
-
     /// Batches flushed since the start.
     pub(super) fn flushes(&self) -> u64 {
         self.flushes.get()

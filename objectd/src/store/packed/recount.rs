@@ -96,9 +96,10 @@ impl Recount {
 async fn scan(store: &Rc<Store>, volume: u32) -> std::io::Result<BTreeMap<Key, u32>> {
     let opened = store.log.volume(volume).await?;
     let length = opened.len();
-    let end = match store.log.active() {
-        Some((active, offset)) if active == volume => Some(offset),
-        _ => told_end(&store.log, volume).await?,
+    let log_end = store.memory.borrow().end();
+    let end = match log_end.volume == volume {
+        true => Some(log_end.offset),
+        false => told_end(&store.log, volume).await?,
     };
     let limit = end.unwrap_or(length).min(length);
     let mut sweep = Sweep::new(Source::Volume(opened), store.log.store(), volume, HEADER_BYTES, limit);

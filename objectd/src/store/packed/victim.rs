@@ -3,7 +3,10 @@
 //! Volumes are preallocated, so all of a volume's file is taken from the disk whatever is in it. What its living records would take when
 //! they are written anew is all that has to stay.
 
-use super::record::RECORD_ALIGNMENT;
+use super::record::{BODY_BYTES_MAX, RECORD_ALIGNMENT};
+
+/// The end of a volume may stay unused, because the next record does not fit: so much a volume that was just compacted may lack again.
+const TAIL_BYTES: u64 = BODY_BYTES_MAX / 2;
 
 /// A volume that is no longer written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +22,13 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Bytes that compaction gives back, at least: every record may need its alignment anew.
+    /// Bytes that compaction gives back, at least: every record may need its alignment anew. Otherwise what was compacted could be chosen
+    /// again for ever.
     pub fn garbage(&self) -> u64 {
-        let padding = self.live_records.saturating_mul(RECORD_ALIGNMENT - 1);
+        if self.live_records == 0 {
+            return self.bytes;
+        }
+        let padding = self.live_records.saturating_mul(RECORD_ALIGNMENT - 1).saturating_add(TAIL_BYTES);
         self.bytes.saturating_sub(self.live_bytes).saturating_sub(padding)
     }
 }
@@ -47,19 +54,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn candidate(volume: u32, live_bytes: u64, live_records: u64) -> Candidate {
-        Candidate { volume, bytes: 1 << 20, live_bytes, live_records }
+        Candidate { volume, bytes: 1 << 28, live_bytes, live_records }
     }
 
     #[test]
     fn an_empty_one_first_then_the_greatest_share_of_garbage() {
-        let half = 1 << 19;
+        let half = 1 << 27;
         assert_eq!(choose(&[], true), None);
         assert_eq!(choose(&[candidate(1, half + 1, 1)], false), None);
         assert_eq!(choose(&[candidate(1, half + 1, 1)], true), Some(1));
         assert_eq!(choose(&[candidate(1, 1000, 9), candidate(2, 0, 0), candidate(3, 0, 0)], false), Some(2));
         assert_eq!(choose(&[candidate(1, 5000, 9), candidate(2, 1000, 9), candidate(3, 1000, 9)], false), Some(2));
         // Full of records that are small: moving them would give nothing.
-        assert_eq!(choose(&[candidate(1, 1 << 19, 1 << 14)], true), None);
+        assert_eq!(choose(&[candidate(1, 1 << 27, 1 << 21)], true), None);
     }
 
     proptest! {
