@@ -17,8 +17,8 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries
         .map(|entry| {
-            let path = entry.unwrap().path();
-            (path.display().to_string(), std::fs::read(&path).unwrap())
+            let path = entry.expect("a file of the corpus").path();
+            (path.display().to_string(), std::fs::read(&path).expect("a file of the corpus"))
         })
         .collect()
 }

@@ -221,6 +221,13 @@ impl Fields {
 
     /// What must hold of every record, asked before it is written and after it was read.
     pub(super) fn check(&self) -> Result<(), Damage> {
+        let (timestamp, content_type) = match self.version {
+            Version::Data(timestamp) | Version::Tombstone(timestamp) => (timestamp, None),
+            Version::Meta { timestamp, content_type } => (timestamp, content_type),
+        };
+        if timestamp.max(content_type.unwrap_or(timestamp)).raw() >= TIME_END {
+            return Err(damage("a time that no timestamp has"));
+        }
         let body_bytes_max = match (self.kind, self.version) {
             (Kind::Packed, Version::Data(_)) => BODY_BYTES_MAX,
             (Kind::Packed, _) | (Kind::Quarantine, _) => 0,
@@ -262,6 +269,5 @@ impl Fields {
 }
 
 fn time(input: &mut Input) -> Result<Timestamp, Damage> {
-    let (raw, offset) = (input.u64()?, input.u64()?);
-    if raw >= TIME_END { Err(damage("a time that no timestamp has")) } else { Ok(Timestamp::from_raw(raw, offset)) }
+    Ok(Timestamp::from_raw(input.u64()?, input.u64()?))
 }

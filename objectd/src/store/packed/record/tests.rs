@@ -185,6 +185,9 @@ fn what_could_not_have_been_written_is_refused_even_with_good_checksums() {
 #[test]
 fn what_is_too_large_is_not_written() {
     let mut head = sample();
+    head.version = Version::Data(Timestamp::from_raw(1_000_000_000_000_000, 0));
+    assert!(head.encode().is_err());
+    let mut head = sample();
     head.identity.policy = 70_000;
     assert!(head.encode().is_err());
     let mut head = sample();
