@@ -11,6 +11,7 @@ use base::io::sim::{Sim, SimOptions};
 use bed::{ADDRESS, conf, prepare};
 use model::draw::Draw;
 use model::drive::{Shared, Writer, judge, verify, work};
+use model::upkeep;
 use objectd::config::Config;
 use objectd::node::Node;
 use std::path::Path;
@@ -70,9 +71,18 @@ fn run(seed: u64, layout: &str, pack_limit: usize, operations: u64) -> Vec<Share
             round += 1;
             let (config, sharers) = (config.clone(), writers.clone());
             let life = async move {
-                let node = Node::open(config, 0).await.unwrap();
+                let node = Node::open(config.clone(), 0).await.unwrap();
                 verify(node.clone(), &sharers).await;
-                work(node, &sharers, each).await;
+                if round % 8 == 0 {
+                    // While the writers work, as the daemon does.
+                    let (node, config) = (node.clone(), config.clone());
+                    io::spawn(async move { upkeep::compact(&node, &config).await });
+                }
+                work(node.clone(), &sharers, each).await;
+                if round % 16 == 5 {
+                    let complaints = upkeep::complaints(&node, &config, false).await;
+                    sharers[0].borrow_mut().violations.extend(complaints);
+                }
             };
             // Every third life ends in the middle of its work.
             let short = handle.random(|random| random.between(1, 300));

@@ -12,11 +12,14 @@ use std::rc::Rc;
 
 /// Sends one operation on object `name`. `None`: it failed, and nobody knows.
 pub async fn send(node: &Rc<Node>, name: &str, operation: &Operation) -> Option<Answer> {
-    let response = objectd::object::handle(node.clone(), request(name, operation)).await;
+    let hash = node.config.hash_path.hash("a", Some("c"), Some(name));
+    // The ring of the bed has 2^8 partitions.
+    let path = format!("/d1/{}/a/c/{name}", hash.0[0]);
+    let response = objectd::object::handle(node.clone(), request(path, operation)).await;
     read(response, matches!(operation.verb, Verb::Get { .. })).await
 }
 
-fn request(name: &str, operation: &Operation) -> Request {
+fn request(path: String, operation: &Operation) -> Request {
     let method = match operation.verb {
         Verb::Put { .. } => Method::Put,
         Verb::Post { .. } => Method::Post,
@@ -24,7 +27,7 @@ fn request(name: &str, operation: &Operation) -> Request {
         Verb::Get { .. } => Method::Get,
         Verb::Head => Method::Head,
     };
-    let mut head = RequestHead::new(method, format!("/d1/7/a/c/{name}"));
+    let mut head = RequestHead::new(method, path);
     head.headers.set("X-Timestamp", operation.at.internal());
     let mut body = RequestBody::full(Bytes::new());
     match &operation.verb {
