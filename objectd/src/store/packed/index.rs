@@ -6,7 +6,7 @@
 //!  removals  policy, hash, file name →  (a stock file that counts no more and has still to be unlinked)
 //!  state     "store" → random u64, "end" → position of the log, "partial" → position and key of a checkpoint under way,
 //!            "adopted" → stock files were walked over to the end,
-//!            "adopting" → policy, partition up to which they were
+//!            "adopting" → policy, partition up to which they were, "drop" and a volume → how far it is out (see `upkeep`)
 //! ```
 //!
 //! Values of `state` have a crc32c of name and value behind them, those of `entries` one within; `volumes` can be counted again.
