@@ -1,8 +1,10 @@
 //! Devices that the stock layout or Swift filled, opened packed.
 
 use super::*;
-use crate::store::packed::bed::{Bed, fill, see_all};
+use crate::store::packed::bed::{Bed, PACK_LIMIT, body, fill, see_all};
+use crate::store::packed::check::check;
 use base::io::fs;
+use base::io::maintenance::Reader;
 use base::io::sim::{Sim, SimOptions};
 use serde_json::Value as Json;
 use std::path::Path;
@@ -104,4 +106,53 @@ fn what_swift_wrote_is_read_alike_by_both_layouts() {
         assert_eq!(see_all(&bed, &names).await, expected);
         assert!(bed.see(&names[0]).await.is_some());
     });
+}
+
+#[test]
+fn cut_off_again_and_again_beside_writes_nothing_is_lost_and_the_device_is_well() {
+    for seed in 1..=4 {
+        Sim::new(seed, SimOptions::default()).run(async move {
+            let root = Path::new("/srv/node/d1");
+            let bed = Bed::open(root, "stock").await;
+            let names = fill(&bed).await;
+            let mut expected = see_all(&bed, &names).await;
+            drop(bed);
+            let mut time = 20;
+            for round in 0_u64.. {
+                let bed = Bed::open(root, "packed").await;
+                let store = bed.store().clone();
+                let pause = move || Duration::from_millis(10 * seed);
+                let walk = io::spawn(async move {
+                    let patience = Duration::from_millis(30 + 20 * round);
+                    io::timeout(patience, walk(&store, &pause)).await.is_ok_and(|result| result.unwrap().is_complete)
+                });
+                for (number, name) in names.iter().enumerate().skip(usize::try_from(round).unwrap()).step_by(7) {
+                    time += 1;
+                    match number % 4 {
+                        0 => bed.put(name, time, &body(time, 1000)).await,
+                        1 => bed.put(name, time, &body(time, PACK_LIMIT + number)).await,
+                        2 => bed.delete(name, time).await,
+                        _ => bed.post(name, time, None).await,
+                    }
+                    expected.insert(name.clone(), bed.see(name).await);
+                }
+                assert_eq!(see_all(&bed, &names).await, expected, "seed {seed} round {round}");
+                let is_complete = walk.await.unwrap();
+                if round % 2 == 0 {
+                    bed.store().checkpoint().await.unwrap();
+                }
+                drop(bed);
+                if is_complete {
+                    break;
+                }
+                assert!(round < 100);
+            }
+            let bed = Bed::open(root, "packed").await;
+            assert!(!bed.store().is_adopting.get());
+            assert_eq!(see_all(&bed, &names).await, expected);
+            let reader = Reader::new("test", None);
+            let report = check(bed.store(), &bed.config.hash_path, &reader, false, &mut |_, _| {}).await.unwrap();
+            assert_eq!(report.findings, []);
+        });
+    }
 }
