@@ -79,7 +79,7 @@ fn prepare(options: &Options) -> Result<(), Failure> {
 }
 
 /// The file's name and text, and the text of `swift.conf` in the `swift_dir` it names.
-fn read_configuration(conf: &Path) -> Result<(String, String, String), Failure> {
+pub(crate) fn read_configuration(conf: &Path) -> Result<(String, String, String), Failure> {
     let file = conf.display().to_string();
     let text = read_text(conf)?;
     let parsed = base::config::Config::parse(&file, &text).map_err(|error| Failure::usage(error.message))?;

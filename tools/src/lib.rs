@@ -5,6 +5,7 @@ pub mod env_command;
 pub mod proof;
 pub mod ring_command;
 pub mod sim;
+pub mod store_command;
 pub mod up;
 
 /// Why a command failed: one sentence that says what, where and what to do.

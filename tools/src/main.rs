@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tools::{daemon, env_command, proof, up};
+use tools::{daemon, env_command, proof, store_command, up};
 
 /// An object store that speaks OpenStack Swift.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ enum Command {
     Proxy(daemon::Options),
     /// Run one storage node: object, container and account services
     Objectd(daemon::Options),
+    /// Look at, check, rebuild or export the packed store of a device
+    Store(store_command::Options),
     /// Build rings: `martlet ring FILE.builder create|add|rebalance ...`
     #[command(disable_help_flag = true)]
     Ring {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Env(options) => report(env_command::run(&options)),
         Command::Proxy(options) => report(daemon::proxy(&options)),
         Command::Objectd(options) => report(daemon::objectd(&options)),
+        Command::Store(options) => report(store_command::run(&options)),
         Command::Ring { words } => exit_code(tools::ring_command::main(words)),
         Command::Bench(options) => exit_code(bench::main(&options)),
         Command::Proof(options) => report(proof::run(&options)),

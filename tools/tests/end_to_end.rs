@@ -50,6 +50,59 @@ fn objects_are_stored_listed_and_fetched_and_survive_a_restart() {
 }
 
 #[test]
+fn the_store_of_a_device_is_checked_rebuilt_exported_and_taken_back() {
+    let mut cluster = Cluster::start(&["--devices", "1", "--replicas", "1", "--cores", "1"]);
+    let conf = cluster.dir.join("etc").join("node1.conf");
+    let store = |words: &[&str]| {
+        let output = Command::new(cluster::MARTLET).arg("store").args(words).arg(&conf).args(["d1", "--json"]).output();
+        let output = output.expect("martlet starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code(), value, said)
+    };
+    let bodies = [vec![b's'; 5000], vec![b'l'; 600_000]];
+    let all_there = |cluster: &Cluster| {
+        for (name, body) in ["small", "large"].iter().zip(&bodies) {
+            let got = cluster.client.request("GET", &format!("/c/{name}"), &[], None);
+            assert_eq!((got.status, got.body == *body), (200, true), "{name}");
+            assert_eq!(got.header("X-Object-Meta-Colour"), "blue");
+        }
+        assert_eq!(cluster.client.request("GET", "/c/gone", &[], None).status, 404);
+    };
+    assert_eq!(cluster.client.request("PUT", "/c", &[], None).status, 201);
+    for (name, body) in ["small", "large", "gone"].iter().zip([&bodies[0], &bodies[1], &bodies[0]]) {
+        assert_eq!(cluster.client.request("PUT", &format!("/c/{name}"), &[], Some(body)).status, 201);
+    }
+    assert_eq!(cluster.client.request("POST", "/c/small", &[("X-Object-Meta-Colour", "blue")], None).status, 202);
+    assert_eq!(cluster.client.request("POST", "/c/large", &[("X-Object-Meta-Colour", "blue")], None).status, 202);
+    assert_eq!(cluster.client.request("DELETE", "/c/gone", &[], None).status, 204);
+    let (code, _, said) = store(&["check"]);
+    assert_eq!((code, said.contains("another process serves this device")), (Some(1), true), "{said}");
+
+    assert_eq!(cluster.down(), Some(0));
+    let (code, info, said) = store(&["info"]);
+    // Two bodies, two POSTs, one deletion.
+    assert_eq!((code, info["living_records"].as_u64()), (Some(0), Some(5)), "{info} {said}");
+    for task in ["check", "rebuild-index", "check"] {
+        let (code, value, said) = store(&[task]);
+        assert_eq!(code, Some(0), "{task}: {value} {said}");
+    }
+    cluster.up();
+    all_there(&cluster);
+
+    assert_eq!(cluster.down(), Some(0));
+    let (code, exported, said) = store(&["export"]);
+    assert_eq!((code, exported["lost"].as_u64()), (Some(0), Some(0)), "{exported} {said}");
+    assert!(!cluster.dir.join("node1").join("d1").join("martlet-store").exists());
+    // A packed device takes Swift's files over and serves them.
+    cluster.up();
+    all_there(&cluster);
+    assert_eq!(cluster.down(), Some(0));
+    let (code, report, said) = store(&["check"]);
+    assert_eq!(code, Some(0), "{report} {said}");
+}
+
+#[test]
 fn a_node_that_dies_costs_nothing_that_was_acknowledged() {
     let cluster = Cluster::start(&["--nodes", "3", "--devices", "6", "--replicas", "3", "--cores", "1"]);
     let client = cluster.client.clone();
