@@ -195,8 +195,8 @@ fn attempt(layout: Layout, scenario: Scenario, seed: u64, fault: Option<(u64, Pl
         if ended.is_err() {
             violations.push("the scenario hangs".to_owned());
         }
-        // A batch that failed may have left some of its records; nobody was told of them.
-        let is_garbage_fine = matches!(fault, Some((_, Planned::InputOutputError)));
+        // A batch that failed or was cut off may have left parts of its records; nobody was told of them.
+        let is_garbage_fine = fault.is_some();
         aftermath(&handle, device, &config, &writers, is_garbage_fine).await;
         violations.extend(writers.iter().flat_map(|writer| writer.borrow().violations.clone()));
         violations.extend(handle.panics());

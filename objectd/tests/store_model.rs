@@ -80,7 +80,7 @@ fn run(seed: u64, layout: &str, pack_limit: usize, operations: u64) -> Vec<Share
                 }
                 work(node.clone(), &sharers, each).await;
                 if round % 16 == 5 {
-                    let complaints = upkeep::complaints(&node, &config, false).await;
+                    let complaints = upkeep::complaints(&node, &config, true).await;
                     sharers[0].borrow_mut().violations.extend(complaints);
                 }
             };
