@@ -195,6 +195,12 @@ fn attempt(layout: Layout, scenario: Scenario, seed: u64, fault: Option<(u64, Pl
         if ended.is_err() {
             violations.push("the scenario hangs".to_owned());
         }
+        // A name whose directory could not be synced for want of space was refused, and is shown until the power goes out.
+        if layout == Layout::Stock && matches!(fault, Some((_, Planned::StorageFull))) {
+            for writer in &writers {
+                writer.borrow_mut().objects.iter_mut().for_each(|(_, known)| known.forget_what_was_seen());
+            }
+        }
         // A batch that failed or was cut off may have left parts of its records; nobody was told of them.
         let is_garbage_fine = fault.is_some();
         aftermath(&handle, device, &config, &writers, is_garbage_fine).await;

@@ -64,9 +64,10 @@ pub async fn perform(node: &Rc<Node>, writer: &Shared, object: usize, operation:
     let mut writer = writer.borrow_mut();
     let Some(answer) = answer else {
         writer.failed += 1;
+        writer.objects[object].1.failed();
         return false;
     };
-    if let Err(possible) = writer.objects[object].1.answered(outcomes, &answer) {
+    if let Err(possible) = writer.objects[object].1.answered(operation, outcomes, &answer) {
         let at = operation.at.internal();
         writer
             .violations

@@ -248,11 +248,13 @@ fn status(status: u16) -> Answer {
 #[derive(Clone, Debug)]
 pub struct Known {
     states: Vec<State>,
+    /// What it may be again after a power cut, although a read saw something newer: an operation that failed may be shown and not durable.
+    shaky: Vec<State>,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Known { states: vec![State::default()] }
+        Known { states: vec![State::default()], shaky: Vec::new() }
     }
 }
 
@@ -268,8 +270,26 @@ impl Known {
         outcomes
     }
 
+    /// It was refused by the device, or broke off.
+    pub fn failed(&mut self) {
+        self.shaky.extend(self.states.iter().cloned());
+    }
+
+    /// The power went out, and what failed before may be undone even where it was seen.
+    pub fn forget_what_was_seen(&mut self) {
+        self.states.append(&mut self.shaky);
+    }
+
     /// It was answered: only what explains the answer stays. `Err` with what would have.
-    pub fn answered(&mut self, outcomes: Vec<(Answer, State)>, answer: &Answer) -> Result<(), Vec<Answer>> {
+    pub fn answered(
+        &mut self,
+        operation: &Operation,
+        outcomes: Vec<(Answer, State)>,
+        answer: &Answer,
+    ) -> Result<(), Vec<Answer>> {
+        for state in &mut self.shaky {
+            *state = state.apply(operation).1;
+        }
         let possible: Vec<Answer> = outcomes.iter().map(|(possible, _)| possible.clone()).collect();
         self.states.clear();
         for (_, state) in outcomes.into_iter().filter(|(possible, _)| possible == answer) {
