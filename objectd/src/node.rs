@@ -11,6 +11,7 @@
 use crate::config::{Config, Ports};
 use crate::db;
 use crate::peer::Peers;
+use crate::store::busy::Directories;
 use crate::store::packed;
 use crate::store::stock::invalidation::Invalidations;
 use base::io::{self, fs, kv::Kv};
@@ -67,10 +68,10 @@ pub struct Device {
     pub root: PathBuf,
     /// Rows of accounts and containers; tables are `db::TABLES`, directory `<root>/martlet-db`.
     pub rows: Kv,
-    /// Object directories with a write under way; see `store::stock`.
     /// The packed store of its objects; `None` on a device with the stock layout.
     pub packed: Option<Rc<packed::Store>>,
-    pub(crate) busy: RefCell<BTreeMap<PathBuf, usize>>,
+    /// Object directories with a write under way.
+    pub(crate) busy: Directories,
     /// Changes on their way to the replicators.
     pub(crate) invalidations: Invalidations,
     poisoned: Cell<bool>,
@@ -244,12 +245,13 @@ impl Device {
         } else {
             None
         };
+        let busy = packed.as_ref().map(|store: &Rc<packed::Store>| store.busy.clone()).unwrap_or_default();
         Ok(Device {
             name: name.to_owned(),
             root,
             rows,
             packed,
-            busy: RefCell::default(),
+            busy,
             invalidations: Invalidations::default(),
             poisoned: Cell::new(false),
             usable_until: Cell::new(io::Instant::from_nanos(0)),

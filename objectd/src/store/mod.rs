@@ -4,6 +4,7 @@
 //! (Python's serialisation, read as data only), `metadata` (the items of an object), `listing` (which versions count). `pending`
 //! and `parked` are the container updates that wait, in Swift's form whatever the layout.
 
+pub(crate) mod busy;
 pub mod diskfile;
 pub mod listing;
 pub mod metadata;

@@ -17,6 +17,8 @@ pub struct Writer {
     pub sent: u64,
     /// Operations without an answer.
     pub failed: u64,
+    /// The first of them.
+    pub first_failed: Option<String>,
     /// What was not as it must be.
     pub violations: Vec<String>,
 }
@@ -28,7 +30,7 @@ impl Writer {
     /// With `objects` names.
     pub fn new(number: u64, draw: Draw, objects: usize) -> Shared {
         let objects = (0..objects).map(|object| (format!("o{number}-{object}"), Known::default())).collect();
-        Rc::new(RefCell::new(Writer { draw, objects, sent: 0, failed: 0, violations: Vec::new() }))
+        Rc::new(RefCell::new(Writer { draw, objects, sent: 0, failed: 0, first_failed: None, violations: Vec::new() }))
     }
 }
 
@@ -64,6 +66,7 @@ pub async fn perform(node: &Rc<Node>, writer: &Shared, object: usize, operation:
     let mut writer = writer.borrow_mut();
     let Some(answer) = answer else {
         writer.failed += 1;
+        let _ = writer.first_failed.get_or_insert_with(|| shorten(&format!("{name}: {operation:?}")));
         writer.objects[object].1.failed();
         return false;
     };
@@ -103,7 +106,7 @@ pub fn judge(writers: &[Shared], context: &str) {
 }
 
 /// Bodies are long.
-fn shorten(text: &str) -> String {
+pub fn shorten(text: &str) -> String {
     let mut shown = String::new();
     for piece in text.split("b\"") {
         let cut = if shown.is_empty() { piece } else { piece.split_once('"').map_or("", |(_, rest)| rest) };

@@ -15,6 +15,7 @@ use super::pace::Foreground;
 use super::recover;
 use crate::config::Config;
 use crate::node::Device;
+use crate::store::busy::Directories;
 use base::hash_path::NameHash;
 use base::io::{self, fs};
 use std::cell::{Cell, RefCell};
@@ -55,6 +56,8 @@ pub struct Store {
     unlinking: RefCell<Option<(Key, String)>>,
     /// Damaged versions on their way out.
     pub(super) quarantining: RefCell<BTreeSet<(Key, String)>>,
+    /// Directories that writes of large objects use; the device's.
+    pub(crate) busy: Directories,
     /// No further large object may start to publish.
     is_closed: Cell<bool>,
     /// The last checkpoint found no space.
@@ -79,6 +82,7 @@ impl Store {
             publishing: RefCell::default(),
             unlinking: RefCell::default(),
             quarantining: RefCell::default(),
+            busy: Directories::default(),
             partition_power: Cell::new(0),
             is_closed: Cell::new(false),
             is_index_full: Cell::new(false),
@@ -293,8 +297,7 @@ impl Store {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // Fails while another file is there.
-        let _ = fs::remove_dir(&directory).await;
+        self.busy.remove_empty(&directory).await;
         Ok(())
     }
 

@@ -18,6 +18,7 @@
 use super::invalidation;
 use crate::config::Config;
 use crate::node::Device;
+use crate::store::busy::Busy;
 use crate::store::diskfile::{self, Object, OpenError, Stored};
 use crate::store::listing::{Chosen, Listing};
 use crate::store::metadata::{self, Corrupt, Metadata};
@@ -28,7 +29,7 @@ use base::io::{self, fs};
 use base::timestamp::Timestamp;
 use bytes::Bytes;
 use std::io::{Error, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -179,7 +180,7 @@ impl Files {
     /// A file to be written, in the directory of the object, which is created. `size` is reserved when it is known.
     pub async fn create(&self, size: Option<u64>) -> std::io::Result<Writer> {
         for _ in 0..ATTEMPTS {
-            let busy = Busy::enter(&self.device, &self.directory).await;
+            let busy = self.device.busy.enter(&self.directory).await;
             fs::create_dir_all(&self.directory).await?;
             match fs::TempFile::create(&self.directory).await {
                 // Another daemon took the empty directory away.
@@ -215,7 +216,7 @@ impl Files {
             }
         }
         if left == 0 {
-            remove_empty(&self.device, &self.directory).await;
+            self.device.busy.remove_empty(&self.directory).await;
         }
     }
 
@@ -320,7 +321,7 @@ impl Writer {
         let Writer { files, file, _busy, .. } = self;
         drop(file);
         drop(_busy);
-        remove_empty(&files.device, &files.directory).await;
+        files.device.busy.remove_empty(&files.directory).await;
     }
 }
 
@@ -335,48 +336,6 @@ fn judge(device: &Device, what: &str, error: Error) -> Error {
         device.poison(what, &error);
     }
     error
-}
-
-/// Held while a write uses an object's directory, so that no clean-up takes the directory away under it.
-struct Busy {
-    device: Rc<Device>,
-    directory: PathBuf,
-}
-
-/// Stands in for the count while the directory is being removed.
-const REMOVING: usize = usize::MAX;
-
-impl Busy {
-    async fn enter(device: &Rc<Device>, directory: &Path) -> Busy {
-        // Ends: a removal is one system call and its mark is taken away by a guard.
-        while device.busy.borrow().get(directory) == Some(&REMOVING) {
-            io::sleep(Duration::from_millis(1)).await;
-        }
-        *device.busy.borrow_mut().entry(directory.to_owned()).or_insert(0) += 1;
-        Busy { device: device.clone(), directory: directory.to_owned() }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let mut busy = self.device.busy.borrow_mut();
-        match busy.get_mut(&self.directory) {
-            Some(count) if *count > 1 && *count != REMOVING => *count -= 1,
-            _ => {
-                busy.remove(&self.directory);
-            }
-        }
-    }
-}
-
-/// Removes a directory that no write uses; one that is not empty stays.
-async fn remove_empty(device: &Rc<Device>, directory: &Path) {
-    if device.busy.borrow().contains_key(directory) {
-        return;
-    }
-    device.busy.borrow_mut().insert(directory.to_owned(), REMOVING);
-    let _mark = Busy { device: device.clone(), directory: directory.to_owned() };
-    let _ = fs::remove_dir(directory).await;
 }
 
 enum MetadataError {
