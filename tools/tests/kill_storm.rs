@@ -8,9 +8,10 @@ use base::io::real;
 use base::io::sim::Random;
 use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tools::proof::history::History;
 use tools::proof::{load, node, verify};
@@ -73,15 +74,15 @@ fn storm(options: &[&str]) {
     assert!(acknowledged > kills, "hardly any load: {acknowledged}");
 }
 
-/// Three ports in a row that are free now.
+/// Three ports in a row that are free now and stay so while a node is down: below the range from which the system gives
+/// ports to outgoing connections, and never given twice by this process.
 fn free_address() -> SocketAddr {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = first.local_addr().unwrap();
-        let following = [1, 2]
-            .map(|more| address.port().checked_add(more).and_then(|port| TcpListener::bind(("127.0.0.1", port)).ok()));
-        if following.iter().all(Option::is_some) {
-            return address;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 1000).unwrap() * 9;
+    for _ in 0..1000 {
+        let first = 20_000 + (start + 3 * GIVEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if [0, 1, 2].iter().all(|more| TcpListener::bind(("127.0.0.1", first + more)).is_ok()) {
+            return SocketAddr::from(([127, 0, 0, 1], first));
         }
     }
     panic!("no three free ports in a row");
@@ -90,11 +91,13 @@ fn free_address() -> SocketAddr {
 struct Daemon {
     child: Child,
     started: Instant,
+    log: PathBuf,
 }
 
 impl Daemon {
     fn start(folder: &Path) -> Daemon {
-        let errors = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+        let log = folder.join("log");
+        let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let started = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_martlet"))
             .arg("objectd")
@@ -103,7 +106,12 @@ impl Daemon {
             .stderr(errors)
             .spawn()
             .unwrap();
-        Daemon { child, started }
+        Daemon { child, started, log }
+    }
+
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        log.lines().last().unwrap_or("(it said nothing)").to_owned()
     }
 
     /// Waits for the first 200.
@@ -116,7 +124,7 @@ impl Daemon {
             if matches!(asked.unwrap(), Ok((200, _))) {
                 return self.started.elapsed();
             }
-            assert!(self.child.try_wait().unwrap().is_none(), "the node ended by itself");
+            assert!(self.child.try_wait().unwrap().is_none(), "the node ended by itself: {}", self.last_words());
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("the node does not answer");
