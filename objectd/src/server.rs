@@ -11,13 +11,17 @@ use crate::{account, container, object, reply};
 use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
 use base::http::{Method, Status};
 use base::io::{self, Listener};
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Longest wait for exchanges and commits under way when a core is drained.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a taken port is asked for again, and how often: 1 of 200 restarts after kill -9 found its port taken without.
+const TAKEN_PORT_PATIENCE: Duration = Duration::from_secs(3);
+const TAKEN_PORT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs one core of the node until drained: opens its devices, binds its three ports, starts its background loops.
 pub async fn run_core(config: Rc<Config>, core: usize, drain: Drain) -> std::io::Result<()> {
@@ -31,7 +35,7 @@ pub async fn run_core(config: Rc<Config>, core: usize, drain: Drain) -> std::io:
     let mut listeners = Vec::with_capacity(services.len());
     for (service, port) in services {
         let address = SocketAddr::new(config.bind_ip, port);
-        let listener = Listener::bind(address, false).map_err(|error| {
+        let listener = bind(address).await.map_err(|error| {
             Error::new(error.kind(), format!("{address}: cannot listen for the {} service: {error}", service.name()))
         })?;
         listeners.push((service, listener));
@@ -60,6 +64,22 @@ pub async fn run_core(config: Rc<Config>, core: usize, drain: Drain) -> std::io:
         tracing::warn!(core, "the last checkpoint was cut at the end of the drain");
     }
     Ok(())
+}
+
+/// Binds a port. One that is taken is asked for again for a while: the kernel lets go of the sockets of a killed process's ring
+/// only some time after the process has gone, and who restarts a killed daemon should not have to know.
+async fn bind(address: SocketAddr) -> std::io::Result<Listener> {
+    let asked = io::monotonic();
+    loop {
+        match Listener::bind(address, false) {
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse && io::monotonic().since(asked) < TAKEN_PORT_PATIENCE =>
+            {
+                io::sleep(TAKEN_PORT_PAUSE).await;
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// Swift's limits of a backend request (specs: object server §1), the same for all three kinds.
