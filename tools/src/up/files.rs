@@ -1,5 +1,6 @@
 //! Configuration files and rings of a dev cluster, written anew on every run from its `Layout`.
 
+use super::Profile;
 use super::layout::{ACCOUNT, Layout, make_dir, write_private};
 use crate::Failure;
 
@@ -18,27 +19,45 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
     super::rings::write(layout)
 }
 
+/// Members of the plain pipeline.
+const PLAIN: &str = "catch_errors gatekeeper healthcheck proxy-logging listing_formats tempauth copy dlo proxy-server";
+/// Everything there is, in Swift's order.
+const CONFORMANCE: &str =
+    "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats tempauth copy dlo proxy-server";
+/// The users that Swift's functional tests log in as.
+const CONFORMANCE_USERS: &str = "\
+user_admin_admin = admin .admin .reseller_admin
+user_admin_auditor = admin_ro .reseller_reader
+user_test_tester = testing .admin
+user_test_tester2 = testing2 .admin
+user_test_tester3 = testing3
+user_test2_tester2 = testing2 .admin
+user_test5_tester5 = testing5 service
+";
+
 fn swift_conf(layout: &Layout) -> String {
-    format!(
-        "[swift-hash]\nswift_hash_path_suffix = {}\n\n[storage-policy:0]\nname = Policy-0\ndefault = yes\n",
-        layout.hash_suffix
-    )
+    let policies = match layout.profile {
+        Profile::Plain => "[storage-policy:0]\nname = Policy-0\ndefault = yes\n",
+        Profile::Conformance => "[storage-policy:0]\nname = gold\ndefault = yes\n\n[storage-policy:1]\nname = silver\n",
+    };
+    format!("[swift-hash]\nswift_hash_path_suffix = {}\n\n{policies}", layout.hash_suffix)
 }
 
 fn proxy_conf(layout: &Layout) -> String {
+    let (pipeline, app, users) = match layout.profile {
+        Profile::Plain => (PLAIN, "", format!("user_{ACCOUNT}_{} = {} .admin\n", layout.user_name(), layout.key)),
+        Profile::Conformance => (CONFORMANCE, "allow_open_expired = true\n", CONFORMANCE_USERS.to_owned()),
+    };
     format!(
         "[DEFAULT]\nbind_ip = {ip}\nbind_port = {port}\nswift_dir = {etc}\ncores = {cores}\n\n\
          [pipeline:main]\npipeline = {pipeline}\n\n\
-         [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nallow_account_management = true\n\n\
-         [filter:tempauth]\nuse = egg:swift#tempauth\ntoken_secret = {secret}\nuser_{ACCOUNT}_{user} = {key} .admin\n",
+         [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nallow_account_management = true\n{app}\n\
+         [filter:tempauth]\nuse = egg:swift#tempauth\ntoken_secret = {secret}\n{users}",
         ip = layout.bind,
         port = layout.port,
         etc = layout.etc().display(),
         cores = layout.cores,
-        pipeline = "catch_errors gatekeeper healthcheck proxy-logging listing_formats tempauth copy dlo proxy-server",
         secret = layout.token_secret,
-        user = layout.user_name(),
-        key = layout.key,
     )
 }
 

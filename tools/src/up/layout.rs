@@ -5,8 +5,9 @@
 //! - Devices, replicas, nodes and secrets never change once made: they decide where data lies.
 //! - Ports may change between runs; the rings are written anew with the same assignments when they do.
 
-use super::Options;
+use super::{Options, Profile};
 use crate::Failure;
+use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -33,6 +34,8 @@ pub struct Layout {
     pub replicas: usize,
     /// Cores of each daemon.
     pub cores: usize,
+    /// What the folder is made for.
+    pub profile: Profile,
     /// Key of the user.
     pub key: String,
     /// `swift_hash_path_suffix`.
@@ -86,6 +89,7 @@ impl Layout {
         let replicas = options.replicas.unwrap_or(3);
         let machine = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cores = options.cores.unwrap_or(machine.min(4));
+        let profile = options.profile.unwrap_or(Profile::Plain);
         check_counts(nodes, devices, replicas, cores)?;
         // A core without a device would own nothing.
         let cores_per_node = cores.min(devices / nodes).max(1);
@@ -102,7 +106,8 @@ impl Layout {
             port: options.port.unwrap_or(8080),
             replicas,
             cores,
-            key: secret()?,
+            profile,
+            key: if profile == Profile::Conformance { "testing".to_owned() } else { secret()? },
             hash_suffix: secret()?,
             token_secret: secret()?,
             nodes,
@@ -121,13 +126,20 @@ impl Layout {
         ];
         for (name, asked, made) in fixed {
             if asked.is_some_and(|asked| asked != made) {
-                return Err(Failure::usage(format!(
-                    "{} was made with --{name} {made}; leave --{name} out, or name another folder",
-                    self.dir.display()
-                )));
+                return Err(self.made_with(name, &made.to_string()));
             }
         }
+        if options.profile.is_some_and(|asked| asked != self.profile) {
+            return Err(self.made_with("profile", self.profile.name()));
+        }
         Ok(())
+    }
+
+    fn made_with(&self, name: &str, made: &str) -> Failure {
+        Failure::usage(format!(
+            "{} was made with --{name} {made}; leave --{name} out, or name another folder",
+            self.dir.display()
+        ))
     }
 
     /// Takes the folder for this process, finds ports, and writes the description: nothing is made when a port is taken.
@@ -211,7 +223,7 @@ impl Layout {
             self.nodes.iter().map(|node| json!({"ports": node.ports, "devices": node.devices})).collect();
         let value = json!({
             "format": 1, "bind": self.bind.to_string(), "port": self.port, "replicas": self.replicas, "cores": self.cores,
-            "key": self.key, "hash_suffix": self.hash_suffix, "token_secret": self.token_secret, "nodes": nodes,
+            "profile": self.profile.name(), "key": self.key, "hash_suffix": self.hash_suffix, "token_secret": self.token_secret, "nodes": nodes,
         });
         write_private(&description(&self.dir), format!("{value:#}\n").as_bytes())
     }
@@ -240,6 +252,8 @@ fn from_json(dir: PathBuf, value: &Value) -> Option<Layout> {
         port: u16::try_from(number("port")?).ok()?,
         replicas: number("replicas")?,
         cores: number("cores")?,
+        // Folders of before there were profiles name none.
+        profile: text("profile").map_or(Some(Profile::Plain), |name| Profile::from_str(&name, false).ok())?,
         key: text("key")?,
         hash_suffix: text("hash_suffix")?,
         token_secret: text("token_secret")?,

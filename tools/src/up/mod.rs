@@ -39,6 +39,28 @@ pub struct Options {
     /// Storage nodes: objectd processes, each a zone of its own (default: 1)
     #[arg(long)]
     pub nodes: Option<usize>,
+    /// What the folder is made for: users, storage policies and pipeline (default: plain)
+    #[arg(long, value_enum)]
+    pub profile: Option<Profile>,
+}
+
+/// Who may come and what the pipeline does, decided when the folder is made.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// One account, one user with a key of its own, one storage policy
+    Plain,
+    /// The users, storage policies and pipeline that Swift's own functional tests expect; their keys are public
+    Conformance,
+}
+
+impl Profile {
+    /// As on the command line and in the folder's description.
+    fn name(self) -> &'static str {
+        match self {
+            Profile::Plain => "plain",
+            Profile::Conformance => "conformance",
+        }
+    }
 }
 
 /// Runs the cluster until Ctrl-C or SIGTERM.

@@ -1,6 +1,7 @@
 //! The three rings of a dev cluster. Builder files are kept beside the rings: when ports change, the same assignments are written
 //! with the new ports.
 
+use super::Profile;
 use super::layout::{Layout, cannot, write_private};
 use crate::Failure;
 use ring::builder::{Builder, BuilderError};
@@ -12,10 +13,14 @@ const PART_POWER: u32 = 10;
 
 /// Service, and the place of its port among the three of a core.
 const SERVICES: [(&str, usize); 3] = [("object", 0), ("container", 1), ("account", 2)];
+/// The second storage policy of the conformance profile: two copies.
+const SILVER: (&str, usize, usize) = ("object-1", 0, 2);
 
-/// Writes builder and ring of each service.
+/// Writes builder and ring of each service and storage policy.
 pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
-    for (service, place) in SERVICES {
+    let silver = (layout.profile == Profile::Conformance).then_some(SILVER);
+    let services = SERVICES.into_iter().map(|(service, place)| (service, place, layout.replicas)).chain(silver);
+    for (service, place, replicas) in services {
         let builder_file = layout.etc().join(format!("{service}.builder"));
         let devices = devices(layout, place);
         let builder = if builder_file.exists() {
@@ -23,7 +28,7 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
             move_ports(&mut builder, &devices);
             builder
         } else {
-            build(layout, devices).map_err(|error| refused(service, &error))?
+            build(layout, devices, replicas).map_err(|error| refused(service, &error))?
         };
         let ring = builder.ring().map_err(|error| refused(service, &error))?;
         let name = format!("{service}.ring.gz");
@@ -60,8 +65,8 @@ fn devices(layout: &Layout, place: usize) -> Vec<Device> {
     devices
 }
 
-fn build(layout: &Layout, devices: Vec<Device>) -> Result<Builder, BuilderError> {
-    let replicas = u32::try_from(layout.replicas).map_or(1.0, f64::from);
+fn build(layout: &Layout, devices: Vec<Device>, replicas: usize) -> Result<Builder, BuilderError> {
+    let replicas = u32::try_from(replicas.min(layout.replicas)).map_or(1.0, f64::from);
     let mut builder = Builder::new(PART_POWER, replicas, 1)?;
     for device in devices {
         builder.add_device(device)?;
