@@ -1,7 +1,8 @@
 //! The proxy application behind the pipeline: account, container and object verbs.
 
 use crate::core::Core;
-use crate::middleware::tempauth::authorize;
+use crate::facts::account_info;
+use crate::middleware::tempauth::{Acls, STORED_ACCOUNT_ACL, authorize};
 use crate::request::{Authority, ClientRequest};
 use crate::{account, container, object, respond};
 use base::http::Method;
@@ -12,13 +13,12 @@ use std::rc::Rc;
 /// Listings are always asked from backends as JSON; the response's JSON is turned into the client's format by
 /// `middleware::listing_formats`.
 pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
-    if request.authority == Authority::Ask {
-        match authorize(&core.config, &mut request, None) {
-            Ok(()) => request.authority = Authority::Granted,
-            // The container's ACL may still allow it.
-            Err(_) if waits_for_acl(&request) => {}
-            Err(denial) => return *denial,
-        }
+    if request.authority != Authority::Granted
+        && let Err(denial) = authorize_with(core, &mut request, None).await
+        // The container's ACL may still allow it.
+        && !waits_for_acl(&request)
+    {
+        return *denial;
     }
     match (&request.path.container, &request.path.object) {
         (None, _) => account::handle(core, request).await,
@@ -27,12 +27,24 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
     }
 }
 
-/// Asks again, now that the ACL is known; nothing to ask when already granted.
-pub(crate) fn authorize_with(core: &Core, request: &mut ClientRequest, acl: Option<&str>) -> Result<(), Box<Response>> {
+/// Asks with the container's ACL, now that it is known, and then with the account's; nothing to ask when already granted.
+pub(crate) async fn authorize_with(
+    core: &Rc<Core>,
+    request: &mut ClientRequest,
+    container: Option<&str>,
+) -> Result<(), Box<Response>> {
     if request.authority == Authority::Granted {
         return Ok(());
     }
-    authorize(&core.config, request, acl)?;
+    let without = authorize(&core.config, request, Acls { container, account: None });
+    if without.is_err() && request.identity.user.is_some() {
+        // Groups that an account's ACL could name are only those of somebody.
+        let info = account_info(core, &request.path.account, &request.trans_id).await;
+        let account = info.headers.get_str(STORED_ACCOUNT_ACL);
+        authorize(&core.config, request, Acls { container, account })?;
+    } else {
+        without?;
+    }
     request.authority = Authority::Granted;
     Ok(())
 }

@@ -66,6 +66,15 @@ impl fmt::Debug for User {
     }
 }
 
+/// One of tempauth's kinds of accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reseller {
+    /// What its accounts begin with: `AUTH_`.
+    pub prefix: String,
+    /// The group that even the owner of an account must bring, by a service token (`<PREFIX>_require_group`).
+    pub require_group: Option<String>,
+}
+
 /// Settings of the proxy.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -79,8 +88,10 @@ pub struct Config {
     pub constraints: Constraints,
     /// tempauth's users.
     pub users: Vec<User>,
-    /// `reseller_prefix`, with the underscore: `AUTH_`.
+    /// The first `reseller_prefix`, with the underscore: `AUTH_`. Tokens and storage URLs begin with it.
     pub reseller_prefix: String,
+    /// All of them.
+    pub resellers: Vec<Reseller>,
     /// Seconds a token lives.
     pub token_life: Duration,
     /// Signs tokens, so that they survive a restart and are known to every core.

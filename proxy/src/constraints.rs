@@ -47,7 +47,7 @@ pub fn delete_at(headers: &Headers, now: Timestamp) -> Result<Option<u64>, Strin
             None => Ok(None),
             Some(value) => std::str::from_utf8(value)
                 .ok()
-                .and_then(|text| text.trim().parse().ok())
+                .and_then(|text| saturating(text.trim()))
                 .map(Some)
                 .ok_or_else(|| format!("Non-integer {name}")),
         }
@@ -62,6 +62,15 @@ pub fn delete_at(headers: &Headers, now: Timestamp) -> Result<Option<u64>, Strin
         Some(at) if passed(at) => Err("X-Delete-At in past".into()),
         at => Ok(at),
     }
+}
+
+/// An integer of any length; what no `i64` holds becomes the nearest one.
+fn saturating(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX }))
 }
 
 /// The content type to store: the client's, or a guess from the name when there is none (or when asked for).

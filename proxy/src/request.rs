@@ -19,12 +19,19 @@ pub struct Identity {
 }
 
 /// How far authorization goes for this request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// Ask `middleware::tempauth::authorize` with the ACL at hand.
     Ask,
     /// Already allowed (sub-requests of the pipeline that were authorized themselves).
     Granted,
+    /// Allowed by a signature, as far as the key that made it reaches: its account, or one container of it.
+    Signed {
+        /// The account.
+        account: String,
+        /// The container, for a container's own key.
+        container: Option<String>,
+    },
 }
 
 /// One request for the proxy application. Made once by `server`, changed by middleware, consumed by `app`.
@@ -70,7 +77,7 @@ impl ClientRequest {
             body: RequestBody::full(""),
             trans_id: self.trans_id.clone(),
             identity: self.identity.clone(),
-            authority: self.authority,
+            authority: self.authority.clone(),
             timestamp: self.timestamp,
             is_owner: false,
             remote: self.remote.clone(),

@@ -54,6 +54,7 @@ fn limits(config: &Config) -> ServerLimits {
         max_request_line: constraints.max_request_line,
         max_header_line: constraints.max_header_size,
         max_header_block: MAX_HEADER_BLOCK,
-        max_headers: constraints.max_header_count(),
+        // Some more than are allowed as metadata, so that too much of that is told with a sentence.
+        max_headers: constraints.max_header_count() * 8 / 5,
     }
 }

@@ -28,6 +28,8 @@ pub struct RequestFraming {
     pub body: BodyFraming,
     /// Whether the client wants another exchange.
     pub keep_alive: bool,
+    /// Whether it said so, and looks for an answer to that.
+    pub keep_alive_asked: bool,
     /// Whether the client waits for `100 Continue`.
     pub expects_continue: bool,
 }
@@ -55,6 +57,7 @@ pub fn request(head: &RequestHead, version: Version) -> Result<RequestFraming, R
     Ok(RequestFraming {
         body: fields.body()?.unwrap_or(BodyFraming::None),
         keep_alive: fields.keep_alive(version),
+        keep_alive_asked: fields.keep,
         expects_continue: expects_continue && version == Version::Http11,
     })
 }
@@ -104,6 +107,15 @@ pub fn is_forbidden_trailer(name: &[u8]) -> bool {
     FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }
 
+/// Chunks of a compressed body: there is one way to read it, and nobody here can.
+fn is_compressed(value: &[u8]) -> bool {
+    let value = value.to_ascii_lowercase();
+    let mut codings = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).rev();
+    codings.next() == Some(b"chunked")
+        && codings.next().is_some_and(|coding| matches!(coding, b"gzip" | b"x-gzip" | b"deflate" | b"compress"))
+        && codings.next().is_none()
+}
+
 /// The framing fields met so far.
 #[derive(Default)]
 struct Framed {
@@ -134,7 +146,11 @@ impl Framed {
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 let valid = value.eq_ignore_ascii_case(b"chunked") && version == Version::Http11 && !self.chunked;
                 if !valid {
-                    return Err(Refusal::bad("Bad Transfer-Encoding"));
+                    return Err(if is_compressed(value) && version == Version::Http11 && !self.chunked {
+                        Refusal { status: Status(501), reason: "Unsupported Transfer-Encoding" }
+                    } else {
+                        Refusal::bad("Bad Transfer-Encoding")
+                    });
                 }
                 self.chunked = true;
             }
@@ -178,6 +194,10 @@ pub fn plan_response(
     length: Option<u64>,
     keep_alive: bool,
 ) -> ResponsePlan {
+    if status.0 == 204 {
+        // Swift's servers say it, and its clients look for it.
+        return ResponsePlan { framing: BodyFraming::Length(0), sends_body: false, keep_alive };
+    }
     if forbids_body(status) {
         return ResponsePlan { framing: BodyFraming::None, sends_body: false, keep_alive };
     }

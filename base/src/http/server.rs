@@ -217,7 +217,7 @@ enum After {
 
 async fn refuse<H: Handler>(wire: &Wire, refusal: Refusal, handler: &H) -> After {
     let response = handler.refuse(refusal.status, refusal.reason);
-    let speech = Speech { method: Method::Get, version: Version::Http11, keep_alive: false };
+    let speech = Speech { method: Method::Get, version: Version::Http11, keep_alive: false, keep_alive_asked: false };
     match respond::send(wire, speech, response).await {
         Sent::Cut => After::Gone,
         Sent::Last | Sent::Persistent => After::Linger,
@@ -242,7 +242,7 @@ async fn exchange<H: Handler>(
     // The body has the other reference.
     let held = Rc::strong_count(wire) > 1;
     let keep_alive = framing.keep_alive && !drain.is_started() && wire.can_reach_end(held);
-    let speech = Speech { method, version, keep_alive };
+    let speech = Speech { method, version, keep_alive, keep_alive_asked: framing.keep_alive_asked };
     match respond::send(wire, speech, response).await {
         Sent::Cut => After::Gone,
         Sent::Persistent if wire.persists() && wire.discard_rest().await => After::Next,

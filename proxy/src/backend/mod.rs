@@ -56,24 +56,30 @@ impl Backend {
     /// Loads the rings.
     pub async fn load(config: &Config) -> std::io::Result<Backend> {
         Ok(Backend {
-            rings: Rings::load(&config.swift_dir).await?,
+            rings: Rings::load(&config.swift_dir, config.policies.iter().map(|policy| policy.index)).await?,
             pool: Pool::default(),
             limits: RefCell::new(ErrorLimits::new(config.error_suppression_limit, config.error_suppression_interval)),
             request_node_count: config.request_node_count,
         })
     }
 
-    /// Where `path` lives: an object if it names one, else a container or an account.
+    /// Where the account or container of `path` lives.
     pub fn place(&self, config: &Config, path: &Path) -> Placement {
-        let service = match (&path.container, &path.object) {
-            (Some(_), Some(_)) => Service::Object,
-            (Some(_), None) => Service::Container,
-            (None, _) => Service::Account,
-        };
-        let ring = self.rings.get(service);
+        let path = Path { object: None, ..path.clone() };
+        let service = if path.container.is_some() { Service::Container } else { Service::Account };
+        self.place_in(service, config, &path).expect("rings of accounts and containers are always loaded")
+    }
+
+    /// Where the object `path` lives under a storage policy; `None` for one that is not configured.
+    pub fn place_object(&self, config: &Config, path: &Path, policy: u32) -> Option<Placement> {
+        self.place_in(Service::Object(policy), config, path)
+    }
+
+    fn place_in(&self, service: Service, config: &Config, path: &Path) -> Option<Placement> {
+        let ring = self.rings.get(service)?;
         let NameHash(hash) = config.hash_path.hash(&path.account, path.container.as_deref(), path.object.as_deref());
         let partition = ring.partition(&hash);
-        Placement { ring, partition }
+        Some(Placement { ring, partition })
     }
 
     /// The nodes to try for a request, primaries in random order.

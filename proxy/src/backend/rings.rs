@@ -1,10 +1,11 @@
-//! The three rings of one core, loaded from `swift_dir` and read again when their files change.
+//! The rings of one core (accounts, containers, objects of each storage policy), loaded from `swift_dir` and read again when their files change.
 //!
 //! A ring that has vanished or cannot be read leaves the one loaded before in place.
 
 use base::io;
 use ring::Ring;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,46 +22,54 @@ pub enum Service {
     Account,
     /// container.ring.gz
     Container,
-    /// object.ring.gz (policy 0)
-    Object,
+    /// object.ring.gz, or object-N.ring.gz for the storage policy N
+    Object(u32),
 }
 
 /// One core's rings.
 pub struct Rings {
     account: Rc<RingFile>,
     container: Rc<RingFile>,
-    object: Rc<RingFile>,
+    /// By storage policy; 0 is always there.
+    objects: BTreeMap<u32, Rc<RingFile>>,
     checked: Cell<io::Instant>,
 }
 
 impl Rings {
-    /// Loads all three; a missing one is an error that names the file.
-    pub async fn load(swift_dir: &Path) -> std::io::Result<Rings> {
+    /// Loads all of them; a missing one is an error that names the file.
+    pub async fn load(swift_dir: &Path, policies: impl Iterator<Item = u32>) -> std::io::Result<Rings> {
+        let mut objects = BTreeMap::new();
+        for policy in policies {
+            let name = if policy == 0 { "object.ring.gz".to_owned() } else { format!("object-{policy}.ring.gz") };
+            objects.insert(policy, Rc::new(RingFile::load(swift_dir.join(name)).await?));
+        }
         Ok(Rings {
             account: Rc::new(RingFile::load(swift_dir.join("account.ring.gz")).await?),
             container: Rc::new(RingFile::load(swift_dir.join("container.ring.gz")).await?),
-            object: Rc::new(RingFile::load(swift_dir.join("object.ring.gz")).await?),
+            objects,
             checked: Cell::new(io::monotonic()),
         })
     }
 
-    /// The ring as last loaded. Starts a look at the files when the last one is old.
-    pub fn get(&self, service: Service) -> Rc<Ring> {
+    /// The ring as last loaded; `None` for a storage policy that is not configured. Starts a look at the files when the last one is old.
+    pub fn get(&self, service: Service) -> Option<Rc<Ring>> {
         let now = io::monotonic();
         if now.since(self.checked.get()) >= RELOAD_INTERVAL {
             self.checked.set(now);
-            let files = [self.account.clone(), self.container.clone(), self.object.clone()];
+            let mut files = vec![self.account.clone(), self.container.clone()];
+            files.extend(self.objects.values().cloned());
             io::spawn(async move {
                 for file in files {
                     file.refresh().await;
                 }
             });
         }
-        match service {
-            Service::Account => self.account.ring.borrow().clone(),
-            Service::Container => self.container.ring.borrow().clone(),
-            Service::Object => self.object.ring.borrow().clone(),
-        }
+        let file = match service {
+            Service::Account => &self.account,
+            Service::Container => &self.container,
+            Service::Object(policy) => self.objects.get(&policy)?,
+        };
+        Some(file.ring.borrow().clone())
     }
 }
 

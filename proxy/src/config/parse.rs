@@ -1,6 +1,6 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
-use super::{Config, Member, Secret, members, policies, users};
+use super::{Config, Member, Reseller, Secret, members, policies, users};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +30,7 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
     let app = ini.section_or_defaults("app:proxy-server");
     let auth = section_of(&ini, "tempauth");
     let users = users::users(auth)?;
+    let resellers = resellers(auth)?;
     let token_secret = token_secret(auth, &swift_ini, &users)?;
     if pipeline.contains(&Member::Tempauth) && users.is_empty() {
         notices.push(format!("{file}: tempauth has no users: nobody can get a token"));
@@ -64,7 +65,8 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         // [filter:tempauth]
         users,
         token_secret,
-        reseller_prefix: reseller_prefix(auth)?,
+        reseller_prefix: resellers.first().map(|reseller| reseller.prefix.clone()).unwrap_or_default(),
+        resellers,
         token_life: Duration::from_secs(auth.integer("token_life", 86_400, 1..=315_360_000)?),
         storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
         // [filter:healthcheck]
@@ -133,14 +135,24 @@ fn request_node_count(app: &Section) -> Result<Option<usize>, ConfigError> {
 }
 
 /// One prefix, with its underscore.
-fn reseller_prefix(auth: &Section) -> Result<String, ConfigError> {
+/// In the order of `reseller_prefix`, each with its `<PREFIX>_require_group`; the first prefix's own option may lack the prefix.
+fn resellers(auth: &Section) -> Result<Vec<Reseller>, ConfigError> {
+    let is_name = |text: &String| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     let prefixes = auth.list("reseller_prefix", "AUTH");
-    match prefixes.as_slice() {
-        [prefix] if prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') => {
-            Ok(format!("{}_", prefix.trim_end_matches('_')))
-        }
-        _ => Err(auth.error("reseller_prefix", "one prefix of letters and digits, such as AUTH")),
+    if prefixes.is_empty() || !prefixes.iter().all(is_name) {
+        return Err(auth.error("reseller_prefix", "prefixes of letters and digits, such as AUTH or AUTH, SERVICE"));
     }
+    let mut resellers: Vec<Reseller> = Vec::new();
+    for prefix in prefixes {
+        let prefix = format!("{}_", prefix.trim_end_matches('_'));
+        let own = auth.get(&format!("{prefix}require_group"));
+        let group = own.or_else(|| resellers.is_empty().then(|| auth.get("require_group")).flatten());
+        let require_group = group.filter(|group| !group.is_empty()).map(str::to_owned);
+        if resellers.iter().all(|other| other.prefix != prefix) {
+            resellers.push(Reseller { prefix, require_group });
+        }
+    }
+    Ok(resellers)
 }
 
 /// Given in hex, or derived from what all proxies of a cluster share.

@@ -17,7 +17,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
     if !request.path.account.starts_with('.') {
         let info = account_info(core, &request.path.account, &request.trans_id).await;
         if !info.exists() {
-            return refuse(core, &mut request, Status(if info.status >= 500 { 503 } else { 404 }));
+            return refuse(core, &mut request, Status(if info.status >= 500 { 503 } else { 404 })).await;
         }
     }
     let placement = core.backend.place(&core.config, &request.path);
@@ -37,7 +37,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
     match find(core, &read, &mut candidates).await {
         Found::Source(source) => {
             let acl = source.head.headers.get_str("X-Container-Read").map(str::to_owned);
-            if let Err(denial) = authorize_with(core, &mut request, acl.as_deref()) {
+            if let Err(denial) = authorize_with(core, &mut request, acl.as_deref()).await {
                 return *denial;
             }
             let index =
@@ -49,13 +49,13 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
                 None => response,
             }
         }
-        Found::Nothing(head) => refuse(core, &mut request, head.status),
+        Found::Nothing(head) => refuse(core, &mut request, head.status).await,
     }
 }
 
 /// Who may not read the account does not learn what it lacks.
-fn refuse(core: &Rc<Core>, request: &mut ClientRequest, status: Status) -> Response {
-    match authorize_with(core, request, None) {
+async fn refuse(core: &Rc<Core>, request: &mut ClientRequest, status: Status) -> Response {
+    match authorize_with(core, request, None).await {
         Ok(()) => respond::standard(status),
         Err(denial) => *denial,
     }

@@ -3,6 +3,7 @@
 use super::{metadata, write, written};
 use crate::account::autocreate;
 use crate::backend::outgoing::Origin;
+use crate::config::{Config, Policy};
 use crate::constraints::check_metadata;
 use crate::core::Core;
 use crate::facts::account_info;
@@ -18,21 +19,15 @@ pub(super) async fn put(core: &Rc<Core>, request: ClientRequest) -> Response {
     if let Err(text) = check_metadata(limits, &request.headers, "Container") {
         return respond::bad_request(text);
     }
-    // Only policy 0 is stored so far.
-    let policy = request.headers.get_str("X-Storage-Policy").filter(|name| !name.is_empty());
-    if let Some(policy) = policy
-        && !core
-            .config
-            .policies
-            .iter()
-            .any(|known| known.index == 0 && known.names.iter().any(|name| name.eq_ignore_ascii_case(policy)))
-    {
-        return respond::bad_request(format!("Invalid X-Storage-Policy '{policy}'"));
-    }
+    let policy = match policy(&core.config, &request) {
+        Ok(policy) => policy,
+        Err(refusal) => return *refusal,
+    };
     let name_length = request.path.container.as_deref().unwrap_or_default().len();
     if name_length > limits.max_container_name_length {
         let longest = limits.max_container_name_length;
-        return respond::bad_request(format!("Container name length of {name_length} longer than {longest}"));
+        let text = format!("Container name length of {name_length} longer than {longest}");
+        return respond::bad_request(text).header("Content-Type", "text/html; charset=UTF-8");
     }
     let origin = Origin::of(&request);
     if let Err(refusal) = need_account(core, &request, &origin).await {
@@ -40,9 +35,30 @@ pub(super) async fn put(core: &Rc<Core>, request: ClientRequest) -> Response {
     }
     let mut headers = origin.headers();
     metadata(&request, &mut headers);
-    let explicit = policy.is_some();
-    headers.set(if explicit { "X-Backend-Storage-Policy-Index" } else { "X-Backend-Storage-Policy-Default" }, "0");
+    let (field, index) = match policy {
+        Some(policy) => ("X-Backend-Storage-Policy-Index", policy.index),
+        None => {
+            let default = core.config.policies.iter().find(|policy| policy.is_default);
+            ("X-Backend-Storage-Policy-Default", default.map_or(0, |policy| policy.index))
+        }
+    };
+    headers.set(field, index.to_string());
     written(write(core, Method::Put, &request.path, headers, true).await)
+}
+
+/// The storage policy asked for by name, if any.
+fn policy<'a>(config: &'a Config, request: &ClientRequest) -> Result<Option<&'a Policy>, Box<Response>> {
+    let Some(asked) = request.headers.get_str("X-Storage-Policy").filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let known = config.policies.iter().find(|known| known.names.iter().any(|name| name.eq_ignore_ascii_case(asked)));
+    match known {
+        None => Err(Box::new(respond::bad_request(format!("Invalid X-Storage-Policy '{asked}'")))),
+        Some(policy) if policy.is_deprecated => {
+            Err(Box::new(respond::bad_request(format!("Storage Policy '{}' is deprecated", policy.name()))))
+        }
+        Some(policy) => Ok(Some(policy)),
+    }
 }
 
 /// The account must be there, or be made.

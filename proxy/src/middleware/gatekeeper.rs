@@ -8,7 +8,7 @@ const INBOUND_PREFIXES: [&str; 5] =
 
 /// Whole names, lower case, that never come in: where a backend sends its updates (SSRF: CVE-2026-50221), and what
 /// time a write has (CVE-2013-4155).
-const INBOUND_NAMES: [&str; 14] = [
+const INBOUND_NAMES: [&str; 13] = [
     "x-timestamp",
     "x-account-host",
     "x-account-device",
@@ -22,7 +22,6 @@ const INBOUND_NAMES: [&str; 14] = [
     "x-delete-at-device",
     "x-delete-at-partition",
     "x-delete-at-container",
-    "x-if-delete-at",
 ];
 
 /// Beginnings of names, lower case, that never go out.

@@ -27,8 +27,7 @@ fn document(config: &Config) -> Value {
     info.insert("copy".into(), json!({}));
     info.insert("dlo".into(), json!({}));
     if config.is_on(Member::Tempauth) {
-        // Account ACLs (X-Account-Access-Control) are not offered.
-        info.insert("tempauth".into(), json!({ "account_acls": false }));
+        info.insert("tempauth".into(), json!({ "account_acls": true }));
     }
     Value::Object(info)
 }
@@ -77,7 +76,7 @@ mod tests {
         assert_eq!(document["swift"]["policies"][0]["name"], "Policy-0");
         assert_eq!(document["swift"]["policies"][0]["default"], true);
         assert_eq!(document["swift"]["max_file_size"], 5_368_709_122_u64);
-        assert_eq!(document["tempauth"]["account_acls"], false);
+        assert_eq!(document["tempauth"]["account_acls"], true);
         assert!(document.get("slo").is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! Middleware, one file each; `pipeline` orders them.
 
+pub mod account_acl;
 pub mod acl;
 pub mod catch_errors;
 pub mod copy;

@@ -4,6 +4,7 @@
 //!   ACL that applies.
 //! - Who may what: a `.reseller_admin` everything, a `.reseller_reader` reading, an `.admin` his own account, others what an ACL says.
 
+use super::account_acl::{self, Role};
 use super::acl::{self, Kind};
 use super::token;
 use crate::config::{Config, User};
@@ -14,13 +15,33 @@ use base::http::{Headers, Method, RequestHead, Status};
 use base::quote::{quote, unquote};
 use std::net::SocketAddr;
 
-/// Decides whether `request` may go on given the ACL that applies (the container's read or write ACL; `None` when there is none).
-/// Sets `request.is_owner`. The error is the finished 401 (anonymous) or 403.
-pub fn authorize(config: &Config, request: &mut ClientRequest, acl: Option<&str>) -> Result<(), Box<Response>> {
-    if request.authority == Authority::Granted {
-        return Ok(());
+/// The field that shows and sets an account's ACL.
+pub const ACCOUNT_ACL: &str = "X-Account-Access-Control";
+/// Where the account servers keep it (Swift's name).
+pub const STORED_ACCOUNT_ACL: &str = "X-Account-Sysmeta-Core-Access-Control";
+
+/// What decides whether a request may go on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Acls<'a> {
+    /// The container's read or write ACL, whichever applies.
+    pub container: Option<&'a str>,
+    /// The account's ACL, as stored (`X-Account-Sysmeta-Core-Access-Control`).
+    pub account: Option<&'a str>,
+}
+
+/// Decides whether `request` may go on given the ACLs that apply. Sets `request.is_owner`. The error is the finished 401
+/// (anonymous) or 403.
+pub fn authorize(config: &Config, request: &mut ClientRequest, acls: Acls<'_>) -> Result<(), Box<Response>> {
+    match &request.authority {
+        Authority::Granted => return Ok(()),
+        Authority::Signed { account, container } => {
+            let path = &request.path;
+            let is_within = *account == path.account && (container.is_none() || *container == path.container);
+            return if is_within { Ok(()) } else { Err(Box::new(unauthorized(Some(account)))) };
+        }
+        Authority::Ask => {}
     }
-    match verdict(config, request, acl) {
+    match verdict(config, request, acls) {
         Verdict::Owner => {
             request.is_owner = true;
             Ok(())
@@ -37,40 +58,49 @@ enum Verdict {
     Denied,
 }
 
-fn verdict(config: &Config, request: &ClientRequest, acl: Option<&str>) -> Verdict {
+fn verdict(config: &Config, request: &ClientRequest, acls: Acls<'_>) -> Verdict {
     let account = request.path.account.as_str();
-    let Some(bare) = account.strip_prefix(&config.reseller_prefix).filter(|bare| !bare.is_empty()) else {
+    let reseller = config.resellers.iter().find(|reseller| account.starts_with(&reseller.prefix));
+    let Some(reseller) = reseller.filter(|reseller| account.len() > reseller.prefix.len()) else {
         // Not an account of this auth system.
         return Verdict::Denied;
     };
     let groups = &request.identity.groups;
     let has = |group: &str| groups.iter().any(|own| own == group);
+    let reads = matches!(request.method, Method::Get | Method::Head);
     // Accounts behind the prefix that begin with a dot are the cluster's own.
-    let is_internal = bare.starts_with('.');
+    let is_internal = account[reseller.prefix.len()..].starts_with('.');
     if has(".reseller_admin") && !is_internal {
         return Verdict::Owner;
     }
-    if has(".reseller_reader") && !is_internal && matches!(request.method, Method::Get | Method::Head) {
+    if has(".reseller_reader") && !is_internal && reads {
         return Verdict::Allowed;
     }
     // Whole accounts come and go by the reseller's hand only.
     let is_management = request.path.container.is_none() && matches!(request.method, Method::Put | Method::Delete);
-    if has(account) && !is_management {
+    if has(account) && !is_management && reseller.require_group.as_deref().is_none_or(has) {
         return Verdict::Owner;
     }
     if request.method == Method::Options {
         return Verdict::Allowed;
     }
-    // An ACL belongs to a container; nothing of it reaches up to the account.
-    let Some(acl) = acl.filter(|_| request.path.container.is_some()).map(acl::parse_acl) else {
-        return Verdict::Denied;
-    };
-    let referer = request.headers.get_str("Referer");
-    let may_list = || acl.groups.iter().any(|group| group == ".rlistings");
-    if acl::referrer_allowed(referer, &acl.referrers) && (request.path.object.is_some() || may_list()) {
-        return Verdict::Allowed;
+    // The ACL of a container; nothing of it reaches up to the account.
+    if let Some(acl) = acls.container.filter(|_| request.path.container.is_some()).map(acl::parse_acl) {
+        let referer = request.headers.get_str("Referer");
+        let may_list = || acl.groups.iter().any(|group| group == ".rlistings");
+        if acl::referrer_allowed(referer, &acl.referrers) && (request.path.object.is_some() || may_list()) {
+            return Verdict::Allowed;
+        }
+        if acl.groups.iter().any(|group| has(group)) {
+            return Verdict::Allowed;
+        }
     }
-    if acl.groups.iter().any(|group| has(group)) { Verdict::Allowed } else { Verdict::Denied }
+    match acls.account.and_then(account_acl::parse).and_then(|acl| acl.role(groups)) {
+        Some(Role::Admin) => Verdict::Owner,
+        Some(Role::ReadWrite) if request.path.container.is_some() || reads => Verdict::Allowed,
+        Some(Role::ReadOnly) if reads => Verdict::Allowed,
+        _ => Verdict::Denied,
+    }
 }
 
 /// Who sends this request. An invalid token is refused at once; none is an anonymous caller.
@@ -80,17 +110,22 @@ pub fn identify(config: &Config, head: &RequestHead, now: u64) -> Result<Identit
         return Ok(Identity::default());
     };
     let user = std::str::from_utf8(given).ok().and_then(|given| token::verify(config, given, now));
-    user.map(|user| identity_of(config, user)).ok_or_else(|| Box::new(unauthorized(account_of(head).as_deref())))
+    let Some(user) = user else { return Err(Box::new(unauthorized(account_of(head).as_deref()))) };
+    let mut identity = identity_of(config, user);
+    // A service asks for a user: what the service may is added to what the user may.
+    let service = headers.get_str("X-Service-Token").and_then(|given| token::verify(config, given, now));
+    identity.groups.extend(service.map(|service| identity_of(config, service).groups).unwrap_or_default());
+    Ok(identity)
 }
 
-/// The groups of a user, as Swift counts them: account, account:user, those configured, and the account he administers.
+/// The groups of a user, as Swift counts them: account, account:user, those configured, and the accounts he administers.
 fn identity_of(config: &Config, user: &User) -> Identity {
     let name = format!("{}:{}", user.account, user.user);
     let mut groups = vec![user.account.clone(), name.clone()];
     // `.admin` is not a group one could name in an ACL: it becomes the account's own.
     groups.extend(user.groups.iter().filter(|group| *group != ".admin").cloned());
     if user.groups.iter().any(|group| group == ".admin") {
-        groups.push(format!("{}{}", config.reseller_prefix, user.account));
+        groups.extend(config.resellers.iter().map(|reseller| format!("{}{}", reseller.prefix, user.account)));
     }
     Identity { user: Some(name), groups }
 }
@@ -172,8 +207,17 @@ fn own_address(bind: SocketAddr) -> String {
     if bind.ip().is_unspecified() { format!("127.0.0.1:{port}") } else { bind.to_string() }
 }
 
-/// Cleans `X-Container-Read` and `-Write` of a PUT or POST of a container; 400 says what is wrong with them.
+/// Cleans the ACLs that a request would set; 400 says what is wrong with them. An account's ACL is stored as system metadata.
 pub fn clean_acls(request: &mut ClientRequest) -> Result<(), Box<Response>> {
+    if let Some(value) = request.headers.get(ACCOUNT_ACL).cloned() {
+        let value = String::from_utf8_lossy(&value).into_owned();
+        let stored = account_acl::clean(&value).map_err(|reason| {
+            let text = format!("{ACCOUNT_ACL} invalid: {reason}\n\nInput: {value}\n");
+            Box::new(Response::full(Status(400), "text/plain; charset=UTF-8", text))
+        })?;
+        request.headers.remove(ACCOUNT_ACL);
+        request.headers.set(STORED_ACCOUNT_ACL, stored);
+    }
     let is_container = request.path.container.is_some() && request.path.object.is_none();
     if !is_container || !matches!(request.method, Method::Put | Method::Post) {
         return Ok(());

@@ -1,6 +1,6 @@
 //! DELETE of one object: a tombstone on every replica.
 
-use super::{authorized_container, need_container, updates};
+use super::{authorized_container, need_container, place, updates};
 use crate::backend::gather::{Write, gather};
 use crate::backend::outgoing::{Origin, copy};
 use crate::core::Core;
@@ -12,15 +12,14 @@ use base::names::Path;
 use std::rc::Rc;
 
 /// Deletes the object. A replica that never had it stands beside one that deleted it: then it is deleted.
-pub(super) async fn delete(core: &Rc<Core>, mut request: ClientRequest) -> Response {
-    let info = match authorized_container(core, &mut request).await {
-        Ok(info) => info,
-        Err(denial) => return *denial,
-    };
-    if let Err(refusal) = need_container(&info) {
-        return *refusal;
+pub(super) async fn delete(core: &Rc<Core>, mut request: ClientRequest) -> Result<Response, Box<Response>> {
+    let info = authorized_container(core, &mut request).await?;
+    need_container(&info)?;
+    let due = request.headers.get("X-If-Delete-At").map(|value| std::str::from_utf8(value).unwrap_or_default());
+    if due.is_some_and(|text| text.trim().parse::<i64>().is_err()) {
+        return Err(Box::new(respond::bad_request("Bad X-If-Delete-At header value")));
     }
-    let placement = core.backend.place(&core.config, &request.path);
+    let placement = place(core, &request, info.policy_index())?;
     let mut common = Origin::of(&request).headers();
     common.set("X-Backend-Storage-Policy-Index", info.policy_index().to_string());
     copy(&request.headers, &mut common, |name| name == "x-if-delete-at");
@@ -30,5 +29,5 @@ pub(super) async fn delete(core: &Rc<Core>, mut request: ClientRequest) -> Respo
     let write =
         Write { method: Method::Delete, path: request.path.clone(), placement, headers, read_as: &[(404, 204)] };
     let outcome = gather(core, write).await;
-    respond::written(outcome.status, &outcome.headers, outcome.body)
+    Ok(respond::written(outcome.status, &outcome.headers, outcome.body))
 }

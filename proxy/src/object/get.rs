@@ -1,7 +1,7 @@
 //! GET and HEAD of one object.
 
-use super::authorized_container;
 use super::stream::{Resume, Resuming, discard};
+use super::{authorized_container, place};
 use crate::backend::outgoing::{Origin, copy};
 use crate::backend::read::{Found, Read, Source, find};
 use crate::container::listing::wants_newest;
@@ -15,12 +15,9 @@ use std::rc::Rc;
 
 /// Reads the object from the first replica that has it (or the newest with `X-Newest`), going on from another one should it
 /// fail on the way.
-pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response {
-    let info = match authorized_container(core, &mut request).await {
-        Ok(info) => info,
-        Err(denial) => return *denial,
-    };
-    let placement = core.backend.place(&core.config, &request.path);
+pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Result<Response, Box<Response>> {
+    let info = authorized_container(core, &mut request).await?;
+    let placement = place(core, &request, info.policy_index())?;
     let mut candidates = core.backend.candidates(&placement);
     let mut headers = Origin::of(&request).headers();
     headers.set("X-Backend-Storage-Policy-Index", info.policy_index().to_string());
@@ -43,7 +40,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
         Found::Source(source) => {
             let resume =
                 Resume { core: core.clone(), read: Read { headers: plain, newest: false, ..read }, candidates };
-            answer(core, *source, &request, resume)
+            Ok(answer(core, *source, &request, resume))
         }
         Found::Nothing(head) => {
             let mut response = respond::standard(head.status);
@@ -56,7 +53,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
             } else if let Some(time) = head.headers.get("X-Backend-Timestamp") {
                 response.head.headers.set("X-Backend-Timestamp", time.clone());
             }
-            response
+            Ok(response)
         }
     }
 }

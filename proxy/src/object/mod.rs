@@ -11,6 +11,7 @@ mod updates;
 mod upload;
 
 use crate::app::{self, authorize_with};
+use crate::backend::Placement;
 use crate::core::Core;
 use crate::facts::{Info, container_info};
 use crate::request::ClientRequest;
@@ -23,14 +24,15 @@ const ALLOWED: &str = "HEAD, GET, PUT, POST, OPTIONS, DELETE";
 
 /// Answers a request for an object.
 pub async fn handle(core: &Rc<Core>, request: ClientRequest) -> Response {
-    match request.method {
+    let outcome = match request.method {
         Method::Get | Method::Head => get::get(core, request).await,
         Method::Put => put::put(core, request).await,
         Method::Post => post::post(core, request).await,
         Method::Delete => delete::delete(core, request).await,
-        Method::Options => app::options(ALLOWED),
-        _ => respond::not_allowed(ALLOWED),
-    }
+        Method::Options => Ok(app::options(ALLOWED)),
+        _ => Ok(respond::not_allowed(ALLOWED)),
+    };
+    outcome.unwrap_or_else(|refusal| *refusal)
 }
 
 /// The container's facts, after its read or write ACL allowed the request.
@@ -39,7 +41,7 @@ async fn authorized_container(core: &Rc<Core>, request: &mut ClientRequest) -> R
     let info = container_info(core, &request.path.account, &container, &request.trans_id).await;
     let reads = matches!(request.method, Method::Get | Method::Head);
     let acl = if reads { info.read_acl() } else { info.write_acl() };
-    authorize_with(core, request, acl)?;
+    authorize_with(core, request, acl).await?;
     Ok(info)
 }
 
@@ -50,6 +52,12 @@ fn need_container(info: &Info) -> Result<(), Box<Response>> {
         500.. => Err(Box::new(respond::standard(Status(503)))),
         _ => Err(Box::new(respond::standard(Status(404)))),
     }
+}
+
+/// Where an object of a container with this storage policy lives; 503 when the policy is not configured here.
+fn place(core: &Core, request: &ClientRequest, policy: u32) -> Result<Placement, Box<Response>> {
+    let placement = core.backend.place_object(&core.config, &request.path, policy);
+    placement.ok_or_else(|| Box::new(respond::standard(Status(503))))
 }
 
 /// Object fields a client may store, beside its metadata (lower case).

@@ -1,7 +1,7 @@
 //! POST of one object: its metadata replaced on every replica.
 
 use super::put::expiry;
-use super::{authorized_container, is_stored, need_container, updates};
+use super::{authorized_container, is_stored, need_container, place, updates};
 use crate::backend::gather::{Write, gather};
 use crate::backend::outgoing::{Origin, copy};
 use crate::constraints::check_metadata;
@@ -14,22 +14,13 @@ use base::names::Path;
 use std::rc::Rc;
 
 /// Replaces the metadata.
-pub(super) async fn post(core: &Rc<Core>, mut request: ClientRequest) -> Response {
-    let info = match authorized_container(core, &mut request).await {
-        Ok(info) => info,
-        Err(denial) => return *denial,
-    };
-    if let Err(refusal) = need_container(&info) {
-        return *refusal;
-    }
-    if let Err(text) = check_metadata(&core.config.constraints, &request.headers, "Object") {
-        return respond::bad_request(text);
-    }
-    let expiry = match expiry(core, &request) {
-        Ok(expiry) => expiry,
-        Err(text) => return respond::bad_request(text),
-    };
-    let placement = core.backend.place(&core.config, &request.path);
+pub(super) async fn post(core: &Rc<Core>, mut request: ClientRequest) -> Result<Response, Box<Response>> {
+    let info = authorized_container(core, &mut request).await?;
+    need_container(&info)?;
+    let refused = |text: String| Box::new(respond::bad_request(text));
+    check_metadata(&core.config.constraints, &request.headers, "Object").map_err(refused)?;
+    let expiry = expiry(core, &request).map_err(refused)?;
+    let placement = place(core, &request, info.policy_index())?;
     let mut common = Origin::of(&request).headers();
     common.set("X-Backend-Storage-Policy-Index", info.policy_index().to_string());
     copy(&request.headers, &mut common, |name| is_stored(name) || name == "content-type");
@@ -45,5 +36,5 @@ pub(super) async fn post(core: &Rc<Core>, mut request: ClientRequest) -> Respons
     let headers = updates::requests(&common, placement.primaries().len(), &of_container, expiry.as_ref());
     let write = Write { method: Method::Post, path: request.path.clone(), placement, headers, read_as: &[] };
     let outcome = gather(core, write).await;
-    respond::written(outcome.status, &outcome.headers, outcome.body)
+    Ok(respond::written(outcome.status, &outcome.headers, outcome.body))
 }

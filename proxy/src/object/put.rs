@@ -5,7 +5,7 @@
 
 use super::updates::{self, Expiry};
 use super::upload::Upload;
-use super::{authorized_container, is_stored, need_container};
+use super::{authorized_container, is_stored, need_container, place};
 use crate::backend::outgoing::{Origin, copy};
 use crate::backend::quorum::{Best, Quorum};
 use crate::constraints::{EXPIRER_ACCOUNT, check_metadata, content_type, delete_at, expirer_container};
@@ -20,14 +20,8 @@ use bytes::Bytes;
 use std::rc::Rc;
 
 /// Stores the object.
-pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Response {
-    match try_put(core, &mut request).await {
-        Ok(response) => response,
-        Err(refusal) => *refusal,
-    }
-}
-
-async fn try_put(core: &Rc<Core>, request: &mut ClientRequest) -> Result<Response, Box<Response>> {
+pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Result<Response, Box<Response>> {
+    let request = &mut request;
     check_condition(request)?;
     let info = authorized_container(core, request).await?;
     need_container(&info)?;
@@ -35,7 +29,7 @@ async fn try_put(core: &Rc<Core>, request: &mut ClientRequest) -> Result<Respons
     let expiry = expiry(core, request).map_err(|text| Box::new(respond::bad_request(text)))?;
 
     let framing = request.body.length().map_or(Framing::Chunked, Framing::Length);
-    let placement = core.backend.place(&core.config, &request.path);
+    let placement = place(core, request, info.policy_index())?;
     let common = common_headers(request, info.policy_index(), expiry.as_ref(), framing);
     let container = Path { object: None, ..request.path.clone() };
     let of_container = core.backend.place(&core.config, &container);

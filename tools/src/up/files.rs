@@ -26,6 +26,8 @@ const CONFORMANCE: &str =
     "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats tempauth copy dlo proxy-server";
 /// The users that Swift's functional tests log in as.
 const CONFORMANCE_USERS: &str = "\
+reseller_prefix = AUTH, SERVICE
+SERVICE_require_group = service
 user_admin_admin = admin .admin .reseller_admin
 user_admin_auditor = admin_ro .reseller_reader
 user_test_tester = testing .admin

@@ -85,7 +85,7 @@ fn accepted(raw: &[u8], target: &str, body: &[u8]) -> Message {
 }
 
 /// Fields that say a length in two ways, or say where a field ends in two.
-const TWOFOLD: [&str; 68] = [
+const TWOFOLD: [&str; 67] = [
     "Content-Length: 3\r\nContent-Length: 4",
     "Content-Length: 3\r\nContent-Length: 3",
     "Content-Length: 3\r\ncontent-length: 3",
@@ -119,7 +119,6 @@ const TWOFOLD: [&str; 68] = [
     "Transfer-Encoding: chunked, identity",
     "Transfer-Encoding: identity, chunked",
     "Transfer-Encoding: chunked, chunked",
-    "Transfer-Encoding: gzip, chunked",
     "Transfer-Encoding: identity",
     "Transfer-Encoding: gzip",
     "Transfer-Encoding:",
@@ -158,6 +157,7 @@ const TWOFOLD: [&str; 68] = [
 
 #[test]
 fn lengths_that_can_be_read_in_two_ways_are_refused() {
+    refused(b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip,chunked\r\n\r\n", 501);
     for fields in TWOFOLD {
         refused(format!("PUT / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n").as_bytes(), 400);
     }

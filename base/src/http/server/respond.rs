@@ -30,6 +30,8 @@ pub(super) struct Speech {
     pub(super) version: Version,
     /// Whether another exchange may follow.
     pub(super) keep_alive: bool,
+    /// Whether the client asked for it in so many words.
+    pub(super) keep_alive_asked: bool,
 }
 
 /// How writing a response ended.
@@ -53,8 +55,8 @@ pub(super) async fn send(wire: &Wire, speech: Speech, response: Response) -> Sen
     };
     let plan = plan_response(speech.method, speech.version, head.status, &head.headers, length, speech.keep_alive);
     let persistence = match (plan.keep_alive, speech.version) {
-        (true, Version::Http11) => Persistence::Implied,
-        (true, Version::Http10) => Persistence::KeepAlive,
+        (true, Version::Http11) if !speech.keep_alive_asked => Persistence::Implied,
+        (true, _) => Persistence::KeepAlive,
         (false, _) => Persistence::Close,
     };
     let mut out = BytesMut::new();

@@ -83,7 +83,7 @@ fn ask(
     if let Some(referer) = referer {
         request.headers.set("Referer", referer);
     }
-    match authorize(&config, &mut request, acl) {
+    match authorize(&config, &mut request, Acls { container: acl, account: None }) {
         Ok(()) => (200, request.is_owner),
         Err(refused) => (refused.head.status.0, request.is_owner),
     }

@@ -10,7 +10,8 @@ fn run(head: RequestHead) -> Response {
     sim.run(async move {
         let application = Fake::new(|request: ClientRequest| {
             assert_ne!(request.path.account, "AUTH_panic", "the application panics");
-            let refused = tempauth::authorize(&crate::config::tests::sample(), &mut { request }, None);
+            let refused =
+                tempauth::authorize(&crate::config::tests::sample(), &mut { request }, tempauth::Acls::default());
             match refused {
                 Ok(()) => Response::empty(Status(204)).header("X-Backend-Secret", "1").header("X-Timestamp", "1.00000"),
                 Err(refused) => *refused,
