@@ -13,6 +13,7 @@ mod users;
 pub use members::Member;
 pub use policies::Policy;
 
+use crate::middleware::tempurl;
 use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;
@@ -134,6 +135,8 @@ pub struct Config {
     pub keepalive_timeout: Duration,
     /// Scheme of `X-Storage-Url` behind something that ends TLS; `None` is our own, http.
     pub storage_url_scheme: Option<String>,
+    /// See `middleware::tempurl`.
+    pub tempurl: tempurl::Settings,
     /// With this file there, `/healthcheck` answers 503.
     pub healthcheck_disable_path: Option<PathBuf>,
     /// Whether `/info` answers.

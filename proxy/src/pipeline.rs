@@ -6,6 +6,7 @@
 //! | gatekeeper | before anyone could believe a field that only backends may send |
 //! | healthcheck | before the log: a balancer asks every second |
 //! | proxy-logging | before everything a client can be refused by |
+//! | tempurl | before tokens: a signature is a right of its own, and an invalid one is refused whoever comes |
 //! | tempauth: tokens | before anything is done for someone who lies about who he is |
 //! | cors | before authorization: a browser's preflight carries no token |
 //! | listing_formats | outside whatever reads listings itself, which wants JSON |
@@ -18,13 +19,13 @@
 use crate::app;
 use crate::config::{Config, Member};
 use crate::core::Core;
-use crate::facts::container_info;
+use crate::facts::{account_info, container_info};
 use crate::middleware::catch_errors::{self, CatchPanic};
 use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
 use crate::middleware::listing_formats::ListingFormats;
-use crate::middleware::{gatekeeper, healthcheck, info, proxy_logging, tempauth};
+use crate::middleware::{gatekeeper, healthcheck, info, proxy_logging, tempauth, tempurl};
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
 use base::http::server::{LocalFuture, Request, Response};
@@ -40,6 +41,15 @@ pub trait Application: 'static {
     /// Answers one request.
     fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response>;
 
+    /// The fields of the request's account, whoever asks (nothing of them goes to the caller as it is).
+    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+        let account = Path { container: None, object: None, ..request.path.clone() };
+        let mut head = request.subrequest(Method::Head, account);
+        head.authority = Authority::Granted;
+        let answer = self.call(head);
+        Box::pin(async move { answer.await.head.headers })
+    }
+
     /// The fields of the request's container, whoever asks (nothing of them goes to the caller as it is).
     fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
         let mut head = request.subrequest(Method::Head, Path { object: None, ..request.path.clone() });
@@ -52,6 +62,7 @@ pub trait Application: 'static {
 /// The whole pipeline. One per core.
 pub struct Pipeline {
     config: Rc<Config>,
+    application: Rc<dyn Application>,
     layers: Rc<dyn Application>,
 }
 
@@ -63,6 +74,11 @@ impl Application for App {
     fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
         let core = Rc::clone(&self.core);
         Box::pin(async move { app::handle(&core, request).await })
+    }
+
+    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+        let (core, account, trans_id) = (Rc::clone(&self.core), request.path.account.clone(), request.trans_id.clone());
+        Box::pin(async move { account_info(&core, &account, &trans_id).await.headers.clone() })
     }
 
     fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
@@ -87,8 +103,8 @@ impl Pipeline {
         let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), Rc::clone(&application)));
         let copy: Rc<dyn Application> = Rc::new(Copy::new(Rc::clone(&config), dlo));
         let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(copy));
-        let layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, application));
-        Pipeline { config, layers }
+        let layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, Rc::clone(&application)));
+        Pipeline { config, application, layers }
     }
 
     /// Answers one raw request.
@@ -123,8 +139,12 @@ impl Pipeline {
 
     async fn answer_inner(&self, request: Request, trans_id: &str) -> Response {
         let now = io::unix_time();
+        let query = Query::parse(request.head.query());
+        // A preflight carries no right.
+        let is_signed =
+            self.config.is_on(Member::Tempurl) && request.head.method != Method::Options && tempurl::is_claimed(&query);
         let mut identity = Identity::default();
-        if self.config.is_on(Member::Tempauth) {
+        if self.config.is_on(Member::Tempauth) && !is_signed {
             if let Some(rest) = tempauth::auth_path(request.head.path()) {
                 return tempauth::give_token(&self.config, &request, rest, now.as_secs());
             }
@@ -146,7 +166,7 @@ impl Pipeline {
         let mut request = ClientRequest {
             method: request.head.method,
             path,
-            query: Query::parse(request.head.query()),
+            query,
             remote: request.peer.ip().to_string(),
             headers: request.head.headers,
             body: request.body,
@@ -159,7 +179,17 @@ impl Pipeline {
         if let Err(refused) = tempauth::clean_acls(&mut request) {
             return *refused;
         }
-        self.layers.call(request).await
+        if !is_signed {
+            return self.layers.call(request).await;
+        }
+        match tempurl::grant(&self.config, &self.application, &mut request).await {
+            Ok(granted) => {
+                let mut response = self.layers.call(request).await;
+                granted.finish(&mut response);
+                response
+            }
+            Err(refused) => *refused,
+        }
     }
 }
 
@@ -187,8 +217,11 @@ fn route(config: &Config, path: &[u8]) -> Route {
         return refused(respond::standard(Status(404)));
     }
     let bad_url = || refused(respond::explained(Status(412), "Bad URL"));
-    if matches!(rest, b"" | b"/") || rest.starts_with(b"//") {
+    if matches!(rest, b"" | b"/") {
         return bad_url();
+    }
+    if has_gap(rest) {
+        return refused(respond::standard(Status(404)));
     }
     let known = config.constraints.valid_api_versions.iter().any(|known| known.as_bytes() == unquote(version));
     if !known {
@@ -199,6 +232,13 @@ fn route(config: &Config, path: &[u8]) -> Route {
         Err(InvalidPath::Shape) => bad_url(),
         Err(InvalidPath::Encoding) => refused(respond::explained(Status(412), "Invalid UTF8 or contains NULL")),
     }
+}
+
+/// Whether an account or container is missing in front of something: `//container`, `/account//object`.
+fn has_gap(rest: &[u8]) -> bool {
+    let mut parts = rest.strip_prefix(b"/").unwrap_or(rest).splitn(3, |&byte| byte == b'/');
+    let (account, container, object) = (parts.next(), parts.next(), parts.next());
+    (account == Some(b"") && container.is_some()) || (container == Some(b"") && object.is_some())
 }
 
 /// Verbs that only backends know.

@@ -17,6 +17,8 @@ pub enum Member {
     Cache,
     /// Listings in the client's format.
     ListingFormats,
+    /// Signed URLs.
+    Tempurl,
     /// Users, tokens, ACLs.
     Tempauth,
     /// COPY and `X-Copy-From`.
@@ -29,13 +31,14 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 10] = [
+const ALL: [(Member, &str, &str); 11] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
     (Member::ProxyLogging, "proxy-logging", "proxy_logging"),
     (Member::Cache, "cache", "memcache"),
     (Member::ListingFormats, "listing_formats", "listing_formats"),
+    (Member::Tempurl, "tempurl", "tempurl"),
     (Member::Tempauth, "tempauth", "tempauth"),
     (Member::Copy, "copy", "copy"),
     (Member::Dlo, "dlo", "dlo"),

@@ -1,6 +1,7 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
 use super::{Config, Member, Reseller, Secret, members, policies, users};
+use crate::middleware::tempurl;
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
@@ -69,6 +70,8 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         resellers,
         token_life: Duration::from_secs(auth.integer("token_life", 86_400, 1..=315_360_000)?),
         storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
+        // [filter:tempurl]
+        tempurl: tempurl(section_of(&ini, "tempurl"))?,
         // [filter:healthcheck]
         healthcheck_disable_path: section_of(&ini, "healthcheck").get("disable_path").map(PathBuf::from),
         pipeline,
@@ -153,6 +156,16 @@ fn resellers(auth: &Section) -> Result<Vec<Reseller>, ConfigError> {
         }
     }
     Ok(resellers)
+}
+
+fn tempurl(section: &Section) -> Result<tempurl::Settings, ConfigError> {
+    let words = |name: &str, default: &str| -> Vec<String> {
+        section.get(name).unwrap_or(default).split_whitespace().map(str::to_owned).collect()
+    };
+    let methods = words("methods", "GET HEAD PUT POST DELETE");
+    tempurl::Settings::new(&methods, &words("allowed_digests", "sha1 sha256 sha512")).map_err(|word| {
+        ConfigError::new(format!("tempurl: `{word}` is neither a method nor a digest (sha1 sha256 sha512)"))
+    })
 }
 
 /// Given in hex, or derived from what all proxies of a cluster share.

@@ -26,6 +26,9 @@ fn document(config: &Config) -> Value {
     // No settings of their own: being listed is the message.
     info.insert("copy".into(), json!({}));
     info.insert("dlo".into(), json!({}));
+    if config.is_on(Member::Tempurl) {
+        info.insert("tempurl".into(), config.tempurl.document());
+    }
     if config.is_on(Member::Tempauth) {
         info.insert("tempauth".into(), json!({ "account_acls": true }));
     }

@@ -12,4 +12,5 @@ pub mod info;
 pub mod listing_formats;
 pub mod proxy_logging;
 pub mod tempauth;
+pub mod tempurl;
 pub mod token;

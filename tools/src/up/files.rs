@@ -23,7 +23,7 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
 const PLAIN: &str = "catch_errors gatekeeper healthcheck proxy-logging listing_formats tempauth copy dlo proxy-server";
 /// Everything there is, in Swift's order.
 const CONFORMANCE: &str =
-    "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats tempauth copy dlo proxy-server";
+    "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats tempurl tempauth copy dlo proxy-server";
 /// The users that Swift's functional tests log in as.
 const CONFORMANCE_USERS: &str = "\
 reseller_prefix = AUTH, SERVICE
@@ -70,8 +70,10 @@ fn node_conf(layout: &Layout, number: usize) -> String {
     };
     format!(
         "[DEFAULT]\nbind_ip = 127.0.0.1\nswift_dir = {etc}\ndevices = {devices}\nmount_check = false\nupdater_interval = 5\n\
-         volume_size = 33554432\n\
+         volume_size = 33554432\n{fallocate}\
          object_ports = {object}\ncontainer_ports = {container}\naccount_ports = {account}\n",
+        // The suite announces uploads of 5 GiB that never come.
+        fallocate = if layout.profile == Profile::Conformance { "disable_fallocate = true\n" } else { "" },
         etc = layout.etc().display(),
         devices = layout.devices(number).display(),
         object = ports(0),
