@@ -11,6 +11,7 @@
 //! | cors | before authorization: a browser's preflight carries no token |
 //! | listing_formats | outside whatever reads listings itself, which wants JSON |
 //! | copy | outside dlo, so that a copied manifest brings its content |
+//! | container-quotas, account-quotas | behind copy, where a copy has its true length |
 //! | dlo | next to the application, whose objects it joins |
 //!
 //! The first part works on the raw request, because `/healthcheck`, `/info` and `/auth` are not Swift paths. The rest are
@@ -20,7 +21,9 @@ use crate::app;
 use crate::config::{Config, Member};
 use crate::core::Core;
 use crate::facts::{account_info, container_info};
+use crate::middleware::account_quotas::AccountQuotas;
 use crate::middleware::catch_errors::{self, CatchPanic};
+use crate::middleware::container_quotas::ContainerQuotas;
 use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
@@ -101,7 +104,14 @@ impl Pipeline {
     pub fn around(config: Rc<Config>, application: Rc<dyn Application>) -> Pipeline {
         // From the inside out; the table above has the reasons.
         let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), Rc::clone(&application)));
-        let copy: Rc<dyn Application> = Rc::new(Copy::new(Rc::clone(&config), dlo));
+        let mut bounded = dlo;
+        if config.is_on(Member::AccountQuotas) {
+            bounded = Rc::new(AccountQuotas::new(Rc::clone(&config), bounded, Rc::clone(&application)));
+        }
+        if config.is_on(Member::ContainerQuotas) {
+            bounded = Rc::new(ContainerQuotas::new(bounded, Rc::clone(&application)));
+        }
+        let copy: Rc<dyn Application> = Rc::new(Copy::new(Rc::clone(&config), bounded));
         let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(copy));
         let layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, Rc::clone(&application)));
         Pipeline { config, application, layers }
@@ -175,6 +185,7 @@ impl Pipeline {
             authority: if is_open { Authority::Granted } else { Authority::Ask },
             timestamp: Timestamp::from_unix(now),
             is_owner: is_open,
+            refusal: None,
         };
         if let Err(refused) = tempauth::clean_acls(&mut request) {
             return *refused;

@@ -56,6 +56,8 @@ pub struct ClientRequest {
     pub timestamp: Timestamp,
     /// True when the caller owns the account (set by authorization; shows `X-Container-Read` … and sysmeta-free owner headers).
     pub is_owner: bool,
+    /// Why this write is refused with 413 should the caller be allowed to make it at all (quotas).
+    pub refusal: Option<&'static str>,
     /// The client's address, for logs.
     pub remote: String,
 }
@@ -80,6 +82,7 @@ impl ClientRequest {
             authority: self.authority.clone(),
             timestamp: self.timestamp,
             is_owner: false,
+            refusal: None,
             remote: self.remote.clone(),
         }
     }

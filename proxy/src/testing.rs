@@ -221,6 +221,7 @@ impl World {
             authority: Authority::Granted,
             timestamp: Timestamp::from_raw(*clock, 0),
             is_owner: true,
+            refusal: None,
             remote: "10.9.9.9".into(),
         }
     }

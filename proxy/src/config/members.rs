@@ -23,6 +23,10 @@ pub enum Member {
     Tempauth,
     /// COPY and `X-Copy-From`.
     Copy,
+    /// Bounds of containers.
+    ContainerQuotas,
+    /// Bounds of accounts.
+    AccountQuotas,
     /// Dynamic large objects.
     Dlo,
     /// The application.
@@ -31,7 +35,7 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 11] = [
+const ALL: [(Member, &str, &str); 13] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
@@ -41,6 +45,8 @@ const ALL: [(Member, &str, &str); 11] = [
     (Member::Tempurl, "tempurl", "tempurl"),
     (Member::Tempauth, "tempauth", "tempauth"),
     (Member::Copy, "copy", "copy"),
+    (Member::ContainerQuotas, "container-quotas", "container_quotas"),
+    (Member::AccountQuotas, "account-quotas", "account_quotas"),
     (Member::Dlo, "dlo", "dlo"),
     (Member::ProxyServer, "proxy-server", "proxy"),
 ];

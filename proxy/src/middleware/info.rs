@@ -26,6 +26,11 @@ fn document(config: &Config) -> Value {
     // No settings of their own: being listed is the message.
     info.insert("copy".into(), json!({}));
     info.insert("dlo".into(), json!({}));
+    for (member, name) in [(Member::ContainerQuotas, "container_quotas"), (Member::AccountQuotas, "account_quotas")] {
+        if config.is_on(member) {
+            info.insert(name.into(), json!({}));
+        }
+    }
     if config.is_on(Member::Tempurl) {
         info.insert("tempurl".into(), config.tempurl.document());
     }

@@ -1,8 +1,10 @@
 //! Middleware, one file each; `pipeline` orders them.
 
 pub mod account_acl;
+pub mod account_quotas;
 pub mod acl;
 pub mod catch_errors;
+pub mod container_quotas;
 pub mod copy;
 pub mod cors;
 pub mod dlo;

@@ -25,6 +25,9 @@ pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
     check_condition(request)?;
     let info = authorized_container(core, request).await?;
     need_container(&info)?;
+    if let Some(text) = request.refusal {
+        return Err(Box::new(Response::full(Status(413), "text/html; charset=UTF-8", text)));
+    }
     check_limits(core, request)?;
     let expiry = expiry(core, request).map_err(|text| Box::new(respond::bad_request(text)))?;
 

@@ -48,6 +48,7 @@ pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
         authority: Authority::Ask,
         timestamp: Timestamp::from_raw(179_534_400_012_345, 0),
         is_owner: false,
+        refusal: None,
         remote: "127.0.0.1".into(),
     }
 }

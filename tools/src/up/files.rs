@@ -22,8 +22,8 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
 /// Members of the plain pipeline.
 const PLAIN: &str = "catch_errors gatekeeper healthcheck proxy-logging listing_formats tempauth copy dlo proxy-server";
 /// Everything there is, in Swift's order.
-const CONFORMANCE: &str =
-    "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats tempurl tempauth copy dlo proxy-server";
+const CONFORMANCE: &str = "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats tempurl tempauth copy \
+     container-quotas account-quotas dlo proxy-server";
 /// The users that Swift's functional tests log in as.
 const CONFORMANCE_USERS: &str = "\
 reseller_prefix = AUTH, SERVICE
