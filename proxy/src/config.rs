@@ -135,6 +135,8 @@ pub struct Config {
     pub keepalive_timeout: Duration,
     /// Scheme of `X-Storage-Url` behind something that ends TLS; `None` is our own, http.
     pub storage_url_scheme: Option<String>,
+    /// Links followed in a row.
+    pub symloop_max: usize,
     /// See `middleware::tempurl`.
     pub tempurl: tempurl::Settings,
     /// With this file there, `/healthcheck` answers 503.

@@ -12,7 +12,8 @@
 //! | listing_formats | outside whatever reads listings itself, which wants JSON |
 //! | copy | outside dlo, so that a copied manifest brings its content |
 //! | container-quotas, account-quotas | behind copy, where a copy has its true length |
-//! | dlo | next to the application, whose objects it joins |
+//! | dlo | outside symlink: its segments may be links |
+//! | symlink | next to the application: whatever reads an object may meet a link |
 //!
 //! The first part works on the raw request, because `/healthcheck`, `/info` and `/auth` are not Swift paths. The rest are
 //! layers: each is an `Application` around another, and requests that are not its business pass without a detour.
@@ -28,6 +29,7 @@ use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
 use crate::middleware::listing_formats::ListingFormats;
+use crate::middleware::symlink::Symlink;
 use crate::middleware::{gatekeeper, healthcheck, info, proxy_logging, tempauth, tempurl};
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
@@ -103,7 +105,11 @@ impl Pipeline {
     /// Around any application (tests).
     pub fn around(config: Rc<Config>, application: Rc<dyn Application>) -> Pipeline {
         // From the inside out; the table above has the reasons.
-        let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), Rc::clone(&application)));
+        let mut linked = Rc::clone(&application);
+        if config.is_on(Member::Symlink) {
+            linked = Rc::new(Symlink::new(Rc::clone(&config), linked));
+        }
+        let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), linked));
         let mut bounded = dlo;
         if config.is_on(Member::AccountQuotas) {
             bounded = Rc::new(AccountQuotas::new(Rc::clone(&config), bounded, Rc::clone(&application)));

@@ -56,6 +56,12 @@ pub fn written(status: Status, headers: &Headers, body: Bytes) -> Response {
             response.head.headers.set(name, value.clone());
         }
     }
+    // System metadata too: what an object is shows in the answer to a POST.
+    for (name, value) in headers.iter() {
+        if name.to_ascii_lowercase().starts_with(b"x-object-sysmeta-") {
+            response.head.headers.set(name.clone(), value.clone());
+        }
+    }
     response
 }
 

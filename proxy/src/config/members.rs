@@ -29,13 +29,15 @@ pub enum Member {
     AccountQuotas,
     /// Dynamic large objects.
     Dlo,
+    /// Objects that stand for others.
+    Symlink,
     /// The application.
     ProxyServer,
 }
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 13] = [
+const ALL: [(Member, &str, &str); 14] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
@@ -48,6 +50,7 @@ const ALL: [(Member, &str, &str); 13] = [
     (Member::ContainerQuotas, "container-quotas", "container_quotas"),
     (Member::AccountQuotas, "account-quotas", "account_quotas"),
     (Member::Dlo, "dlo", "dlo"),
+    (Member::Symlink, "symlink", "symlink"),
     (Member::ProxyServer, "proxy-server", "proxy"),
 ];
 

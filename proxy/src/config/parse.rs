@@ -70,6 +70,8 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         resellers,
         token_life: Duration::from_secs(auth.integer("token_life", 86_400, 1..=315_360_000)?),
         storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
+        // [filter:symlink]
+        symloop_max: size(section_of(&ini, "symlink"), "symloop_max", 2, 1..=100)?,
         // [filter:tempurl]
         tempurl: tempurl(section_of(&ini, "tempurl"))?,
         // [filter:healthcheck]

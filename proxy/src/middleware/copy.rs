@@ -128,6 +128,9 @@ fn source_request(put: &mut ClientRequest, path: Path) -> ClientRequest {
     get.headers.set("X-Newest", "true");
     if put.query.get("multipart-manifest") == Some(b"get") {
         get.query = Query::parse(b"multipart-manifest=get");
+    } else if put.query.get("symlink") == Some(b"get") {
+        // The link itself is copied.
+        get.query = Query::parse(b"symlink=get");
     }
     get
 }
@@ -144,7 +147,9 @@ fn carry_over(put: &mut ClientRequest, source: &Response) {
     let mut carried = Headers::new();
     for (name, value) in from.iter() {
         let lower = name.to_ascii_lowercase();
-        let is_sysmeta = lower.starts_with(b"x-object-sysmeta-");
+        // What a listing shows of the source is not the target's.
+        let is_sysmeta = lower.starts_with(b"x-object-sysmeta-")
+            && !lower.starts_with(b"x-object-sysmeta-container-update-override-");
         let is_carried = if is_fresh { is_sysmeta } else { is_sysmeta || is_metadata(&lower) };
         let is_expiry = lower == b"x-delete-at" && !is_fresh && !has_expiry;
         let is_overridden = std::str::from_utf8(name).is_ok_and(|name| put.headers.contains(name));
@@ -176,7 +181,10 @@ fn is_metadata(lower: &[u8]) -> bool {
         b"expires",
         b"x-robots-tag",
     ];
-    lower.starts_with(b"x-object-meta-") || lower.starts_with(b"x-object-transient-sysmeta-") || KEPT.contains(&lower)
+    lower.starts_with(b"x-object-meta-")
+        || lower.starts_with(b"x-object-transient-sysmeta-")
+        || lower.starts_with(b"x-symlink-target")
+        || KEPT.contains(&lower)
 }
 
 fn carry(from: &Headers, to: &mut Headers, name: &'static str) {

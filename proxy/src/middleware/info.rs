@@ -31,6 +31,9 @@ fn document(config: &Config) -> Value {
             info.insert(name.into(), json!({}));
         }
     }
+    if config.is_on(Member::Symlink) {
+        info.insert("symlink".into(), json!({ "symloop_max": config.symloop_max, "static_links": true }));
+    }
     if config.is_on(Member::Tempurl) {
         info.insert("tempurl".into(), config.tempurl.document());
     }

@@ -13,6 +13,7 @@ pub mod healthcheck;
 pub mod info;
 pub mod listing_formats;
 pub mod proxy_logging;
+pub mod symlink;
 pub mod tempauth;
 pub mod tempurl;
 pub mod token;

@@ -1,0 +1,227 @@
+//! symlink: an empty object that stands for another. A dynamic one (`X-Symlink-Target: container/object`) means whatever is
+//! there when it is read; a static one (with `X-Symlink-Target-Etag`) means exactly the object it was made for.
+//!
+//! - GET and HEAD go on to the target, as the caller: the target's ACL is asked. `?symlink=get` shows the link itself.
+//! - A POST cannot be passed on (the backends have applied it when the link is noticed), so it is answered by 307.
+//! - What the link is stands in system metadata, and in the listing behind the ETag, as Swift keeps it.
+
+mod link;
+mod listing;
+
+use crate::config::Config;
+use crate::pipeline::Application;
+use crate::request::ClientRequest;
+use crate::respond;
+use base::config::is_true;
+use base::http::server::{LocalFuture, RequestBody, Response};
+use base::http::{Headers, Method, Status};
+use base::names::Path;
+use link::{Link, STORED_TARGET};
+use std::rc::Rc;
+
+/// The layer.
+pub struct Symlink {
+    config: Rc<Config>,
+    next: Rc<dyn Application>,
+}
+
+impl Symlink {
+    /// Around `next`.
+    pub fn new(config: Rc<Config>, next: Rc<dyn Application>) -> Self {
+        Self { config, next }
+    }
+}
+
+type Refused<T> = Result<T, Box<Response>>;
+
+impl Application for Symlink {
+    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+        let next = Rc::clone(&self.next);
+        if request.path.container.is_none() {
+            return next.call(request);
+        }
+        if request.path.object.is_none() {
+            return if request.method == Method::Get { listing::with_links(next, request) } else { next.call(request) };
+        }
+        let links_max = self.config.symloop_max;
+        match request.method {
+            Method::Get | Method::Head if request.query.get("symlink") == Some(b"get") => Box::pin(async move {
+                let mut response = next.call(request).await;
+                link::show(&mut response.head.headers);
+                response
+            }),
+            Method::Get | Method::Head => {
+                Box::pin(async move { read(&next, request, links_max).await.unwrap_or_else(|refused| *refused) })
+            }
+            Method::Put if request.headers.contains(link::TARGET) => {
+                Box::pin(async move { put(&next, request, links_max).await.unwrap_or_else(|refused| *refused) })
+            }
+            Method::Post => Box::pin(async move { post(&next, request).await }),
+            _ => next.call(request),
+        }
+    }
+}
+
+/// Reads the object, or what it links to.
+async fn read(next: &Rc<dyn Application>, mut request: ClientRequest, links_max: usize) -> Refused<Response> {
+    ignore_range_of_links(&mut request.headers);
+    let walk = Walk { next, links_max, follows_dynamic: true };
+    let base = request.subrequest(request.method, request.path.clone());
+    let headers = request.headers.clone();
+    walk.follow(request, base, headers, None, None).await.map(|(response, _)| response)
+}
+
+/// A range is about the target, not about the empty link.
+fn ignore_range_of_links(headers: &mut Headers) {
+    const FIELD: &str = "X-Backend-Ignore-Range-If-Metadata-Present";
+    let names = match headers.get_str(FIELD) {
+        Some(others) => format!("{others},{STORED_TARGET}"),
+        None => STORED_TARGET.to_owned(),
+    };
+    headers.set(FIELD, names);
+}
+
+/// A way through links.
+struct Walk<'a> {
+    next: &'a Rc<dyn Application>,
+    links_max: usize,
+    /// Whether dynamic links are followed, or static ones only.
+    follows_dynamic: bool,
+}
+
+impl Walk<'_> {
+    /// Asks `first`, then what it links to, with `headers`; `etag` is what the object before it says the first must be, `at` where
+    /// the first is when it is a target itself. Gives the last answer and where it is.
+    async fn follow(
+        &self,
+        first: ClientRequest,
+        base: ClientRequest,
+        headers: Headers,
+        mut etag: Option<String>,
+        mut at: Option<String>,
+    ) -> Refused<(Response, Option<String>)> {
+        let (mut request, mut followed) = (first, 0);
+        // Ends: every turn but those through a versioned object's own link counts, and those are as many.
+        loop {
+            let account = request.path.account.clone();
+            let mut response = self.next.call(request).await;
+            let found = response.head.headers.get("Etag").map(|value| link::plain_etag(value));
+            let link = Link::stored(&response.head.headers).filter(|link| link.etag.is_some() || self.follows_dynamic);
+            let Some(link) = link else {
+                if let (Some(found), Some(wanted)) = (&found, &etag)
+                    && found != wanted
+                {
+                    let text = format!("Object Etag '{found}' does not match X-Symlink-Target-Etag header '{wanted}'");
+                    return Err(conflict(&text, at.as_deref()));
+                }
+                if let Some(at) = &at {
+                    response.head.headers.set("Content-Location", at.clone());
+                }
+                return Ok((response, at));
+            };
+            let is_extended = response.head.headers.get_str(link::SYMLOOP_EXTEND).is_some_and(is_true);
+            drop(response);
+            if etag.is_some() && etag != link.etag.clone().or(found) {
+                return Err(conflict("X-Symlink-Target-Etag headers do not match", at.as_deref()));
+            }
+            if followed >= self.links_max {
+                let text = format!("Too many levels of symbolic links, maximum allowed is {}", self.links_max);
+                return Err(conflict(&text, None));
+            }
+            followed += usize::from(!is_extended);
+            let (path, location) = link.place(&account).ok_or_else(|| Box::new(respond::standard(Status(412))))?;
+            at = Some(location);
+            etag = link.etag;
+            request = base.subrequest(base.method, path);
+            request.headers = headers.clone();
+        }
+    }
+}
+
+/// Stores a link. A static one is made only for what is there.
+async fn put(next: &Rc<dyn Application>, mut request: ClientRequest, links_max: usize) -> Refused<Response> {
+    if !is_empty(&mut request.body).await {
+        return Err(refuse(400, "Symlink requests require a zero byte body"));
+    }
+    request.body = RequestBody::full("");
+    let mut link = Link::asked(&request.headers, &request.path)?;
+    let content_type_missing = request.headers.get("Content-Type").is_none_or(|value| value.is_empty());
+    let mut target_etag = None;
+    if let Some(etag) = link.etag.clone() {
+        let target = link.path(&request.path.account).ok_or_else(|| refuse(412, link::FORM))?;
+        let (found, is_slo) = check_target(next, &request, target, etag, links_max).await?;
+        if content_type_missing && let Some(value) = found.get("Content-Type") {
+            request.headers.set("Content-Type", value.clone());
+        }
+        link.bytes = found.get_str("X-Object-Sysmeta-Slo-Size").or(found.get_str("Content-Length")).map(str::to_owned);
+        target_etag = is_slo;
+    } else if content_type_missing {
+        request.headers.set("Content-Type", "application/symlink");
+    }
+    link.store(&mut request.headers, target_etag.as_deref());
+    Ok(next.call(request).await)
+}
+
+/// The fields of the object a static link is made for, and its ETag as listings show it, when that differs.
+async fn check_target(
+    next: &Rc<dyn Application>,
+    request: &ClientRequest,
+    target: Path,
+    etag: String,
+    links_max: usize,
+) -> Refused<(Headers, Option<String>)> {
+    let walk = Walk { next, links_max, follows_dynamic: false };
+    let head = request.subrequest(Method::Head, target.clone());
+    let (base, headers) = (head.subrequest(Method::Head, target.clone()), head.headers.clone());
+    let at = format!("/v1{}", target.quoted());
+    let (response, at) = walk.follow(head, base, headers, Some(etag), Some(at)).await?;
+    match response.head.status.0 {
+        404 => Err(conflict("X-Symlink-Target does not exist", at.as_deref())),
+        200..=299 => {
+            let found = response.head.headers;
+            let listed = found.get_str(link::LISTED_ETAG).and_then(|value| value.split_once(';'));
+            let listed = listed.map(|(_, parameters)| parameters.trim().to_owned());
+            let slo = || found.get_str("X-Object-Sysmeta-Slo-Etag").map(|etag| format!("slo_etag={etag}"));
+            let shown = listed.or_else(slo);
+            Ok((found, shown))
+        }
+        _ => Err(Box::new(respond::standard(response.head.status))),
+    }
+}
+
+async fn post(next: &Rc<dyn Application>, request: ClientRequest) -> Response {
+    if request.headers.contains(link::TARGET) {
+        return *refuse(400, "A PUT request is required to set a symlink target");
+    }
+    let account = request.path.account.clone();
+    let response = next.call(request).await;
+    let link = Link::stored(&response.head.headers).filter(|_| response.head.status.is_success());
+    let Some((link, (_, location))) = link.and_then(|link| link.place(&account).map(|place| (link, place))) else {
+        return response;
+    };
+    let text = "The requested POST was applied to a symlink. POST directly to the target to apply requested metadata.";
+    let redirect = Response::full(Status(307), "text/html; charset=UTF-8", text).header("Location", location);
+    match link.etag {
+        Some(etag) => redirect.header(link::ETAG, etag),
+        None => redirect,
+    }
+}
+
+async fn is_empty(body: &mut RequestBody) -> bool {
+    match body.length() {
+        Some(length) => length == 0,
+        None => !matches!(body.next().await, Some(Ok(bytes)) if !bytes.is_empty()),
+    }
+}
+
+fn refuse(status: u16, text: &str) -> Box<Response> {
+    Box::new(respond::explained(Status(status), text))
+}
+
+fn conflict(text: &str, at: Option<&str>) -> Box<Response> {
+    let response = respond::explained(Status(409), text);
+    Box::new(match at {
+        Some(at) => response.header("Content-Location", at.to_owned()),
+        None => response,
+    })
+}
