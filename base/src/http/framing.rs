@@ -194,8 +194,8 @@ pub fn plan_response(
     length: Option<u64>,
     keep_alive: bool,
 ) -> ResponsePlan {
-    if status.0 == 204 {
-        // Swift's servers say it, and its clients look for it.
+    if status.0 == 204 && headers.get("Content-Length").is_some_and(|value| &value[..] == b"0") {
+        // Where Swift's servers say it, its clients look for it.
         return ResponsePlan { framing: BodyFraming::Length(0), sends_body: false, keep_alive };
     }
     if forbids_body(status) {

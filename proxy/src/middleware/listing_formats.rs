@@ -56,7 +56,7 @@ impl Application for ListingFormats {
             response.head.headers.set("Content-Type", format!("{choice}; charset=utf-8"));
             if method == Method::Head {
                 response.head.status = Status(204);
-                response.head.headers.remove("Content-Length");
+                response.head.headers.set("Content-Length", "0");
                 response.body = ResponseBody::Empty;
                 return response;
             }
@@ -71,6 +71,9 @@ impl Application for ListingFormats {
             };
             response.head.status = Status(if body.is_empty() { 204 } else { 200 });
             response.head.headers.remove("Content-Length");
+            if body.is_empty() {
+                response.head.headers.set("Content-Length", "0");
+            }
             response.body = if body.is_empty() { ResponseBody::Empty } else { ResponseBody::Full(body.into()) };
             response
         })
