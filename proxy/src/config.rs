@@ -13,7 +13,7 @@ mod users;
 pub use members::Member;
 pub use policies::Policy;
 
-use crate::middleware::tempurl;
+use crate::middleware::{domain_remap, tempurl};
 use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;
@@ -135,6 +135,10 @@ pub struct Config {
     pub keepalive_timeout: Duration,
     /// Scheme of `X-Storage-Url` behind something that ends TLS; `None` is our own, http.
     pub storage_url_scheme: Option<String>,
+    /// See `middleware::domain_remap`.
+    pub domain_remap: domain_remap::Settings,
+    /// Scheme and host of redirects of web sites (`url_base`); `None`: as the client reached us.
+    pub staticweb_url_base: Option<String>,
     /// Links followed in a row.
     pub symloop_max: usize,
     /// See `middleware::tempurl`.

@@ -6,10 +6,12 @@
 //! | gatekeeper | before anyone could believe a field that only backends may send |
 //! | healthcheck | before the log: a balancer asks every second |
 //! | proxy-logging | before everything a client can be refused by |
+//! | domain_remap | before anything looks at the path |
 //! | tempurl | before tokens: a signature is a right of its own, and an invalid one is refused whoever comes |
 //! | tempauth: tokens | before anything is done for someone who lies about who he is |
 //! | cors | before authorization: a browser's preflight carries no token |
 //! | listing_formats | outside whatever reads listings itself, which wants JSON |
+//! | staticweb | inside authorization by token, outside whatever makes an object; its pages are no listings of the API |
 //! | copy | outside dlo, so that a copied manifest brings its content |
 //! | container-quotas, account-quotas | behind copy, where a copy has its true length |
 //! | dlo | outside symlink: its segments may be links |
@@ -29,8 +31,9 @@ use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
 use crate::middleware::listing_formats::ListingFormats;
+use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
-use crate::middleware::{gatekeeper, healthcheck, info, proxy_logging, tempauth, tempurl};
+use crate::middleware::{domain_remap, gatekeeper, healthcheck, info, proxy_logging, tempauth, tempurl};
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
 use base::http::server::{LocalFuture, Request, Response};
@@ -118,7 +121,11 @@ impl Pipeline {
             bounded = Rc::new(ContainerQuotas::new(bounded, Rc::clone(&application)));
         }
         let copy: Rc<dyn Application> = Rc::new(Copy::new(Rc::clone(&config), bounded));
-        let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(copy));
+        let mut shown = copy;
+        if config.is_on(Member::Staticweb) {
+            shown = Rc::new(StaticWeb::new(Rc::clone(&config), shown, Rc::clone(&application)));
+        }
+        let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(shown));
         let layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, Rc::clone(&application)));
         Pipeline { config, application, layers }
     }
@@ -153,7 +160,22 @@ impl Pipeline {
         }
     }
 
-    async fn answer_inner(&self, request: Request, trans_id: &str) -> Response {
+    async fn answer_inner(&self, mut request: Request, trans_id: &str) -> Response {
+        if !self.config.is_on(Member::DomainRemap) {
+            return self.answer_path(request, trans_id).await;
+        }
+        match domain_remap::rewrite(&self.config.domain_remap, &mut request.head) {
+            Ok(None) => self.answer_path(request, trans_id).await,
+            Ok(Some(rewritten)) => {
+                let mut response = self.answer_path(request, trans_id).await;
+                rewritten.finish(&mut response);
+                response
+            }
+            Err(refused) => *refused,
+        }
+    }
+
+    async fn answer_path(&self, request: Request, trans_id: &str) -> Response {
         let now = io::unix_time();
         let query = Query::parse(request.head.query());
         // A preflight carries no right.
@@ -169,6 +191,7 @@ impl Pipeline {
                 Err(refused) => return *refused,
             }
         }
+        let ends_with_slash = request.head.path().ends_with(b"/");
         let path = match route(&self.config, request.head.path()) {
             Route::Swift(path) => path,
             Route::Info if self.config.expose_info => return info::answer(&self.config, request.head.method),
@@ -192,6 +215,7 @@ impl Pipeline {
             timestamp: Timestamp::from_unix(now),
             is_owner: is_open,
             refusal: None,
+            ends_with_slash,
         };
         if let Err(refused) = tempauth::clean_acls(&mut request) {
             return *refused;

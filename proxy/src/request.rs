@@ -56,6 +56,8 @@ pub struct ClientRequest {
     pub timestamp: Timestamp,
     /// True when the caller owns the account (set by authorization; shows `X-Container-Read` … and sysmeta-free owner headers).
     pub is_owner: bool,
+    /// Whether the path as sent ends so; browsers' links depend on it.
+    pub ends_with_slash: bool,
     /// Why this write is refused with 413 should the caller be allowed to make it at all (quotas).
     pub refusal: Option<&'static str>,
     /// The client's address, for logs.
@@ -83,6 +85,7 @@ impl ClientRequest {
             timestamp: self.timestamp,
             is_owner: false,
             refusal: None,
+            ends_with_slash: false,
             remote: self.remote.clone(),
         }
     }

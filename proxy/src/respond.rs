@@ -103,6 +103,7 @@ const HTML: &str = "text/html; charset=UTF-8";
 fn explanation(status: Status) -> &'static str {
     match status.0 {
         202 => "The request is accepted for processing.",
+        301 => "The resource has moved permanently.",
         400 => "The server could not comply with the request since it is either malformed or otherwise incorrect.",
         401 => "This server could not verify that you are authorized to access the document you requested.",
         403 => "Access was denied to this resource.",

@@ -222,6 +222,7 @@ impl World {
             timestamp: Timestamp::from_raw(*clock, 0),
             is_owner: true,
             refusal: None,
+            ends_with_slash: false,
             remote: "10.9.9.9".into(),
         }
     }

@@ -15,12 +15,16 @@ pub enum Member {
     ProxyLogging,
     /// Facts of accounts and containers; each core always has its own.
     Cache,
+    /// Accounts and containers in host names.
+    DomainRemap,
     /// Listings in the client's format.
     ListingFormats,
     /// Signed URLs.
     Tempurl,
     /// Users, tokens, ACLs.
     Tempauth,
+    /// Containers as web sites.
+    Staticweb,
     /// COPY and `X-Copy-From`.
     Copy,
     /// Bounds of containers.
@@ -37,15 +41,17 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 14] = [
+const ALL: [(Member, &str, &str); 16] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
     (Member::ProxyLogging, "proxy-logging", "proxy_logging"),
     (Member::Cache, "cache", "memcache"),
+    (Member::DomainRemap, "domain_remap", "domain_remap"),
     (Member::ListingFormats, "listing_formats", "listing_formats"),
     (Member::Tempurl, "tempurl", "tempurl"),
     (Member::Tempauth, "tempauth", "tempauth"),
+    (Member::Staticweb, "staticweb", "staticweb"),
     (Member::Copy, "copy", "copy"),
     (Member::ContainerQuotas, "container-quotas", "container_quotas"),
     (Member::AccountQuotas, "account-quotas", "account_quotas"),

@@ -1,7 +1,7 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
 use super::{Config, Member, Reseller, Secret, members, policies, users};
-use crate::middleware::tempurl;
+use crate::middleware::{domain_remap, tempurl};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
@@ -70,6 +70,12 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         resellers,
         token_life: Duration::from_secs(auth.integer("token_life", 86_400, 1..=315_360_000)?),
         storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
+        // [filter:domain_remap]
+        domain_remap: domain_remap(section_of(&ini, "domain_remap")),
+        // [filter:staticweb]
+        staticweb_url_base: section_of(&ini, "staticweb")
+            .get("url_base")
+            .map(|base| base.trim_end_matches('/').to_owned()),
         // [filter:symlink]
         symloop_max: size(section_of(&ini, "symlink"), "symloop_max", 2, 1..=100)?,
         // [filter:tempurl]
@@ -158,6 +164,17 @@ fn resellers(auth: &Section) -> Result<Vec<Reseller>, ConfigError> {
         }
     }
     Ok(resellers)
+}
+
+fn domain_remap(section: &Section) -> domain_remap::Settings {
+    let domains = section.list("storage_domain", "example.com");
+    domain_remap::Settings {
+        storage_domains: domains.iter().map(|domain| format!(".{}", domain.trim_start_matches('.'))).collect(),
+        path_root: section.get("path_root").unwrap_or(domain_remap::PATH_ROOT).trim_matches('/').to_owned(),
+        reseller_prefixes: section.list("reseller_prefixes", "AUTH"),
+        default_reseller_prefix: section.get("default_reseller_prefix").map(str::to_owned),
+        mangle_client_paths: section.boolean("mangle_client_paths", false),
+    }
 }
 
 fn tempurl(section: &Section) -> Result<tempurl::Settings, ConfigError> {

@@ -1,6 +1,7 @@
 //! Core: `/info`: what this cluster can do. A key is there exactly when the feature is.
 
 use crate::config::{Config, Member};
+use crate::middleware::domain_remap;
 use crate::respond;
 use base::http::server::Response;
 use base::http::{Method, Status};
@@ -26,10 +27,17 @@ fn document(config: &Config) -> Value {
     // No settings of their own: being listed is the message.
     info.insert("copy".into(), json!({}));
     info.insert("dlo".into(), json!({}));
-    for (member, name) in [(Member::ContainerQuotas, "container_quotas"), (Member::AccountQuotas, "account_quotas")] {
+    for (member, name) in [
+        (Member::Staticweb, "staticweb"),
+        (Member::ContainerQuotas, "container_quotas"),
+        (Member::AccountQuotas, "account_quotas"),
+    ] {
         if config.is_on(member) {
             info.insert(name.into(), json!({}));
         }
+    }
+    if config.is_on(Member::DomainRemap) {
+        info.insert("domain_remap".into(), domain_remap::document(&config.domain_remap));
     }
     if config.is_on(Member::Symlink) {
         info.insert("symlink".into(), json!({ "symloop_max": config.symloop_max, "static_links": true }));

@@ -50,6 +50,12 @@ impl Application for ListingFormats {
             if !matches!(response.head.status.0, 200 | 204) {
                 return response;
             }
+            // A page of a web site is no listing.
+            let is_json =
+                response.head.headers.get("Content-Type").is_some_and(|kind| kind.starts_with(b"application/json"));
+            if !is_json {
+                return response;
+            }
             if can_vary {
                 response.head.headers.append("Vary", "Accept");
             }

@@ -5,7 +5,7 @@
 use base::http::Headers;
 use base::http::server::{Finished, Request, Response};
 use base::io;
-use base::quote::quote;
+use base::quote::{quote, unquote};
 use std::time::Duration;
 
 /// Characters of a token that are shown: enough to tell tokens apart, too few to use one.
@@ -94,7 +94,10 @@ fn shown_target(target: &[u8]) -> String {
     let shown: Vec<String> = query
         .split('&')
         .map(|parameter| match parameter.split_once('=') {
-            Some((name, value)) if SIGNATURES.contains(&name) => format!("{name}={}", cut(value)),
+            // Decoded, as whoever reads the parameter does: `temp%5Furl_sig` is a signature too.
+            Some((name, value)) if SIGNATURES.iter().any(|known| known.as_bytes() == unquote(name.as_bytes())) => {
+                format!("{name}={}", cut(value))
+            }
             _ => parameter.to_owned(),
         })
         .collect();

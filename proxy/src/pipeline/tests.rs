@@ -49,6 +49,7 @@ pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
         timestamp: Timestamp::from_raw(179_534_400_012_345, 0),
         is_owner: false,
         refusal: None,
+        ends_with_slash: false,
         remote: "127.0.0.1".into(),
     }
 }
