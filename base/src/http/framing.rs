@@ -5,7 +5,7 @@
 //! - A message has at most one field that says its length; two, even equal ones, are refused.
 //! - `Transfer-Encoding` is exactly `chunked`, once, on HTTP/1.1, and never beside `Content-Length`.
 
-use super::parser::{Refusal, Version, is_host};
+use super::parser::{Refusal, Version, is_host_field};
 use super::{Headers, Method, RequestHead, ResponseHead, Status};
 
 /// Where a body ends.
@@ -44,7 +44,7 @@ pub fn request(head: &RequestHead, version: Version) -> Result<RequestFraming, R
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 hosts += 1;
-                if hosts > 1 || !is_host(value) {
+                if hosts > 1 || !is_host_field(value) {
                     return Err(Refusal::bad("Bad Host"));
                 }
             }

@@ -249,8 +249,18 @@ fn resolve_target(method: Method, block: &Bytes, target: &[u8], headers: &mut He
 }
 
 /// A host with an optional port: no user, no path, no blanks.
-pub fn is_host(value: &[u8]) -> bool {
+fn is_host(value: &[u8]) -> bool {
     value.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte))
+}
+
+/// The value of a `Host` field. Letters beyond ASCII in UTF-8 pass, as they do in Swift: with domain_remap a host names a
+/// container, and clients send its name as it is.
+pub fn is_host_field(value: &[u8]) -> bool {
+    is_host(value) || std::str::from_utf8(value).is_ok_and(|text| text.chars().all(is_host_letter))
+}
+
+fn is_host_letter(letter: char) -> bool {
+    if letter.is_ascii() { is_host(&[letter as u8]) } else { !letter.is_control() && !letter.is_whitespace() }
 }
 
 fn is_token(byte: u8) -> bool {

@@ -129,6 +129,7 @@ mod tests {
         check("auth_a.example.com:8080", "/c?x=y", Some("/v1/AUTH_a/c?x=y"));
         check("c.auth-a.example.com", "/o/p", Some("/v1/AUTH_a/c/o/p"));
         check("c.auth-a-b.example.com", "/", Some("/v1/AUTH_a-b/c/"));
+        check("\u{3a9}.auth-a.example.com", "/o", Some("/v1/AUTH_a/%CE%A9/o"));
         check("other.example.com", "/", None);
         check("example.org", "/v1/AUTH_a", None);
         check("x.c.auth-a.example.com", "/", None);

@@ -206,9 +206,10 @@ fn request_lines_that_can_be_read_in_two_ways_are_refused() {
     refused(b"GET / HTTP/1.1\r\nHost: a\n\r\n", 400);
     refused(b"GET / HTTP/1.1\r\nHost: a\r\n\n", 400);
     refused(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", 400);
-    for host in ["a b", "a/b", "a@b", "a,b", "a\\b", "a?b", "a\u{e4}"] {
+    for host in ["a b", "a/b", "a@b", "a,b", "a\\b", "a?b"] {
         refused(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(), 400);
     }
+    refused(b"GET / HTTP/1.1\r\nHost: a\xc3\r\n\r\n", 400);
     refused(b"GET http://b/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400);
     refused(b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
     for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/1.2", "HTTP/3.0"] {
