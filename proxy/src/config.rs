@@ -13,7 +13,7 @@ mod users;
 pub use members::Member;
 pub use policies::Policy;
 
-use crate::middleware::{domain_remap, tempurl};
+use crate::middleware::{domain_remap, slo, tempurl};
 use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;
@@ -141,6 +141,8 @@ pub struct Config {
     pub staticweb_url_base: Option<String>,
     /// Links followed in a row.
     pub symloop_max: usize,
+    /// See `middleware::slo`.
+    pub slo: slo::Settings,
     /// See `middleware::tempurl`.
     pub tempurl: tempurl::Settings,
     /// With this file there, `/healthcheck` answers 503.

@@ -14,6 +14,7 @@
 //! | staticweb | inside authorization by token, outside whatever makes an object; its pages are no listings of the API |
 //! | copy | outside dlo, so that a copied manifest brings its content |
 //! | container-quotas, account-quotas | behind copy, where a copy has its true length |
+//! | slo | behind the quotas, which bound the manifest as it is sent; its segments may be dynamic large objects |
 //! | dlo | outside symlink: its segments may be links |
 //! | symlink | next to the application: whatever reads an object may meet a link |
 //!
@@ -31,6 +32,7 @@ use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
 use crate::middleware::listing_formats::ListingFormats;
+use crate::middleware::slo::Slo;
 use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
 use crate::middleware::{domain_remap, gatekeeper, healthcheck, info, proxy_logging, tempauth, tempurl};
@@ -114,6 +116,9 @@ impl Pipeline {
         }
         let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), linked));
         let mut bounded = dlo;
+        if config.is_on(Member::Slo) {
+            bounded = Rc::new(Slo::new(Rc::clone(&config), bounded));
+        }
         if config.is_on(Member::AccountQuotas) {
             bounded = Rc::new(AccountQuotas::new(Rc::clone(&config), bounded, Rc::clone(&application)));
         }
@@ -217,6 +222,10 @@ impl Pipeline {
             refusal: None,
             ends_with_slash,
         };
+        if !self.config.is_on(Member::Slo) {
+            // Only its middleware makes a manifest of an object.
+            request.headers.remove("X-Static-Large-Object");
+        }
         if let Err(refused) = tempauth::clean_acls(&mut request) {
             return *refused;
         }

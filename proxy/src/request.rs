@@ -90,3 +90,12 @@ impl ClientRequest {
         }
     }
 }
+
+/// Adds a name to a list that middleware makes for the backends.
+pub(crate) fn add_name(headers: &mut Headers, field: &'static str, name: &str) {
+    let names = match headers.get_str(field) {
+        Some(others) => format!("{others},{name}"),
+        None => name.to_owned(),
+    };
+    headers.set(field, names);
+}

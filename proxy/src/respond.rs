@@ -100,7 +100,7 @@ pub const OWNER_FIELDS: [&str; 9] = [
 const HTML: &str = "text/html; charset=UTF-8";
 
 /// Swift's sentence for a status; empty where it sends no body.
-fn explanation(status: Status) -> &'static str {
+pub fn explanation(status: Status) -> &'static str {
     match status.0 {
         202 => "The request is accepted for processing.",
         301 => "The resource has moved permanently.",

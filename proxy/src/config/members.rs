@@ -31,6 +31,8 @@ pub enum Member {
     ContainerQuotas,
     /// Bounds of accounts.
     AccountQuotas,
+    /// Static large objects.
+    Slo,
     /// Dynamic large objects.
     Dlo,
     /// Objects that stand for others.
@@ -41,7 +43,7 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 16] = [
+const ALL: [(Member, &str, &str); 17] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
@@ -55,6 +57,7 @@ const ALL: [(Member, &str, &str); 16] = [
     (Member::Copy, "copy", "copy"),
     (Member::ContainerQuotas, "container-quotas", "container_quotas"),
     (Member::AccountQuotas, "account-quotas", "account_quotas"),
+    (Member::Slo, "slo", "slo"),
     (Member::Dlo, "dlo", "dlo"),
     (Member::Symlink, "symlink", "symlink"),
     (Member::ProxyServer, "proxy-server", "proxy"),

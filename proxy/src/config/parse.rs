@@ -1,7 +1,7 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
 use super::{Config, Member, Reseller, Secret, members, policies, users};
-use crate::middleware::{domain_remap, tempurl};
+use crate::middleware::{domain_remap, slo, tempurl};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of Swift that have no meaning here; a file that holds them is not wrong. Each with the reason.
-const UNUSED: [(&str, &str); 9] = [
+const UNUSED: [(&str, &str); 14] = [
     ("workers", "cores are counted by `cores`"),
     ("user", "start the daemon as the user it should be"),
     ("log_facility", "logs go to standard error"),
@@ -18,6 +18,11 @@ const UNUSED: [(&str, &str); 9] = [
     ("log_address", "logs go to standard error"),
     ("eventlet_debug", "there is no eventlet"),
     ("backlog", "the kernel's maximum is used"),
+    ("min_segment_size", "a segment has at least one byte"),
+    ("allow_async_delete", "segments are deleted before the answer"),
+    ("rate_limit_after_segment", "segments are read as fast as the client takes them"),
+    ("rate_limit_segments_per_sec", "segments are read as fast as the client takes them"),
+    ("rate_limit_under_size", "segments are read as fast as the client takes them"),
     ("allow_open_expired", "expired objects are never opened"),
 ];
 
@@ -78,6 +83,8 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
             .map(|base| base.trim_end_matches('/').to_owned()),
         // [filter:symlink]
         symloop_max: size(section_of(&ini, "symlink"), "symloop_max", 2, 1..=100)?,
+        // [filter:slo]
+        slo: slo(section_of(&ini, "slo"))?,
         // [filter:tempurl]
         tempurl: tempurl(section_of(&ini, "tempurl"))?,
         // [filter:healthcheck]
@@ -175,6 +182,17 @@ fn domain_remap(section: &Section) -> domain_remap::Settings {
         default_reseller_prefix: section.get("default_reseller_prefix").map(str::to_owned),
         mangle_client_paths: section.boolean("mangle_client_paths", false),
     }
+}
+
+fn slo(section: &Section) -> Result<slo::Settings, ConfigError> {
+    let concurrency = size(section, "concurrency", 2, 1..=1_000)?;
+    Ok(slo::Settings {
+        max_manifest_segments: size(section, "max_manifest_segments", 1_000, 1..=100_000)?,
+        max_manifest_size: size(section, "max_manifest_size", 8_388_608, 1..=33_554_432)?,
+        concurrency,
+        delete_concurrency: size(section, "delete_concurrency", concurrency as u64, 1..=1_000)?,
+        yield_frequency: Duration::from_secs(section.integer("yield_frequency", 10, 1..=3_600)?),
+    })
 }
 
 fn tempurl(section: &Section) -> Result<tempurl::Settings, ConfigError> {

@@ -40,7 +40,7 @@ fn a_pipeline_that_cannot_be_meant_is_refused_in_one_sentence() {
         assert!(message.contains(part), "{message}");
     };
     check("dlo copy proxy-server", "`copy` must stand before `dlo`");
-    check("slo proxy-server", "`slo` is not offered here");
+    check("s3api proxy-server", "`s3api` is not offered here");
     check("copy copy proxy-server", "twice");
     check("copy", "the last member must be `proxy-server`");
     assert!(parse("[DEFAULT]\n").unwrap_err().message.contains("pipeline"));

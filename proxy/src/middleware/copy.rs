@@ -127,7 +127,10 @@ fn source_request(put: &mut ClientRequest, path: Path) -> ClientRequest {
     // An older replica must not become the newest copy.
     get.headers.set("X-Newest", "true");
     if put.query.get("multipart-manifest") == Some(b"get") {
-        get.query = Query::parse(b"multipart-manifest=get");
+        // A static manifest as it could be sent again.
+        get.query = Query::parse(b"multipart-manifest=get&format=raw");
+    } else if let Some(part) = put.query.get("part-number") {
+        get.query = Query::parse(format!("part-number={}", quote(part)).as_bytes());
     } else if put.query.get("symlink") == Some(b"get") {
         // The link itself is copied.
         get.query = Query::parse(b"symlink=get");
@@ -140,8 +143,13 @@ const OF_SOURCE: [&str; 5] = ["Range", "If-Match", "If-None-Match", "If-Modified
 /// Fields of the source that become the target's, where the request does not say otherwise.
 fn carry_over(put: &mut ClientRequest, source: &Response) {
     let from = &source.head.headers;
+    let asks_manifest = put.query.get("multipart-manifest") == Some(b"get");
+    let is_static = from.get_str("X-Static-Large-Object").is_some_and(is_true);
     let is_manifest = from.contains("X-Object-Manifest");
-    let copies_manifest = is_manifest && put.query.get("multipart-manifest") == Some(b"get");
+    let copies_manifest = is_manifest && asks_manifest;
+    if is_static && asks_manifest {
+        put.query = Query::parse(b"multipart-manifest=put");
+    }
     let is_fresh = put.headers.get_str("X-Fresh-Metadata").is_some_and(is_true);
     let has_expiry = put.headers.contains("X-Delete-At") || put.headers.contains("X-Delete-After");
     let mut carried = Headers::new();
@@ -149,7 +157,8 @@ fn carry_over(put: &mut ClientRequest, source: &Response) {
         let lower = name.to_ascii_lowercase();
         // What a listing shows of the source is not the target's.
         let is_sysmeta = lower.starts_with(b"x-object-sysmeta-")
-            && !lower.starts_with(b"x-object-sysmeta-container-update-override-");
+            && !lower.starts_with(b"x-object-sysmeta-container-update-override-")
+            && !lower.starts_with(b"x-object-sysmeta-slo-");
         let is_carried = if is_fresh { is_sysmeta } else { is_sysmeta || is_metadata(&lower) };
         let is_expiry = lower == b"x-delete-at" && !is_fresh && !has_expiry;
         let is_overridden = std::str::from_utf8(name).is_ok_and(|name| put.headers.contains(name));
@@ -164,7 +173,7 @@ fn carry_over(put: &mut ClientRequest, source: &Response) {
         carry(from, &mut carried, "X-Object-Manifest");
     }
     // Only the ETag of whole, plain bytes is the MD5 of what will arrive.
-    if source.head.status == Status(200) && (!is_manifest || copies_manifest) {
+    if source.head.status == Status(200) && !is_static && (!is_manifest || copies_manifest) {
         carry(from, &mut put.headers, "Etag");
     }
     for (name, value) in carried.iter() {

@@ -14,7 +14,7 @@ mod segments;
 
 use crate::config::Config;
 use crate::pipeline::Application;
-use crate::request::ClientRequest;
+use crate::request::{ClientRequest, add_name};
 use crate::respond;
 use base::conditional::{Verdict, evaluate};
 use base::http::server::{LocalFuture, Response, ResponseBody};
@@ -53,7 +53,7 @@ impl Application for Dlo {
         }
         if request.headers.contains("Range") {
             // A range is about the joined object, not about the manifest's own bytes.
-            request.headers.set("X-Backend-Ignore-Range-If-Metadata-Present", "X-Object-Manifest");
+            add_name(&mut request.headers, "X-Backend-Ignore-Range-If-Metadata-Present", "X-Object-Manifest");
         }
         let (limit, next) = (self.config.constraints.container_listing_limit, Rc::clone(&self.next));
         Box::pin(async move {

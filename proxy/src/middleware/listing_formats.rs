@@ -86,6 +86,14 @@ impl Application for ListingFormats {
     }
 }
 
+/// The best of our formats for this `Accept`; `None` when it makes no sense or wants another.
+pub(crate) fn accepted(accept: Option<&[u8]>) -> Option<&'static str> {
+    match choose(None, accept) {
+        Choice::Type(content_type) => Some(content_type),
+        Choice::Invalid | Choice::None => None,
+    }
+}
+
 fn ready(response: Response) -> LocalFuture<'static, Response> {
     Box::pin(std::future::ready(response))
 }

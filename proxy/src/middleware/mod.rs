@@ -14,6 +14,7 @@ pub mod healthcheck;
 pub mod info;
 pub mod listing_formats;
 pub mod proxy_logging;
+pub mod slo;
 pub mod staticweb;
 pub mod symlink;
 pub mod tempauth;

@@ -69,5 +69,5 @@ fn is_stored(name: &str) -> bool {
         || name.starts_with("x-object-sysmeta-")
         || name.starts_with("x-object-transient-sysmeta-")
         || STORED_FIELDS.contains(&name)
-        || matches!(name, "x-object-manifest" | "x-robots-tag")
+        || matches!(name, "x-object-manifest" | "x-robots-tag" | "x-static-large-object")
 }

@@ -80,7 +80,17 @@ fn check_limits(core: &Core, request: &ClientRequest) -> Result<(), Box<Response
     if request.headers.get("Content-Type").is_some_and(|value| std::str::from_utf8(value).is_err()) {
         return Err(Box::new(respond::bad_request("Please specify a valid Content-Type")));
     }
+    if !request.headers.contains("X-Backend-Content-Type-Overridden") && has_own_parameter(&request.headers) {
+        let text = "Invalid Content-Type, swift_* is not a valid parameter name.";
+        return Err(Box::new(respond::bad_request(text)));
+    }
     check_metadata(limits, &request.headers, "Object").map_err(|text| Box::new(respond::bad_request(text)))
+}
+
+/// Parameters such as `swift_bytes` are set by middleware only: listings believe them.
+fn has_own_parameter(headers: &Headers) -> bool {
+    let parameters = headers.get_str("Content-Type").unwrap_or_default().split(';').skip(1);
+    parameters.map(str::trim_start).any(|parameter| parameter.starts_with("swift_"))
 }
 
 fn common_headers(request: &ClientRequest, policy: u32, expiry: Option<&Expiry>, framing: Framing) -> Headers {

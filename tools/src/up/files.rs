@@ -23,7 +23,7 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
 const PLAIN: &str = "catch_errors gatekeeper healthcheck proxy-logging listing_formats tempauth copy dlo proxy-server";
 /// Everything there is, in Swift's order.
 const CONFORMANCE: &str = "catch_errors gatekeeper healthcheck proxy-logging cache domain_remap listing_formats tempurl tempauth staticweb copy \
-     container-quotas account-quotas dlo symlink proxy-server";
+     container-quotas account-quotas slo dlo symlink proxy-server";
 /// The users that Swift's functional tests log in as.
 const CONFORMANCE_USERS: &str = "\
 reseller_prefix = AUTH, SERVICE

@@ -1,0 +1,123 @@
+//! slo: static large objects. A manifest (`PUT ?multipart-manifest=put`) names objects, or carries bytes, that read as one object.
+//!
+//! - A PUT asks for every object named (as the caller: who may not read one cannot point to it) and stores a manifest with
+//!   their sizes and ETags; `put` tells it. Listings show the size of the whole.
+//! - A GET opens one object after the other, when its turn comes; `read` decides, `segments` streams. What is not as the
+//!   manifest says ends it: 409 before the first byte, a cut body later.
+//! - A manifest may name manifests, [`DEPTH_MAX`] deep.
+//! - `DELETE ?multipart-manifest=delete` deletes what the manifest names, then the manifest; `delete` tells it.
+//! - A request by signature stores a manifest only of what the signature itself covers (CVE-2015-5223 and its kin).
+
+mod base64;
+mod delete;
+mod elements;
+mod listing;
+mod manifest;
+mod put;
+mod read;
+mod report;
+mod segments;
+mod stored;
+mod work;
+
+use crate::config::Config;
+use crate::middleware::listing_formats;
+use crate::pipeline::Application;
+use crate::request::ClientRequest;
+use crate::respond;
+use base::config::is_true;
+use base::http::server::{LocalFuture, Response};
+use base::http::{Headers, Method};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Says what is a manifest.
+const MARK: &str = "X-Static-Large-Object";
+/// ETag and length of the whole, where the manifest is stored.
+const STORED_ETAG: &str = "X-Object-Sysmeta-Slo-Etag";
+const STORED_SIZE: &str = "X-Object-Sysmeta-Slo-Size";
+/// How many manifests may stand in one another.
+const DEPTH_MAX: usize = 10;
+/// Most bytes of a stored manifest: what a PUT allows, and what is added of each object.
+const STORED_MAX: usize = 64 * 1024 * 1024;
+
+/// Settings of the member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Objects one manifest may name.
+    pub max_manifest_segments: usize,
+    /// Bytes of a manifest as sent.
+    pub max_manifest_size: usize,
+    /// Objects asked for at once by a PUT.
+    pub concurrency: usize,
+    /// Objects deleted at once.
+    pub delete_concurrency: usize,
+    /// How often a waiting client gets a blank.
+    pub yield_frequency: Duration,
+}
+
+impl Settings {
+    /// For `/info`.
+    pub fn document(&self) -> serde_json::Value {
+        serde_json::json!({
+            "max_manifest_segments": self.max_manifest_segments,
+            "max_manifest_size": self.max_manifest_size,
+            "yield_frequency": self.yield_frequency.as_secs(),
+            "min_segment_size": 1,
+            "allow_async_delete": false,
+        })
+    }
+}
+
+/// The layer.
+#[derive(Clone)]
+pub struct Slo {
+    config: Rc<Config>,
+    next: Rc<dyn Application>,
+}
+
+impl Slo {
+    /// Around `next`.
+    pub fn new(config: Rc<Config>, next: Rc<dyn Application>) -> Self {
+        Self { config, next }
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.config.slo
+    }
+}
+
+impl Application for Slo {
+    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+        if request.path.container.is_none() {
+            return self.next.call(request);
+        }
+        let next = Rc::clone(&self.next);
+        if request.path.object.is_none() {
+            return if request.method == Method::Get { listing::with_etags(next, request) } else { next.call(request) };
+        }
+        let asked = |verb: &str| request.query.get("multipart-manifest") == Some(verb.as_bytes());
+        match request.method {
+            Method::Get | Method::Head => Box::pin(read::read(next, request)),
+            Method::Put if asked("put") => Box::pin(put::put(self.clone(), request)),
+            Method::Delete if asked("delete") => Box::pin(std::future::ready(delete::delete(self.clone(), request))),
+            _ if request.headers.contains(MARK) => Box::pin(std::future::ready(respond::bad_request(RESERVED))),
+            _ => next.call(request),
+        }
+    }
+}
+
+const RESERVED: &str = "X-Static-Large-Object is a reserved header. To create a static large object add query param multipart-manifest=put.";
+
+fn is_manifest(headers: &Headers) -> bool {
+    headers.get_str(MARK).is_some_and(is_true)
+}
+
+/// Which format of report the caller wants; `None` when it is none of ours.
+fn report_format(request: &ClientRequest) -> Option<&'static str> {
+    listing_formats::accepted(request.headers.get("Accept").map(|value| value.as_ref()))
+}
+
+fn flag(request: &ClientRequest, name: &str) -> bool {
+    request.query.get(name).and_then(|value| std::str::from_utf8(value).ok()).is_some_and(is_true)
+}
