@@ -121,3 +121,6 @@ fn report_format(request: &ClientRequest) -> Option<&'static str> {
 fn flag(request: &ClientRequest, name: &str) -> bool {
     request.query.get(name).and_then(|value| std::str::from_utf8(value).ok()).is_some_and(is_true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ struct Waiting {
     version: Option<Vec<u8>>,
 }
 
-struct Deletion {
+pub(super) struct Deletion {
     slo: Slo,
     request: ClientRequest,
     waiting: VecDeque<Waiting>,
@@ -60,7 +60,7 @@ struct Deletion {
 }
 
 impl Deletion {
-    fn new(slo: Slo, request: ClientRequest) -> Deletion {
+    pub(super) fn new(slo: Slo, request: ClientRequest) -> Deletion {
         let path = &request.path;
         let name = format!(
             "/{}/{}",
@@ -73,7 +73,7 @@ impl Deletion {
         Deletion { slo, request, waiting, deleted: 0, not_found: 0, failed: Vec::new(), status, text }
     }
 
-    async fn run(mut self) -> Report {
+    pub(super) async fn run(mut self) -> Report {
         let longest = self.slo.settings().max_manifest_segments.saturating_mul(10);
         let mut pile = Pile::new(self.slo.settings().delete_concurrency);
         // Ends: every manifest is opened once for each time it is named, and what waits is bounded.
