@@ -143,6 +143,10 @@ pub struct Config {
     pub symloop_max: usize,
     /// See `middleware::slo`.
     pub slo: slo::Settings,
+    /// Whether containers may be told to keep versions in another container (`allow_versioned_writes`).
+    pub allow_versioned_writes: bool,
+    /// Whether containers may be told to keep versions of their own (`allow_object_versioning`).
+    pub allow_object_versioning: bool,
     /// See `middleware::tempurl`.
     pub tempurl: tempurl::Settings,
     /// With this file there, `/healthcheck` answers 503.

@@ -35,6 +35,8 @@ pub enum Member {
     Slo,
     /// Dynamic large objects.
     Dlo,
+    /// Older versions of objects, of both kinds.
+    VersionedWrites,
     /// Objects that stand for others.
     Symlink,
     /// The application.
@@ -43,7 +45,7 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 17] = [
+const ALL: [(Member, &str, &str); 18] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
@@ -59,6 +61,7 @@ const ALL: [(Member, &str, &str); 17] = [
     (Member::AccountQuotas, "account-quotas", "account_quotas"),
     (Member::Slo, "slo", "slo"),
     (Member::Dlo, "dlo", "dlo"),
+    (Member::VersionedWrites, "versioned_writes", "versioned_writes"),
     (Member::Symlink, "symlink", "symlink"),
     (Member::ProxyServer, "proxy-server", "proxy"),
 ];

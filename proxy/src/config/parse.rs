@@ -85,6 +85,9 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         symloop_max: size(section_of(&ini, "symlink"), "symloop_max", 2, 1..=100)?,
         // [filter:slo]
         slo: slo(section_of(&ini, "slo"))?,
+        // [filter:versioned_writes]
+        allow_versioned_writes: section_of(&ini, "versioned_writes").boolean("allow_versioned_writes", false),
+        allow_object_versioning: section_of(&ini, "versioned_writes").boolean("allow_object_versioning", false),
         // [filter:tempurl]
         tempurl: tempurl(section_of(&ini, "tempurl"))?,
         // [filter:healthcheck]

@@ -23,7 +23,7 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
 const PLAIN: &str = "catch_errors gatekeeper healthcheck proxy-logging listing_formats tempauth copy dlo proxy-server";
 /// Everything there is, in Swift's order.
 const CONFORMANCE: &str = "catch_errors gatekeeper healthcheck proxy-logging cache domain_remap listing_formats tempurl tempauth staticweb copy \
-     container-quotas account-quotas slo dlo symlink proxy-server";
+     container-quotas account-quotas slo dlo versioned_writes symlink proxy-server";
 /// The users that Swift's functional tests log in as.
 const CONFORMANCE_USERS: &str = "\
 reseller_prefix = AUTH, SERVICE
@@ -54,6 +54,7 @@ fn proxy_conf(layout: &Layout) -> String {
         "[DEFAULT]\nbind_ip = {ip}\nbind_port = {port}\nswift_dir = {etc}\ncores = {cores}\n\n\
          [pipeline:main]\npipeline = {pipeline}\n\n\
          [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nallow_account_management = true\n{app}\n\
+         [filter:versioned_writes]\nuse = egg:swift#versioned_writes\nallow_versioned_writes = true\nallow_object_versioning = true\n\n\
          [filter:tempauth]\nuse = egg:swift#tempauth\ntoken_secret = {secret}\n{users}",
         ip = layout.bind,
         port = layout.port,
