@@ -41,10 +41,14 @@ pub enum TooLong {
 impl Path {
     /// From the percent-encoded path behind the API version (`/a/c/o`). A trailing slash behind account or container is ignored.
     pub fn parse(encoded: &[u8]) -> Result<Path, InvalidPath> {
+        let path = Path::parse_reserved(encoded)?;
+        let has_nul = |name: &str| name.contains('\0');
+        let names = [Some(path.account.as_str()), path.container.as_deref(), path.object.as_deref()];
+        if names.into_iter().flatten().any(has_nul) { Err(InvalidPath::Encoding) } else { Ok(path) }
+    }
+    /// The same with reserved names (with NUL), for paths that the system itself made; never for a client's.
+    pub fn parse_reserved(encoded: &[u8]) -> Result<Path, InvalidPath> {
         let text = String::from_utf8(unquote(encoded)).map_err(|_| InvalidPath::Encoding)?;
-        if text.contains('\0') {
-            return Err(InvalidPath::Encoding);
-        }
         Path::split(text.strip_prefix('/').ok_or(InvalidPath::Shape)?)
     }
     /// `/a/c/o`, percent-encoded as Swift quotes it (safe: `/`), for backend requests.

@@ -16,6 +16,7 @@
 //! | container-quotas, account-quotas | behind copy, where a copy has its true length |
 //! | slo | behind the quotas, which bound the manifest as it is sent; its segments may be dynamic large objects |
 //! | dlo | outside symlink: its segments may be links |
+//! | object_versioning | outside symlink, which reads through the links it makes; inside dlo and slo, so that versions of manifests are kept as such |
 //! | symlink | next to the application: whatever reads an object may meet a link |
 //!
 //! The first part works on the raw request, because `/healthcheck`, `/info` and `/auth` are not Swift paths. The rest are
@@ -32,6 +33,7 @@ use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
 use crate::middleware::listing_formats::ListingFormats;
+use crate::middleware::object_versioning::ObjectVersioning;
 use crate::middleware::slo::Slo;
 use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
@@ -114,6 +116,12 @@ impl Pipeline {
         if config.is_on(Member::Symlink) {
             linked = Rc::new(Symlink::new(Rc::clone(&config), linked));
         }
+        // Who knows the containers: with the bytes of their versions, for the quota.
+        let mut counting = Rc::clone(&application);
+        if config.is_on(Member::VersionedWrites) && config.allow_object_versioning {
+            linked = Rc::new(ObjectVersioning::new(Rc::clone(&config), linked, Rc::clone(&application)));
+            counting = Rc::clone(&linked);
+        }
         let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), linked));
         let mut bounded = dlo;
         if config.is_on(Member::Slo) {
@@ -123,7 +131,7 @@ impl Pipeline {
             bounded = Rc::new(AccountQuotas::new(Rc::clone(&config), bounded, Rc::clone(&application)));
         }
         if config.is_on(Member::ContainerQuotas) {
-            bounded = Rc::new(ContainerQuotas::new(bounded, Rc::clone(&application)));
+            bounded = Rc::new(ContainerQuotas::new(bounded, counting));
         }
         let copy: Rc<dyn Application> = Rc::new(Copy::new(Rc::clone(&config), bounded));
         let mut shown = copy;

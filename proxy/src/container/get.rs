@@ -24,6 +24,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
     let mut candidates = core.backend.candidates(&placement);
     let mut headers = Origin::of(&request).headers();
     headers.set("Accept", "application/json");
+    listing::show_reserved(&request, &mut headers);
     let read = Read {
         method: request.method,
         path: request.path.clone(),

@@ -6,7 +6,7 @@ use crate::request::ClientRequest;
 use crate::{object, respond};
 use base::config::is_true;
 use base::http::server::{Response, ResponseBody};
-use base::http::{Method, ResponseHead};
+use base::http::{Headers, Method, ResponseHead};
 use base::quote::{Query, quote};
 use std::rc::Rc;
 
@@ -24,6 +24,17 @@ pub(crate) fn query(client: &Query) -> String {
     }
     query
 }
+
+/// Middleware may list reserved names: in a container whose own name is one, and where it asks so (the gatekeeper keeps clients from it).
+pub(crate) fn show_reserved(request: &ClientRequest, headers: &mut Headers) {
+    let is_reserved = request.path.container.as_deref().is_some_and(|name| name.starts_with('\0'));
+    if is_reserved || request.headers.contains(ALLOW_RESERVED_NAMES) {
+        headers.set(ALLOW_RESERVED_NAMES, "true");
+    }
+}
+
+/// Where a request may name, and a listing may show, names that begin with NUL.
+pub(crate) const ALLOW_RESERVED_NAMES: &str = "X-Backend-Allow-Reserved-Names";
 
 /// `X-Newest: true`.
 pub(crate) fn wants_newest(request: &ClientRequest) -> bool {

@@ -126,18 +126,25 @@ fn source_request(put: &mut ClientRequest, path: Path) -> ClientRequest {
     }
     // An older replica must not become the newest copy.
     get.headers.set("X-Newest", "true");
-    if put.query.get("multipart-manifest") == Some(b"get") {
-        // A static manifest as it could be sent again.
-        get.query = Query::parse(b"multipart-manifest=get&format=raw");
-    } else if let Some(part) = put.query.get("part-number") {
-        get.query = Query::parse(format!("part-number={}", quote(part)).as_bytes());
-    } else if put.query.get("symlink") == Some(b"get") {
-        // The link itself is copied.
-        get.query = Query::parse(b"symlink=get");
+    // Which version, which part, whether it is the link itself: said of the source.
+    let mut asked = Vec::new();
+    let said = OF_SOURCE_QUERY.iter().filter_map(|name| Some((name, put.query.get(name)?)));
+    for (name, value) in said {
+        asked.push(format!("{name}={}", quote(value)));
+        if (*name, value) == ("multipart-manifest", b"get") {
+            // A static manifest as it could be sent again.
+            asked.push("format=raw".to_owned());
+        }
+    }
+    get.query = Query::parse(asked.join("&").as_bytes());
+    if put.query.get("version-id").is_some() {
+        let kept = put.query.get("multipart-manifest").map(|value| format!("multipart-manifest={}", quote(value)));
+        put.query = Query::parse(kept.unwrap_or_default().as_bytes());
     }
     get
 }
 
+const OF_SOURCE_QUERY: [&str; 4] = ["multipart-manifest", "part-number", "symlink", "version-id"];
 const OF_SOURCE: [&str; 5] = ["Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"];
 
 /// Fields of the source that become the target's, where the request does not say otherwise.

@@ -42,6 +42,9 @@ fn document(config: &Config) -> Value {
     if config.is_on(Member::Symlink) {
         info.insert("symlink".into(), json!({ "symloop_max": config.symloop_max, "static_links": true }));
     }
+    if config.is_on(Member::VersionedWrites) && config.allow_object_versioning {
+        info.insert("object_versioning".into(), json!({}));
+    }
     if config.is_on(Member::Slo) {
         info.insert("slo".into(), config.slo.document());
     }

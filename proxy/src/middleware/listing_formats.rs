@@ -56,6 +56,10 @@ impl Application for ListingFormats {
             if !is_json {
                 return response;
             }
+            if response.head.headers.remove(JSON_ONLY).is_some() {
+                response.head.headers.set("Content-Type", "application/json; charset=utf-8");
+                return if method == Method::Head { response } else { as_json(response) };
+            }
             if can_vary {
                 response.head.headers.append("Vary", "Accept");
             }
@@ -93,6 +97,17 @@ pub(crate) fn accepted(accept: Option<&[u8]>) -> Option<&'static str> {
         Choice::Invalid | Choice::None => None,
     }
 }
+
+/// Whether the client takes JSON at all; `format=` decides alone.
+pub(crate) fn accepts_json(format: Option<&[u8]>, accept: Option<&[u8]>) -> bool {
+    match format.filter(|format| !format.is_empty()) {
+        Some(format) => format.eq_ignore_ascii_case(b"json"),
+        None => accept::accepts(accept, "application/json"),
+    }
+}
+
+/// A field of answers that have no other form than JSON, whatever `format` says.
+pub(crate) const JSON_ONLY: &str = "X-Backend-Json-Only";
 
 fn ready(response: Response) -> LocalFuture<'static, Response> {
     Box::pin(std::future::ready(response))

@@ -13,6 +13,7 @@ pub mod gatekeeper;
 pub mod healthcheck;
 pub mod info;
 pub mod listing_formats;
+pub mod object_versioning;
 pub mod proxy_logging;
 pub mod slo;
 pub mod staticweb;

@@ -5,12 +5,12 @@
 //! - A POST cannot be passed on (the backends have applied it when the link is noticed), so it is answered by 307.
 //! - What the link is stands in system metadata, and in the listing behind the ETag, as Swift keeps it.
 
-mod link;
+pub(crate) mod link;
 mod listing;
 
 use crate::config::Config;
 use crate::pipeline::Application;
-use crate::request::ClientRequest;
+use crate::request::{Authority, ClientRequest};
 use crate::respond;
 use base::config::is_true;
 use base::http::server::{LocalFuture, RequestBody, Response};
@@ -120,6 +120,7 @@ impl Walk<'_> {
                 return Ok((response, at));
             };
             let is_extended = response.head.headers.get_str(link::SYMLOOP_EXTEND).is_some_and(is_true);
+            let is_granted = response.head.headers.contains(link::ALLOW_RESERVED_NAMES);
             drop(response);
             if etag.is_some() && etag != link.etag.clone().or(found) {
                 return Err(conflict("X-Symlink-Target-Etag headers do not match", at.as_deref()));
@@ -134,6 +135,9 @@ impl Walk<'_> {
             etag = link.etag;
             request = base.subrequest(base.method, path);
             request.headers = headers.clone();
+            if is_granted {
+                request.authority = Authority::Granted;
+            }
         }
     }
 }
@@ -147,7 +151,7 @@ async fn put(next: &Rc<dyn Application>, mut request: ClientRequest, links_max: 
     let mut link = Link::asked(&request.headers, &request.path)?;
     let content_type_missing = request.headers.get("Content-Type").is_none_or(|value| value.is_empty());
     let mut target_etag = None;
-    if let Some(etag) = link.etag.clone() {
+    if let Some(etag) = link.etag.clone().filter(|_| !link.is_checked) {
         let target = link.path(&request.path.account).ok_or_else(|| refuse(412, link::FORM))?;
         let (found, is_slo) = check_target(next, &request, target, etag, links_max).await?;
         if content_type_missing && let Some(value) = found.get("Content-Type") {
@@ -159,7 +163,13 @@ async fn put(next: &Rc<dyn Application>, mut request: ClientRequest, links_max: 
         request.headers.set("Content-Type", "application/symlink");
     }
     link.store(&mut request.headers, target_etag.as_deref());
-    Ok(next.call(request).await)
+    let content_type = request.headers.get("Content-Type").cloned();
+    let mut response = next.call(request).await;
+    if let Some(content_type) = content_type {
+        // Middleware outside may have left the choice to us.
+        response.head.headers.set("X-Backend-Content-Type", content_type);
+    }
+    Ok(response)
 }
 
 /// The fields of the object a static link is made for, and its ETag as listings show it, when that differs.
@@ -200,7 +210,13 @@ async fn post(next: &Rc<dyn Application>, request: ClientRequest) -> Response {
         return response;
     };
     let text = "The requested POST was applied to a symlink. POST directly to the target to apply requested metadata.";
-    let redirect = Response::full(Status(307), "text/html; charset=UTF-8", text).header("Location", location);
+    let mut redirect = Response::full(Status(307), "text/html; charset=UTF-8", text).header("Location", location);
+    // Middleware outside knows its own links by them.
+    for (name, value) in response.head.headers.iter() {
+        if name.to_ascii_lowercase().starts_with(b"x-object-sysmeta-") {
+            redirect.head.headers.set(name.clone(), value.clone());
+        }
+    }
     match link.etag {
         Some(etag) => redirect.header(link::ETAG, etag),
         None => redirect,

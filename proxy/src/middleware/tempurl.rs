@@ -76,9 +76,19 @@ pub async fn grant(
         container: request.path.container.clone().filter(|_| is_container),
     };
     request.headers.remove("X-Open-Expired");
+    request.query = covered(&request.query);
     let Claim { expires, filename, inline, name, .. } = claim;
     let reads = matches!(request.method, Method::Get | Method::Head);
     Ok(Granted { expires, filename, inline, name, reads })
+}
+
+/// The query without what the signature does not cover: who may read an object need not be allowed to read its manifest or
+/// older versions of it, nor to delete the segments with it.
+fn covered(query: &Query) -> Query {
+    const COVERED: [&str; 5] = [SIGNATURE, EXPIRES, "temp_url_prefix", "filename", "inline"];
+    let said = COVERED.iter().filter_map(|name| Some((name, query.get(name)?)));
+    let said: Vec<String> = said.map(|(name, value)| format!("{name}={}", quote(value))).collect();
+    Query::parse(said.join("&").as_bytes())
 }
 
 /// The claim as sent, syntactically right and not expired.

@@ -113,6 +113,9 @@ impl RequestBody {
                     Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                         return Some(Err(self.fail(BodyError::TimedOut)));
                     }
+                    Some(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                        return Some(Err(self.fail(BodyError::Malformed)));
+                    }
                     Some(Err(_)) => return Some(Err(self.fail(BodyError::Disconnected))),
                     None if matches!(left, Some(1..)) => return Some(Err(self.fail(BodyError::Disconnected))),
                     None => self.source = Source::Memory,

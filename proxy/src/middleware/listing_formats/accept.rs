@@ -45,6 +45,15 @@ pub(super) fn choose(format: Option<&[u8]>, accept: Option<&[u8]>) -> Choice {
         .map_or(Choice::None, Choice::Type)
 }
 
+/// Whether one of the client's ranges takes `offered`; without the header, all does.
+pub(super) fn accepts(accept: Option<&[u8]>, offered: &str) -> bool {
+    let Some(accept) = accept.and_then(|accept| std::str::from_utf8(accept).ok()) else { return accept.is_none() };
+    let Some(ranges) = accept.split(',').map(range).collect::<Option<Vec<_>>>() else {
+        return accept.trim().is_empty();
+    };
+    ranges.iter().any(|range| range.quality > 0.0 && range.matches(offered)) && !is_refused(&ranges, offered)
+}
+
 /// `q=0` on exactly this type.
 fn is_refused(ranges: &[Range], offered: &str) -> bool {
     ranges.iter().any(|range| range.quality <= 0.0 && range.exactness() == 2 && range.matches(offered))

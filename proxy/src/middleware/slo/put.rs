@@ -8,7 +8,7 @@ use super::{MARK, STORED_ETAG, STORED_SIZE, Slo, flag, report_format};
 use crate::constraints::content_type;
 use crate::middleware::listing_formats::collect;
 use crate::pipeline::Application;
-use crate::request::{Authority, ClientRequest};
+use crate::request::ClientRequest;
 use crate::respond;
 use base::checksum::md5_hex;
 use base::http::server::{BodyError, LocalFuture, RequestBody, Response, ResponseBody};
@@ -55,27 +55,7 @@ async fn read(slo: &Slo, request: &mut ClientRequest) -> Result<Vec<Part>, Box<R
             too_large(format!("Number of object-backed segments must be <= {}", settings.max_manifest_segments))
         }
     })?;
-    check_right(request, &parts)?;
     Ok(parts)
-}
-
-/// A signature is for one object, or for all with a prefix: a manifest must not reach further.
-fn check_right(request: &ClientRequest, parts: &[Part]) -> Result<(), Box<Response>> {
-    if !matches!(request.authority, Authority::Signed { .. }) {
-        return Ok(());
-    }
-    let prefix = request.query.get("temp_url_prefix").filter(|prefix| !prefix.is_empty());
-    let is_covered = |part: &Part| match part {
-        Part::Data(_) => true,
-        Part::Object(wanted) => target(&request.path.account, &wanted.path).is_some_and(|path| {
-            let starts = |prefix: &[u8]| path.object.as_deref().unwrap_or_default().as_bytes().starts_with(prefix);
-            path.container == request.path.container && prefix.is_some_and(starts)
-        }),
-    };
-    if parts.iter().all(is_covered) {
-        return Ok(());
-    }
-    Err(Box::new(respond::bad_request("A manifest of objects that this tempurl does not cover is not allowed")))
 }
 
 /// How it went.

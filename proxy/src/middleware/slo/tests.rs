@@ -160,22 +160,6 @@ fn missing_objects_and_wrong_etags_are_refused() {
 }
 
 #[test]
-fn a_signed_put_names_only_what_its_prefix_covers() {
-    let (slo, _) = cluster();
-    let signed = |query: &str, manifest: &'static str| {
-        let target = format!("c/p/big?multipart-manifest=put{query}");
-        let answer = ask(&slo, Method::Put, &target, |put| {
-            put.body = RequestBody::full(manifest);
-            put.authority = Authority::Signed { account: "AUTH_test".into(), container: None };
-        });
-        answer.head.status.0
-    };
-    assert_eq!(signed("", r#"[{"path":"c/p/3"}]"#), 400);
-    assert_eq!(signed("&temp_url_prefix=p/", r#"[{"path":"c/p/3"},{"path":"s/1"}]"#), 400);
-    assert_eq!(signed("&temp_url_prefix=p/", r#"[{"path":"c/p/3"}]"#), 201);
-}
-
-#[test]
 fn what_is_asked_is_asked_as_the_caller() {
     let fake = Fake::new(|request: ClientRequest| {
         assert_eq!(request.authority, Authority::Ask, "nothing is read by the pipeline's own right");

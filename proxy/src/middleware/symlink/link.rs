@@ -6,21 +6,23 @@ use base::names::Path;
 use base::quote::{quote, unquote};
 
 /// `container/object`, percent-encoded.
-pub(super) const TARGET: &str = "X-Symlink-Target";
+pub(crate) const TARGET: &str = "X-Symlink-Target";
 /// The target's account, when it is another one.
-pub(super) const ACCOUNT: &str = "X-Symlink-Target-Account";
+pub(crate) const ACCOUNT: &str = "X-Symlink-Target-Account";
 /// What makes a link static.
-pub(super) const ETAG: &str = "X-Symlink-Target-Etag";
+pub(crate) const ETAG: &str = "X-Symlink-Target-Etag";
 /// The target's size when a static link was made.
 const BYTES: &str = "X-Symlink-Target-Bytes";
 
 /// Names of the same in what backends store.
 pub(super) const STORED_TARGET: &str = "X-Object-Sysmeta-Symlink-Target";
 const STORED_ACCOUNT: &str = "X-Object-Sysmeta-Symlink-Target-Account";
-const STORED_ETAG: &str = "X-Object-Sysmeta-Symlink-Target-Etag";
-const STORED_BYTES: &str = "X-Object-Sysmeta-Symlink-Target-Bytes";
+pub(crate) const STORED_ETAG: &str = "X-Object-Sysmeta-Symlink-Target-Etag";
+pub(crate) const STORED_BYTES: &str = "X-Object-Sysmeta-Symlink-Target-Bytes";
 /// A link of a versioned container's own, which does not count.
-pub(super) const SYMLOOP_EXTEND: &str = "X-Object-Sysmeta-Symloop-Extend";
+pub(crate) const SYMLOOP_EXTEND: &str = "X-Object-Sysmeta-Symloop-Extend";
+/// A link that middleware made to a reserved name: who may read the link may read what it stands for.
+pub(crate) const ALLOW_RESERVED_NAMES: &str = "X-Object-Sysmeta-Allow-Reserved-Names";
 /// The ETag that the container's listing gets.
 pub(super) const LISTED_ETAG: &str = "X-Object-Sysmeta-Container-Update-Override-Etag";
 
@@ -37,6 +39,8 @@ pub(super) struct Link {
     pub(super) etag: Option<String>,
     /// Of a static link.
     pub(super) bytes: Option<String>,
+    /// The caller knows the target's ETag and size: nothing is to be looked at.
+    pub(super) is_checked: bool,
 }
 
 impl Link {
@@ -44,6 +48,9 @@ impl Link {
     pub(super) fn asked(headers: &Headers, own: &Path) -> Refused<Link> {
         let target = unquote(headers.get(TARGET).map(|value| value.as_ref()).unwrap_or_default());
         let target = String::from_utf8(target).ok().filter(|target| !target.starts_with('/'));
+        // Reserved names are for middleware, which says so in a field that no client can send.
+        let is_internal = headers.contains(ALLOW_RESERVED_NAMES);
+        let target = target.filter(|target| is_internal || !target.contains('\0'));
         let target = target.ok_or_else(|| refuse(412, FORM))?;
         let (container, object) = target.split_once('/').ok_or_else(|| refuse(412, FORM))?;
         if container.is_empty() || object.is_empty() {
@@ -69,14 +76,26 @@ impl Link {
             return Err(refuse(400, "Bad X-Symlink-Target-Etag format"));
         }
         let account = account.map(|account| quote(account.as_bytes()));
-        Ok(Link { target: quote(target.as_bytes()), account, etag, bytes: None })
+        let target = quote(target.as_bytes());
+        let text = |name: &str| headers.get_str(name).map(str::to_owned);
+        if etag.is_none() && headers.contains(STORED_ETAG) {
+            let (etag, bytes) = (text(STORED_ETAG), text(STORED_BYTES));
+            return Ok(Link { target, account, etag, bytes, is_checked: true });
+        }
+        Ok(Link { target, account, etag, bytes: None, is_checked: false })
     }
 
     /// From the fields of a stored object, if it is a link.
     pub(super) fn stored(headers: &Headers) -> Option<Link> {
         let text = |name: &str| headers.get_str(name).map(str::to_owned);
         let target = text(STORED_TARGET)?;
-        Some(Link { target, account: text(STORED_ACCOUNT), etag: text(STORED_ETAG), bytes: text(STORED_BYTES) })
+        Some(Link {
+            target,
+            account: text(STORED_ACCOUNT),
+            etag: text(STORED_ETAG),
+            bytes: text(STORED_BYTES),
+            is_checked: true,
+        })
     }
 
     /// Replaces a client's fields by the stored ones. `parameters` come from the target's own entry in its listing.
@@ -112,7 +131,7 @@ impl Link {
     pub(super) fn place(&self, account: &str) -> Option<(Path, String)> {
         let account = self.account.clone().unwrap_or_else(|| quote(account.as_bytes()));
         let location = format!("/{account}/{}", self.target.trim_start_matches('/'));
-        let path = Path::parse(location.as_bytes()).ok().filter(|path| path.object.is_some())?;
+        let path = Path::parse_reserved(location.as_bytes()).ok().filter(|path| path.object.is_some())?;
         Some((path, format!("/v1{location}")))
     }
 }
@@ -165,6 +184,7 @@ mod tests {
         headers.set(ETAG, "\"tag\"");
         let mut link = Link::asked(&headers, &own()).ok().expect("a link");
         link.bytes = Some("7".into());
+        link.is_checked = true;
         link.store(&mut headers, None);
         assert_eq!(Link::stored(&headers), Some(link.clone()));
         assert_eq!(

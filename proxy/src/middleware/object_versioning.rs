@@ -1,0 +1,209 @@
+//! object_versioning: containers that keep every version of their objects (`X-Versions-Enabled`).
+//!
+//! The data of every version lies in a container with a reserved name; in the user's own container stands a static link to the
+//! newest. A version's id is the time it was written. Formats of names and fields are Swift's, so that either proxy reads what
+//! the other one wrote.
+//!
+//! - `object` answers requests that name no version: a PUT writes a version and then the link, a DELETE a marker.
+//! - `version` answers those with `?version-id=`.
+//! - `container` turns versioning on and off, counts and deletes; `listing` merges both containers' rows.
+//! - `account` adds what versions take to the listing of containers.
+//!
+//! # Invariants
+//!
+//! - The caller's right to write is asked before anything is written in his name.
+//! - A link is written only after its version is stored by a quorum, and deleted only after the marker is.
+
+mod account;
+mod container;
+mod listing;
+mod names;
+mod object;
+#[cfg(test)]
+mod tests;
+mod version;
+
+use crate::config::Config;
+use crate::middleware::tempauth::{Acls, STORED_ACCOUNT_ACL, authorize};
+use crate::pipeline::Application;
+use crate::request::{Authority, ClientRequest};
+use crate::respond;
+use base::config::is_true;
+use base::http::server::{LocalFuture, Response};
+use base::http::{Headers, Method, Status};
+use base::names::Path;
+use base::quote::unquote;
+use std::rc::Rc;
+
+/// What clients say and see.
+const ENABLED: &str = "X-Versions-Enabled";
+const STORED_ENABLED: &str = "X-Container-Sysmeta-Versions-Enabled";
+/// The versions container, percent-encoded.
+const STORED_CONTAINER: &str = "X-Container-Sysmeta-Versions-Container";
+/// `true` on a link that this layer made.
+const STORED_LINK: &str = "X-Object-Sysmeta-Versions-Symlink";
+const VERSION_ID: &str = "X-Object-Version-Id";
+const RE_ENABLE: &str = "The versions container does not exist. You may want to re-enable object versioning.";
+
+/// The layer.
+#[derive(Clone)]
+pub struct ObjectVersioning {
+    config: Rc<Config>,
+    next: Rc<dyn Application>,
+    application: Rc<dyn Application>,
+}
+
+type Refused<T> = Result<T, Box<Response>>;
+
+impl ObjectVersioning {
+    /// Around `next`; `application` is the innermost one, which knows the containers.
+    pub fn new(config: Rc<Config>, next: Rc<dyn Application>, application: Rc<dyn Application>) -> Self {
+        Self { config, next, application }
+    }
+
+    /// A request of the layer itself, with all rights.
+    fn granted(&self, request: &ClientRequest, method: Method, path: Path) -> ClientRequest {
+        let mut made = request.subrequest(method, path);
+        made.authority = Authority::Granted;
+        made
+    }
+
+    /// Asks whether the caller may do this, by the ACL at hand and the account's; after that nobody asks again.
+    async fn authorize(&self, request: &mut ClientRequest, container: Option<&str>) -> Refused<()> {
+        if request.authority == Authority::Granted {
+            return Ok(());
+        }
+        let without = authorize(&self.config, request, Acls { container, account: None });
+        if without.is_err() && request.identity.user.is_some() {
+            let fields = self.application.account_headers(request).await;
+            authorize(&self.config, request, Acls { container, account: fields.get_str(STORED_ACCOUNT_ACL) })?;
+        } else {
+            without?;
+        }
+        request.authority = Authority::Granted;
+        Ok(())
+    }
+}
+
+impl Application for ObjectVersioning {
+    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+        let layer = self.clone();
+        let is_listing = request.method == Method::Get;
+        match (&request.path.container, &request.path.object, request.method) {
+            (None, ..) if is_listing => Box::pin(account::list(layer, request)),
+            (None, ..) => self.next.call(request),
+            (Some(_), None, Method::Put | Method::Post) if request.headers.contains(ENABLED) => {
+                answer(container::enable(layer, request))
+            }
+            (Some(_), None, Method::Delete) => answer(container::delete(layer, request)),
+            (Some(_), None, Method::Get | Method::Head) => answer(container::read(layer, request)),
+            (Some(_), None, _) => self.next.call(request),
+            (Some(_), Some(_), _) => answer(object(layer, request)),
+        }
+    }
+
+    /// With what the versions take, for the quota.
+    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+        let layer = self.clone();
+        let first = self.application.container_headers(request);
+        let mut of_versions = request.subrequest(Method::Head, request.path.clone());
+        Box::pin(async move {
+            let mut fields = first.await;
+            let Some(container) = versions_container(&fields) else { return fields };
+            if !fields.contains("X-Container-Meta-Quota-Bytes") {
+                return fields;
+            }
+            // Asked now: objects come without the remembered number growing.
+            of_versions.path = Path { container: Some(container), object: None, ..of_versions.path };
+            of_versions.authority = Authority::Granted;
+            let more = bytes_used(&layer.next.call(of_versions).await.head.headers);
+            fields.set("X-Container-Bytes-Used", bytes_used(&fields).saturating_add(more).to_string());
+            fields
+        })
+    }
+}
+
+fn answer(refusable: impl Future<Output = Refused<Response>> + 'static) -> LocalFuture<'static, Response> {
+    Box::pin(async move { refusable.await.unwrap_or_else(|refused| *refused) })
+}
+
+/// A container that keeps, or has kept, versions, and an object of it.
+struct Place {
+    layer: ObjectVersioning,
+    /// As the client named it.
+    path: Path,
+    /// Where the versions are.
+    versions: String,
+    is_enabled: bool,
+    write_acl: Option<String>,
+}
+
+impl Place {
+    fn object(&self) -> &str {
+        self.path.object.as_deref().unwrap_or_default()
+    }
+
+    fn in_versions(&self, object: String) -> Path {
+        let container = Some(self.versions.clone());
+        Path { account: self.path.account.clone(), container, object: Some(object) }
+    }
+
+    /// The id of the version that a quoted `/v1/account/container/object` or `container/object` is, when it is one of these.
+    fn id_in(&self, path: &Path) -> Option<String> {
+        if path.account != self.path.account || path.container.as_deref() != Some(&self.versions) {
+            return None;
+        }
+        names::parse_version(path.object.as_deref()?).map(|(_, id)| id)
+    }
+}
+
+async fn object(layer: ObjectVersioning, request: ClientRequest) -> Refused<Response> {
+    let fields = layer.application.container_headers(&request).await;
+    let versions = versions_container(&fields);
+    let version_id = request.query.get("version-id").filter(|id| !id.is_empty());
+    let version_id = version_id.map(|id| String::from_utf8_lossy(id).into_owned());
+    if versions.is_none() && version_id.is_none() {
+        return Ok(layer.next.call(request).await);
+    }
+    let place = Place {
+        layer,
+        path: request.path.clone(),
+        is_enabled: fields.get_str(STORED_ENABLED).is_some_and(is_true),
+        versions: versions.unwrap_or_default(),
+        write_acl: fields.get_str("X-Container-Write").map(str::to_owned),
+    };
+    if let Some(id) = version_id {
+        return version::handle(&place, request, &id).await;
+    }
+    match request.method {
+        Method::Put if place.is_enabled => object::put(&place, request).await,
+        Method::Delete if place.is_enabled => object::delete(&place, request).await,
+        Method::Post => Ok(object::post(&place, request).await),
+        Method::Get | Method::Head => Ok(object::read(&place, request).await),
+        _ => Ok(place.layer.next.call(request).await),
+    }
+}
+
+fn versions_container(fields: &Headers) -> Option<String> {
+    let stored = String::from_utf8(unquote(fields.get(STORED_CONTAINER)?)).ok()?;
+    let container = stored.split('/').next().unwrap_or_default();
+    (!container.is_empty()).then(|| container.to_owned())
+}
+
+fn bytes_used(fields: &Headers) -> u64 {
+    fields.get_str("X-Container-Bytes-Used").and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Goes on after success; what is missing becomes 412, other refusals pass, failures become 503.
+fn need_success(response: Response) -> Refused<Response> {
+    match response.head.status.0 {
+        200..=299 => Ok(response),
+        404 => Err(Box::new(respond::standard(Status(412)))),
+        400..=499 => Err(Box::new(response)),
+        _ => Err(Box::new(respond::standard(Status(503)))),
+    }
+}
+
+fn refuse(status: u16, text: &str) -> Box<Response> {
+    Box::new(respond::explained(Status(status), text))
+}
