@@ -20,7 +20,7 @@ use base::timestamp::Timestamp;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
@@ -69,6 +69,8 @@ pub(crate) struct Backends {
     pub(crate) seen: RefCell<Vec<Seen>>,
     stored: RefCell<BTreeMap<(usize, String), Stored>>,
     deleted: RefCell<BTreeMap<(usize, String), String>>,
+    /// Bodies on their way to the proxy.
+    pub(crate) bodies: Rc<Cell<usize>>,
 }
 
 impl Backends {
@@ -134,6 +136,7 @@ pub(crate) fn run_in<F: Future<Output = ()> + 'static>(
         seen: RefCell::default(),
         stored: RefCell::default(),
         deleted: RefCell::default(),
+        bodies: Rc::default(),
     });
     sim.run(async move {
         handle.set_faults(false);
@@ -290,6 +293,33 @@ impl BodySource for Pieces {
                 None => None,
             }
         })
+    }
+}
+
+/// The last piece first, as [`Pieces`] gives them.
+fn pieces(mut body: Bytes) -> Vec<Bytes> {
+    let mut pieces = Vec::new();
+    while !body.is_empty() {
+        pieces.insert(0, body.split_to(body.len().min(65_536)));
+    }
+    pieces
+}
+
+/// A body that is counted as long as it lives.
+struct Served {
+    pieces: Pieces,
+    open: Rc<Cell<usize>>,
+}
+
+impl BodySource for Served {
+    fn next(&mut self) -> LocalFuture<'_, Option<std::io::Result<Bytes>>> {
+        self.pieces.next()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.open.set(self.open.get() - 1);
     }
 }
 
@@ -453,8 +483,11 @@ impl Fake {
         }
         let body = stored.body.slice(first..end);
         let kept = if let Mood::Cuts(bytes) = mood { body.len().min(*bytes) } else { body.len() };
-        let source = Pieces { left: vec![body.slice(..kept)], fails: kept < body.len() };
-        respond::response(head, ResponseBody::Stream { length: Some(body.len() as u64), source: Box::new(source) })
+        let length = Some(body.len() as u64);
+        let pieces = Pieces { left: pieces(body.slice(..kept)), fails: kept < body.len() };
+        self.backends.bodies.set(self.backends.bodies.get() + 1);
+        let source = Served { pieces, open: Rc::clone(&self.backends.bodies) };
+        respond::response(head, ResponseBody::Stream { length, source: Box::new(source) })
     }
 }
 

@@ -201,6 +201,22 @@ fn what_could_not_have_been_written_is_refused() {
 }
 
 #[test]
+fn cve_2014_7960_metadata_is_bounded_in_sum_over_all_requests() {
+    let mut memory = Memory::new();
+    let item = |number: u64| Change {
+        metadata: vec![(format!("X-Container-Meta-{number}"), "v".to_owned())],
+        ..change(Kind::Container, 5 + number)
+    };
+    lifecycle::put_container(&mut memory, &change(Kind::Container, 4)).unwrap();
+    for number in 0..90 {
+        let outcome = lifecycle::post(&mut memory, &item(number), true).unwrap();
+        assert!(!matches!(outcome, Outcome::Refused(_)), "item {number}");
+    }
+    let refused = lifecycle::post(&mut memory, &item(90), true).unwrap();
+    assert_eq!(refused, Outcome::Refused("Too many metadata items; max 90".to_owned()));
+}
+
+#[test]
 fn metadata_is_bounded_and_the_newer_item_wins() {
     let mut memory = Memory::new();
     let with = |seconds, items: &[(&str, &str)]| Change {

@@ -183,6 +183,16 @@ mod tests {
     }
 
     #[test]
+    fn cve_2017_8761_no_line_holds_a_whole_signature() {
+        const SECRET: &str = "0123456789abcdef0123456789abcdef01234567";
+        for name in ["temp_url_sig", "temp%5Furl_sig", "X-Amz-Signature", "Signature", "signature"] {
+            let target = format!("/v1/AUTH_test/c/o?temp_url_expires=1&{name}={SECRET}&x=y");
+            let line = line(&entry(|head| head.target = target.into()), 5, true);
+            assert!(!line.contains(SECRET) && line.contains("0123456789abcdef...&x=y"), "{line}");
+        }
+    }
+
+    #[test]
     fn a_token_is_cut_and_a_client_that_left_is_499() {
         let entry = entry(|head| head.headers.set("X-Auth-Token", "AUTH_tkABCDEFGHIJKLMNOP"));
         let line = line(&entry, 0, false);

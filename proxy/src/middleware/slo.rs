@@ -6,7 +6,7 @@
 //!   manifest says ends it: 409 before the first byte, a cut body later.
 //! - A manifest may name manifests, [`DEPTH_MAX`] deep.
 //! - `DELETE ?multipart-manifest=delete` deletes what the manifest names, then the manifest; `delete` tells it.
-//! - A request by signature stores a manifest only of what the signature itself covers (CVE-2015-5223 and its kin).
+//! - No request by signature stores a manifest: a signature does not cover the query that asks for one.
 
 mod base64;
 mod delete;

@@ -1,5 +1,6 @@
 //! What tests of the middleware share: an application made of a closure, and a way to run a future without a runtime.
 
+mod past_mistakes;
 mod whole;
 
 use super::*;

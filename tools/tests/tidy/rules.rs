@@ -67,6 +67,11 @@ pub const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        name: "documents name tests that exist",
+        check: tests_in_documents,
+        planted: &[("docs/planted.md", "Shown by `cve_1999_0001_no_such_test`.\n")],
+    },
+    Rule {
         name: "no drawer without a noun",
         check: no_drawers,
         planted: &[("base/src/utils.rs", "//! Planted.\n"), ("proxy/src/helpers/mod.rs", "//! Planted.\n")],
@@ -254,4 +259,19 @@ fn no_drawers(tree: &Tree) -> Vec<String> {
         .filter(|(path, _)| path.ends_with(".rs") && is_drawer(path))
         .map(|(path, _)| format!("{path}: name the noun"))
         .collect()
+}
+
+/// A mistake of the past that a document calls impossible has its test.
+fn tests_in_documents(tree: &Tree) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (path, text) in tree.all().filter(|(path, _)| path.starts_with("docs/")) {
+        let named = text.split('`').filter(|word| word.starts_with("cve_"));
+        for name in named {
+            let function = format!("fn {name}()");
+            if !tree.all().any(|(path, text)| path.ends_with(".rs") && text.contains(&function)) {
+                complaints.push(format!("{path}: no test is called `{name}`"));
+            }
+        }
+    }
+    complaints
 }

@@ -38,10 +38,12 @@ pub(super) fn choose(format: Option<&[u8]>, accept: Option<&[u8]>) -> Choice {
     let Some(mut ranges) = accept.split(',').map(range).collect::<Option<Vec<_>>>() else { return Choice::Invalid };
     // The wish with the highest quality counts, the more exact one among equals; the sort keeps the client's order.
     ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(b.exactness().cmp(&a.exactness())));
-    let wished = ranges.iter().filter(|range| range.quality > 0.0);
+    // Asked once a type, not once a wish: the work grows with the header's length, not with its square.
+    let offered = OFFERED.map(|offered| (offered, is_refused(&ranges, offered)));
+    let mut wished = ranges.iter().filter(|range| range.quality > 0.0);
     wished
-        .flat_map(|range| OFFERED.into_iter().filter(|offered| range.matches(offered)))
-        .find(|offered| !is_refused(&ranges, offered))
+        .find_map(|range| offered.iter().find(|(offered, is_refused)| !is_refused && range.matches(offered)))
+        .map(|(offered, _)| *offered)
         .map_or(Choice::None, Choice::Type)
 }
 
@@ -111,6 +113,23 @@ mod tests {
         check("garbage", Choice::Invalid);
         check("text/plain;q=2", Choice::Invalid);
         check("", Choice::Type("text/plain"));
+    }
+
+    #[test]
+    fn cve_2026_71190_hostile_headers_are_read_in_one_pass() {
+        // What makes a backtracking pattern try every split, and what makes every wish ask every refusal.
+        let refusals = "text/plain;q=0,application/json;q=0,application/xml;q=0,text/xml;q=0,";
+        for accept in [
+            format!("text/{}", "a;".repeat(500_000)),
+            format!("{}!", "a/b;q=0.1,".repeat(100_000)),
+            format!("a/b;{}", "x=\"".repeat(500_000)),
+            format!("{refusals}{}", vec!["*/*"; 200_000].join(",")),
+            " ".repeat(1_000_000),
+            ",".repeat(1_000_000),
+        ] {
+            let choice = choose(None, Some(accept.as_bytes()));
+            assert!(!matches!(choice, Choice::Type("application/json")), "{choice:?}");
+        }
     }
 
     #[test]

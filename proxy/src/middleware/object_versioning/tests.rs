@@ -170,7 +170,7 @@ fn a_delete_leaves_a_marker_and_every_version() {
 }
 
 #[test]
-fn who_may_not_write_makes_no_version() {
+fn cve_2015_1856_who_may_not_write_changes_no_version() {
     let (layer, kept) = cluster();
     put(&layer, 1_000, "one");
     kept.borrow_mut().seen.clear();
