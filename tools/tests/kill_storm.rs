@@ -43,8 +43,8 @@ fn storm(options: &[&str]) {
         let mut daemon = Daemon::start(folder.path());
         restarts.push(daemon.ready(address));
         let complaints = real::run(real::CoreOptions::default(), || {
-            let history = history.clone();
-            async move { verify::all(address, &history.borrow().clone(), u64::MAX).await }
+            let so_far = history.borrow().clone();
+            async move { verify::all(address, &so_far, u64::MAX).await }
         });
         let complaints = complaints.unwrap();
         assert!(complaints.is_empty(), "after {kill} kills {} objects are wrong: {}", complaints.len(), complaints[0]);

@@ -44,7 +44,7 @@ pub async fn reports(node: &Node, config: &Config) -> Vec<Report> {
 pub async fn complaints(node: &Node, config: &Config, is_garbage_fine: bool) -> Vec<String> {
     let reports = reports(node, config).await;
     let is_wrong = |report: &&Report| {
-        report.found.keys().any(|what| !what.is_harmless() && !(is_garbage_fine && *what == What::Garbage))
+        report.found.keys().any(|what| !(what.is_harmless() || is_garbage_fine && *what == What::Garbage))
     };
     reports.iter().filter(is_wrong).map(|report| format!("check: {:?} {:?}", report.found, report.findings)).collect()
 }
