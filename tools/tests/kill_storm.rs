@@ -2,7 +2,13 @@
 //!
 //! `MARTLET_KILLS=200` makes it a storm; the number of kills here is what every run of the tests can afford.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 use base::io::real;
 use base::io::sim::Random;
