@@ -18,8 +18,7 @@ pub enum Verdict {
 
 /// Evaluates a GET or HEAD of an object with this ETag (unquoted) and Last-Modified second (ceil).
 pub fn evaluate(headers: &Headers, etag: Option<&str>, last_modified: Option<u64>) -> Verdict {
-    let named =
-        |name| etag.and_then(|etag| headers.get(name).filter(|value| !value.is_empty()).map(|v| matches(v, etag)));
+    let named = |name| etag.and_then(|etag| headers.get(name).map(|value| matches(value, etag)));
     if named("If-None-Match") == Some(true) {
         return Verdict::NotModified;
     }
@@ -88,7 +87,9 @@ mod tests {
         check(&[], Verdict::Proceed);
         check(&[("If-Match", ETAG)], Verdict::Proceed);
         check(&[("If-Match", "x")], Verdict::PreconditionFailed);
-        check(&[("If-Match", "")], Verdict::Proceed);
+        // Names nothing, so the object is not among it.
+        check(&[("If-Match", "")], Verdict::PreconditionFailed);
+        check(&[("If-None-Match", "")], Verdict::Proceed);
         check(&[("If-None-Match", "x")], Verdict::Proceed);
         check(&[("If-None-Match", "*")], Verdict::NotModified);
         check(&[("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")], Verdict::NotModified);

@@ -1,7 +1,7 @@
 //! Core: what clients may send: metadata, names, times of expiry (Swift's constraints).
 
 use base::config::is_true;
-use base::http::Headers;
+use base::http::{Headers, title_case};
 use base::limits::Constraints;
 use base::timestamp::Timestamp;
 
@@ -25,10 +25,14 @@ pub fn check_metadata(limits: &Constraints, headers: &Headers, kind: &str) -> Re
         count += 1;
         size += item.len() + value.len();
         if item.len() > limits.max_meta_name_length {
-            return Err(format!("Metadata name too long: {prefix}{item}"));
+            return Err(format!("Metadata name too long: {prefix}{}", shown(item)));
         }
         if value.len() > limits.max_meta_value_length {
-            return Err(format!("Metadata value longer than {}: {prefix}{item}", limits.max_meta_value_length));
+            return Err(format!(
+                "Metadata value longer than {}: {prefix}{}",
+                limits.max_meta_value_length,
+                shown(item)
+            ));
         }
         if count > limits.max_meta_count {
             return Err(format!("Too many metadata items; max {}", limits.max_meta_count));
@@ -38,6 +42,11 @@ pub fn check_metadata(limits: &Constraints, headers: &Headers, kind: &str) -> Re
         }
     }
     Ok(())
+}
+
+/// As Swift shows names: with a capital behind everything that is no letter.
+fn shown(item: &str) -> String {
+    String::from_utf8_lossy(&title_case(item.as_bytes())).into_owned()
 }
 
 /// When the object goes, in seconds since 1970: from `X-Delete-After` or `X-Delete-At`.

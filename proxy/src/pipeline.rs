@@ -16,6 +16,7 @@
 //! | container-quotas, account-quotas | behind copy, where a copy has its true length |
 //! | slo | behind the quotas, which bound the manifest as it is sent; its segments may be dynamic large objects |
 //! | dlo | outside symlink: its segments may be links |
+//! | versioned_writes | inside dlo and slo, like object_versioning, whose containers it leaves alone |
 //! | object_versioning | outside symlink, which reads through the links it makes; inside dlo and slo, so that versions of manifests are kept as such |
 //! | symlink | next to the application: whatever reads an object may meet a link |
 //!
@@ -37,6 +38,7 @@ use crate::middleware::object_versioning::ObjectVersioning;
 use crate::middleware::slo::Slo;
 use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
+use crate::middleware::versioned_writes::VersionedWrites;
 use crate::middleware::{domain_remap, gatekeeper, healthcheck, info, proxy_logging, tempauth, tempurl};
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
@@ -121,6 +123,9 @@ impl Pipeline {
         if config.is_on(Member::VersionedWrites) && config.allow_object_versioning {
             linked = Rc::new(ObjectVersioning::new(Rc::clone(&config), linked, Rc::clone(&application)));
             counting = Rc::clone(&linked);
+        }
+        if config.is_on(Member::VersionedWrites) {
+            linked = Rc::new(VersionedWrites::new(Rc::clone(&config), linked, Rc::clone(&application)));
         }
         let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), linked));
         let mut bounded = dlo;
@@ -266,7 +271,7 @@ fn route(config: &Config, path: &[u8]) -> Route {
     }
     let decoded = unquote(path);
     if decoded.contains(&0) || std::str::from_utf8(&decoded).is_err() {
-        return refused(respond::explained(Status(412), "Invalid UTF8 or contains NULL"));
+        return refused(respond::told(Status(412), "Invalid UTF8 or contains NULL"));
     }
     let behind_slash = path.strip_prefix(b"/").unwrap_or_default();
     let end = behind_slash.iter().position(|&byte| byte == b'/').unwrap_or(behind_slash.len());
@@ -274,7 +279,7 @@ fn route(config: &Config, path: &[u8]) -> Route {
     if version.is_empty() {
         return refused(respond::standard(Status(404)));
     }
-    let bad_url = || refused(respond::explained(Status(412), "Bad URL"));
+    let bad_url = || refused(respond::told(Status(412), "Bad URL"));
     if matches!(rest, b"" | b"/") {
         return bad_url();
     }
@@ -288,7 +293,7 @@ fn route(config: &Config, path: &[u8]) -> Route {
     match Path::parse(rest) {
         Ok(path) => Route::Swift(path),
         Err(InvalidPath::Shape) => bad_url(),
-        Err(InvalidPath::Encoding) => refused(respond::explained(Status(412), "Invalid UTF8 or contains NULL")),
+        Err(InvalidPath::Encoding) => refused(respond::told(Status(412), "Invalid UTF8 or contains NULL")),
     }
 }
 
@@ -302,8 +307,7 @@ fn has_gap(rest: &[u8]) -> bool {
 /// Verbs that only backends know.
 fn refuse_method(method: Method) -> Option<Response> {
     let is_backend_verb = matches!(method, Method::Replicate | Method::Ssync | Method::Update);
-    is_backend_verb
-        .then(|| respond::standard(Status(405)).header("Allow", "HEAD, GET, PUT, POST, OPTIONS, DELETE, COPY"))
+    is_backend_verb.then(|| respond::not_allowed("PUT, DELETE, OPTIONS, GET, POST, HEAD"))
 }
 
 #[cfg(test)]

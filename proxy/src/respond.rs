@@ -28,6 +28,11 @@ pub fn explained(status: Status, text: impl Into<String>) -> Response {
     Response::full(status, "text/plain", text.into())
 }
 
+/// The same as Swift's middleware says most of its sentences: called HTML, though there is no tag in it.
+pub fn told(status: Status, text: impl Into<String>) -> Response {
+    Response::full(status, HTML, text.into())
+}
+
 /// 400 with a sentence.
 pub fn bad_request(text: impl Into<String>) -> Response {
     explained(Status(400), text)
@@ -41,15 +46,9 @@ pub fn not_allowed(allowed: &'static str) -> Response {
 /// The answer to a write: the backends' status, with their body where it explains something. Of their fields only `ETag` and
 /// the like pass, by name.
 pub fn written(status: Status, headers: &Headers, body: Bytes) -> Response {
-    let mut response = match headers.get_str("Content-Type") {
-        Some(content_type) if !body.is_empty() && status.0 != 204 => {
-            let content_type = content_type.to_owned();
-            let mut head = ResponseHead::new(status);
-            head.headers.set("Content-Type", content_type);
-            response(head, ResponseBody::Full(body))
-        }
-        _ => standard(status),
-    };
+    // Under the type that Swift's proxy gives whatever it answers itself, not the backend's.
+    let is_said = !body.is_empty() && status.0 != 204;
+    let mut response = if is_said { Response::full(status, HTML, body) } else { standard(status) };
     for name in ["X-Backend-Storage-Policy-Index", "X-Backend-Content-Type"] {
         // Kept for the middleware (they are stripped with all X-Backend fields on the way out).
         if let Some(value) = headers.get(name) {

@@ -42,6 +42,9 @@ impl Handler for Front {
 
     fn refuse(&self, status: Status, reason: &str) -> Response {
         // Nothing of the request is repeated: it could not even be read.
+        if status == Status(405) {
+            return respond::not_allowed("PUT, DELETE, OPTIONS, GET, POST, HEAD");
+        }
         if reason.is_empty() { respond::standard(status) } else { respond::explained(status, reason) }
     }
 }

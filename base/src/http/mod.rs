@@ -18,5 +18,5 @@ pub mod status;
 pub mod transitions;
 
 pub use head::{Method, RequestHead, ResponseHead};
-pub use headers::Headers;
+pub use headers::{Headers, title_case};
 pub use status::Status;

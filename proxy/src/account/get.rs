@@ -14,6 +14,9 @@ use std::rc::Rc;
 
 /// Asks the account's nodes. An account nobody has written to yet reads as empty when `account_autocreate`.
 pub(super) async fn get(core: &Rc<Core>, request: ClientRequest) -> Response {
+    if let Err(refused) = listing::check_limit(&request, core.config.constraints.account_listing_limit) {
+        return *refused;
+    }
     let placement = core.backend.place(&core.config, &request.path);
     let mut candidates = core.backend.candidates(&placement);
     let mut headers = Origin::of(&request).headers();

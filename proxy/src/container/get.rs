@@ -14,6 +14,9 @@ use std::rc::Rc;
 
 /// Asks the container's nodes; its ACL decides who may see the answer.
 pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response {
+    if let Err(refused) = listing::check_limit(&request, core.config.constraints.container_listing_limit) {
+        return *refused;
+    }
     if !request.path.account.starts_with('.') {
         let info = account_info(core, &request.path.account, &request.trans_id).await;
         if !info.exists() {

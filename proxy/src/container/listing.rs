@@ -6,7 +6,7 @@ use crate::request::ClientRequest;
 use crate::{object, respond};
 use base::config::is_true;
 use base::http::server::{Response, ResponseBody};
-use base::http::{Headers, Method, ResponseHead};
+use base::http::{Headers, Method, ResponseHead, Status};
 use base::quote::{Query, quote};
 use std::rc::Rc;
 
@@ -35,6 +35,17 @@ pub(crate) fn show_reserved(request: &ClientRequest, headers: &mut Headers) {
 
 /// Where a request may name, and a listing may show, names that begin with NUL.
 pub(crate) const ALLOW_RESERVED_NAMES: &str = "X-Backend-Allow-Reserved-Names";
+
+/// A page larger than there are is refused, before anything is asked.
+pub(crate) fn check_limit(request: &ClientRequest, longest: usize) -> Result<(), Box<Response>> {
+    let limit = request.query.get("limit").filter(|text| !text.is_empty() && text.iter().all(u8::is_ascii_digit));
+    let limit =
+        limit.map(|text| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(usize::MAX));
+    if request.method == Method::Get && limit.is_some_and(|limit| limit > longest) {
+        return Err(Box::new(respond::told(Status(412), format!("Maximum limit is {longest}"))));
+    }
+    Ok(())
+}
 
 /// `X-Newest: true`.
 pub(crate) fn wants_newest(request: &ClientRequest) -> bool {

@@ -5,6 +5,7 @@ use crate::backend::outgoing::Origin;
 use crate::constraints::check_metadata;
 use crate::core::Core;
 use crate::facts::account_info;
+use crate::middleware::tempauth::clean_container_acls;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::Response;
@@ -12,7 +13,10 @@ use base::http::{Method, Status};
 use std::rc::Rc;
 
 /// Merges the metadata sent into the container's.
-pub(super) async fn post(core: &Rc<Core>, request: ClientRequest) -> Response {
+pub(super) async fn post(core: &Rc<Core>, mut request: ClientRequest) -> Response {
+    if let Err(refused) = clean_container_acls(&mut request) {
+        return *refused;
+    }
     if let Err(text) = check_metadata(&core.config.constraints, &request.headers, "Container") {
         return respond::bad_request(text);
     }

@@ -7,6 +7,7 @@ use crate::config::{Config, Policy};
 use crate::constraints::check_metadata;
 use crate::core::Core;
 use crate::facts::account_info;
+use crate::middleware::tempauth::clean_container_acls;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::Response;
@@ -14,7 +15,10 @@ use base::http::{Method, Status};
 use std::rc::Rc;
 
 /// Creates or updates the container.
-pub(super) async fn put(core: &Rc<Core>, request: ClientRequest) -> Response {
+pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Response {
+    if let Err(refused) = clean_container_acls(&mut request) {
+        return *refused;
+    }
     let limits = &core.config.constraints;
     if let Err(text) = check_metadata(limits, &request.headers, "Container") {
         return respond::bad_request(text);

@@ -5,7 +5,7 @@ use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::{LocalFuture, Response};
-use base::http::{Headers, Method};
+use base::http::{Headers, Method, Status};
 use std::rc::Rc;
 
 /// The layer.
@@ -31,7 +31,7 @@ impl Application for ContainerQuotas {
                     value.is_some_and(|value| !value.iter().all(u8::is_ascii_digit))
                 });
             if let Some((_, text)) = wrong {
-                return Box::pin(std::future::ready(respond::bad_request(text)));
+                return Box::pin(std::future::ready(respond::told(Status(400), text)));
             }
         }
         if !is_object || request.method != Method::Put {

@@ -38,7 +38,9 @@ impl Application for Copy {
             return self.next.call(request);
         }
         let is_copy = request.method == Method::Copy;
-        let is_copying_put = request.method == Method::Put && request.headers.contains("X-Copy-From");
+        // An empty one says nothing.
+        let names_source = request.headers.get("X-Copy-From").is_some_and(|value| !value.is_empty());
+        let is_copying_put = request.method == Method::Put && names_source;
         if !is_copy && !is_copying_put {
             return self.next.call(request);
         }
@@ -55,7 +57,7 @@ impl Application for Copy {
 
 /// The PUT that a COPY means: to its destination, from its own path.
 fn as_put(mut request: ClientRequest) -> Refused<ClientRequest> {
-    let Some(destination) = request.headers.remove("Destination") else {
+    let Some(destination) = request.headers.remove("Destination").filter(|value| !value.is_empty()) else {
         return Err(refuse(412, "Destination header required"));
     };
     let account = match request.headers.remove("Destination-Account") {
@@ -76,7 +78,7 @@ fn as_put(mut request: ClientRequest) -> Refused<ClientRequest> {
 
 async fn copy(config: &Config, next: &Rc<dyn Application>, mut put: ClientRequest) -> Refused<Response> {
     if put.body.length() != Some(0) {
-        return Err(refuse(400, "Copy requests require a zero byte body"));
+        return Err(Box::new(respond::explained(Status(400), "Copy requests require a zero byte body")));
     }
     let source_path = source_path(&mut put)?;
     let mut source = next.call(source_request(&mut put, source_path.clone())).await;
@@ -223,6 +225,9 @@ fn copied_from(response: &mut Response, source: &Path, from: &Headers, shown: Ve
     let path = Path { account: String::new(), ..source.clone() };
     headers.set("X-Copied-From-Account", quote(source.account.as_bytes()));
     headers.set("X-Copied-From", path.quoted().trim_start_matches('/').to_owned());
+    if let Some(id) = from.get("X-Object-Version-Id") {
+        headers.set("X-Copied-From-Version-Id", id.clone());
+    }
     if let Some(time) = from.get("Last-Modified") {
         headers.set("X-Copied-From-Last-Modified", time.clone());
     }
@@ -254,7 +259,7 @@ fn object_path(account: &str, value: &[u8], form: &'static str) -> Refused<Path>
 }
 
 fn refuse(status: u16, text: &str) -> Box<Response> {
-    Box::new(respond::explained(Status(status), text))
+    Box::new(respond::told(Status(status), text))
 }
 
 #[cfg(test)]

@@ -89,11 +89,14 @@ impl Rules {
 
 fn preflight(config: &Config, request: &ClientRequest, origin: Option<&str>, rules: Option<&Rules>) -> Response {
     let allowed = allowed_methods(config, request);
-    let response = Response::empty(Status(200)).header("Allow", allowed.join(", "));
+    let response = Response::empty(Status(200)).header("Content-Type", "text/html; charset=UTF-8");
+    let response = response.header("Allow", allowed.join(", "));
     let (Some(origin), Some(rules)) = (origin, rules) else { return response };
     let method = request.headers.get_str("Access-Control-Request-Method").unwrap_or_default();
     if !rules.allow(config, origin) || !allowed.contains(&method) {
-        return respond::standard(Status(401)).header("Allow", allowed.join(", "));
+        // COPY is not the application's own verb, and only its consent adds it.
+        let own: Vec<&str> = allowed.into_iter().filter(|method| *method != "COPY").collect();
+        return respond::standard(Status(401)).header("Allow", own.join(", "));
     }
     let mut response = response.header("Access-Control-Allow-Methods", allowed.join(", "));
     let headers = &mut response.head.headers;

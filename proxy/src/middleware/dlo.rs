@@ -46,7 +46,7 @@ impl Application for Dlo {
             && request.headers.get("X-Object-Manifest").is_some_and(|value| !is_manifest(value))
         {
             let text = "X-Object-Manifest must be in the format container/prefix";
-            return Box::pin(std::future::ready(respond::bad_request(text)));
+            return Box::pin(std::future::ready(respond::told(Status(400), text)));
         }
         if !reads || request.query.get("multipart-manifest") == Some(b"get") {
             return self.next.call(request);

@@ -42,6 +42,10 @@ fn document(config: &Config) -> Value {
     if config.is_on(Member::Symlink) {
         info.insert("symlink".into(), json!({ "symloop_max": config.symloop_max, "static_links": true }));
     }
+    if config.is_on(Member::VersionedWrites) && config.allow_versioned_writes {
+        let flags = json!({ "allowed_flags": ["x-versions-location", "x-history-location"] });
+        info.insert("versioned_writes".into(), flags);
+    }
     if config.is_on(Member::VersionedWrites) && config.allow_object_versioning {
         info.insert("object_versioning".into(), json!({}));
     }

@@ -39,7 +39,7 @@ impl Application for ListingFormats {
         }
         let choice = match choose(request.query.get("format"), request.headers.get("Accept").map(Bytes::as_ref)) {
             Choice::Type(content_type) => content_type,
-            Choice::Invalid => return ready(respond::explained(Status(400), "Invalid Accept header")),
+            Choice::Invalid => return ready(respond::told(Status(400), "Invalid Accept header")),
             Choice::None => return ready(respond::standard(Status(406))),
         };
         let can_vary = request.query.get("format").is_none();

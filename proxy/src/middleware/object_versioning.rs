@@ -24,7 +24,7 @@ mod tests;
 mod version;
 
 use crate::config::Config;
-use crate::middleware::tempauth::{Acls, STORED_ACCOUNT_ACL, authorize};
+use crate::middleware::early_right::authorize_early;
 use crate::pipeline::Application;
 use crate::request::{Authority, ClientRequest};
 use crate::respond;
@@ -70,18 +70,7 @@ impl ObjectVersioning {
 
     /// Asks whether the caller may do this, by the ACL at hand and the account's; after that nobody asks again.
     async fn authorize(&self, request: &mut ClientRequest, container: Option<&str>) -> Refused<()> {
-        if request.authority == Authority::Granted {
-            return Ok(());
-        }
-        let without = authorize(&self.config, request, Acls { container, account: None });
-        if without.is_err() && request.identity.user.is_some() {
-            let fields = self.application.account_headers(request).await;
-            authorize(&self.config, request, Acls { container, account: fields.get_str(STORED_ACCOUNT_ACL) })?;
-        } else {
-            without?;
-        }
-        request.authority = Authority::Granted;
-        Ok(())
+        authorize_early(&self.config, &self.application, request, container).await
     }
 }
 
@@ -205,5 +194,10 @@ fn need_success(response: Response) -> Refused<Response> {
 }
 
 fn refuse(status: u16, text: &str) -> Box<Response> {
+    Box::new(respond::told(Status(status), text))
+}
+
+/// As plain text, as Swift says a few of its sentences.
+fn refuse_plainly(status: u16, text: &str) -> Box<Response> {
     Box::new(respond::explained(Status(status), text))
 }

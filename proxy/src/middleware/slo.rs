@@ -27,7 +27,7 @@ use crate::request::ClientRequest;
 use crate::respond;
 use base::config::is_true;
 use base::http::server::{LocalFuture, Response};
-use base::http::{Headers, Method};
+use base::http::{Headers, Method, Status};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ impl Application for Slo {
             Method::Get | Method::Head => Box::pin(read::read(next, request)),
             Method::Put if asked("put") => Box::pin(put::put(self.clone(), request)),
             Method::Delete if asked("delete") => Box::pin(std::future::ready(delete::delete(self.clone(), request))),
-            _ if request.headers.contains(MARK) => Box::pin(std::future::ready(respond::bad_request(RESERVED))),
+            _ if request.headers.contains(MARK) => Box::pin(std::future::ready(respond::told(Status(400), RESERVED))),
             _ => next.call(request),
         }
     }

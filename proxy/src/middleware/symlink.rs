@@ -195,7 +195,13 @@ async fn check_target(
             let shown = listed.or_else(slo);
             Ok((found, shown))
         }
-        _ => Err(Box::new(respond::standard(response.head.status))),
+        status => {
+            let mut refused = respond::standard(Status(status));
+            if let Some(challenge) = response.head.headers.get("Www-Authenticate") {
+                refused.head.headers.set("Www-Authenticate", challenge.clone());
+            }
+            Err(Box::new(refused))
+        }
     }
 }
 
@@ -232,6 +238,10 @@ async fn is_empty(body: &mut RequestBody) -> bool {
 
 fn refuse(status: u16, text: &str) -> Box<Response> {
     Box::new(respond::explained(Status(status), text))
+}
+
+fn told(status: u16, text: &str) -> Box<Response> {
+    Box::new(respond::told(Status(status), text))
 }
 
 fn conflict(text: &str, at: Option<&str>) -> Box<Response> {

@@ -218,13 +218,14 @@ pub fn clean_acls(request: &mut ClientRequest) -> Result<(), Box<Response>> {
         request.headers.remove(ACCOUNT_ACL);
         request.headers.set(STORED_ACCOUNT_ACL, stored);
     }
-    let is_container = request.path.container.is_some() && request.path.object.is_none();
-    if !is_container || !matches!(request.method, Method::Put | Method::Post) {
-        return Ok(());
-    }
+    Ok(())
+}
+
+/// The same for the ACLs of a container that is written. Asked when the caller's right is known: before that nobody is corrected.
+pub fn clean_container_acls(request: &mut ClientRequest) -> Result<(), Box<Response>> {
     for (name, kind) in [("X-Container-Read", Kind::Read), ("X-Container-Write", Kind::Write)] {
         let Some(value) = request.headers.get(name) else { continue };
-        let refuse = |reason: String| Box::new(respond::explained(Status(400), reason));
+        let refuse = |reason: String| Box::new(respond::told(Status(400), reason));
         let value = std::str::from_utf8(value).map_err(|_| refuse(format!("{name} must be UTF-8")))?;
         let cleaned = acl::clean_acl(kind, value).map_err(refuse)?;
         request.headers.set(name, cleaned);

@@ -45,11 +45,13 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
         Found::Nothing(head) => {
             let mut response = respond::standard(head.status);
             if head.status.0 == 412 {
-                // The object's own fields, with the explanation as the body.
+                // The object's own fields, without a body.
                 let content_type = response.head.headers.get("Content-Type").cloned().unwrap_or_default();
                 response.head.headers = client_headers(&head.headers, request.is_owner);
-                response.head.headers.remove("Content-Length");
+                response.head.headers.remove("Accept-Ranges");
+                response.head.headers.set("Content-Length", "0");
                 response.head.headers.set("Content-Type", content_type);
+                response.body = ResponseBody::Empty;
             } else if let Some(time) = head.headers.get("X-Backend-Timestamp") {
                 response.head.headers.set("X-Backend-Timestamp", time.clone());
             }
@@ -66,7 +68,6 @@ fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest, resume: Resu
         let mut response = respond::standard(status);
         discard(core, source.exchange);
         head.headers.remove("Content-Length");
-        head.headers.set("Content-Type", "text/html; charset=UTF-8");
         response.head = head;
         return response;
     }

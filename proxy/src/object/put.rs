@@ -12,6 +12,7 @@ use crate::constraints::{EXPIRER_ACCOUNT, check_metadata, content_type, delete_a
 use crate::core::Core;
 use crate::request::ClientRequest;
 use crate::respond;
+use base::config::is_true;
 use base::http::client::Framing;
 use base::http::server::{BodyError, Response};
 use base::http::{Headers, ResponseHead, Status, date};
@@ -77,14 +78,19 @@ fn check_limits(core: &Core, request: &ClientRequest) -> Result<(), Box<Response
         let text = format!("Object name length of {length} longer than {}", limits.max_object_name_length);
         return Err(Box::new(respond::bad_request(text)));
     }
+    delete_at(&request.headers, request.timestamp).map_err(|text| Box::new(respond::bad_request(text)))?;
     if request.headers.get("Content-Type").is_some_and(|value| std::str::from_utf8(value).is_err()) {
         return Err(Box::new(respond::bad_request("Please specify a valid Content-Type")));
     }
-    if !request.headers.contains("X-Backend-Content-Type-Overridden") && has_own_parameter(&request.headers) {
+    check_metadata(limits, &request.headers, "Object").map_err(|text| Box::new(respond::bad_request(text)))?;
+    // A type that is guessed replaces what the client said.
+    let is_guessed = request.headers.get_str("X-Detect-Content-Type").is_some_and(is_true);
+    let is_own = request.headers.contains("X-Backend-Content-Type-Overridden");
+    if !is_own && !is_guessed && has_own_parameter(&request.headers) {
         let text = "Invalid Content-Type, swift_* is not a valid parameter name.";
-        return Err(Box::new(respond::bad_request(text)));
+        return Err(Box::new(respond::told(Status(400), text)));
     }
-    check_metadata(limits, &request.headers, "Object").map_err(|text| Box::new(respond::bad_request(text)))
+    Ok(())
 }
 
 /// Parameters such as `swift_bytes` are set by middleware only: listings believe them.

@@ -1,17 +1,17 @@
 //! Requests for an object that name no version.
 
 use super::names::{DELETE_MARKER, id_of, version_object};
-use super::{Place, RE_ENABLE, Refused, STORED_LINK, VERSION_ID, need_success, refuse};
-use crate::constraints::content_type;
+use super::{Place, RE_ENABLE, Refused, STORED_LINK, VERSION_ID, need_success, refuse_plainly};
+use crate::constraints::{check_metadata, content_type, delete_at};
 use crate::middleware::symlink::link;
+use crate::middleware::whole_copy;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::config::is_true;
-use base::http::server::{BodyError, BodySource, LocalFuture, RequestBody, Response, ResponseBody};
-use base::http::{Headers, Method, Status, date};
+use base::http::server::{BodyError, BodySource, LocalFuture, RequestBody, Response};
+use base::http::{Headers, Method, Status};
 use base::names::Path;
 use base::quote::{Query, quote};
-use base::timestamp::Timestamp;
 use bytes::Bytes;
 use std::cell::Cell;
 use std::io;
@@ -20,6 +20,14 @@ use std::rc::Rc;
 /// Stores a new version and makes it the newest.
 pub(super) async fn put(place: &Place, mut request: ClientRequest) -> Refused<Response> {
     may_write(place, &mut request).await?;
+    // Said of the link, which comes too late to refuse it.
+    let limits = &place.layer.config.constraints;
+    let refused = |text: String| Box::new(respond::bad_request(text));
+    if request.headers.get("If-None-Match").is_some_and(|value| !value.contains(&b'*')) {
+        return Err(refused("If-None-Match only supports *".to_owned()));
+    }
+    check_metadata(limits, &request.headers, "Object").map_err(refused)?;
+    delete_at(&request.headers, request.timestamp).map_err(refused)?;
     let has_current = keep_current(place, &request).await?;
     // Asked here, for the version has a new name and the link comes too late.
     if has_current && request.headers.get("If-None-Match").is_some_and(|value| value.contains(&b'*')) {
@@ -149,45 +157,20 @@ async fn keep_current(place: &Place, request: &ClientRequest) -> Refused<bool> {
     if response.head.status.0 == 404 {
         return Ok(false);
     }
-    let mut current = need_success(response)?;
+    let current = need_success(response)?;
     if current.head.headers.get_str(STORED_LINK) == Some("true") {
         return Ok(true);
     }
-    let id = written_at(&current.head.headers).ok_or_else(|| Box::new(respond::standard(Status(503))))?;
+    let id = whole_copy::written_at(&current.head.headers, &["X-Backend-Timestamp", "X-Timestamp"])
+        .ok_or_else(|| Box::new(respond::standard(Status(503))))?;
     let path = place.in_versions(version_object(place.object(), id_of(id)));
     let mut put = place.layer.granted(request, Method::Put, path);
-    put.body = match std::mem::replace(&mut current.body, ResponseBody::Empty) {
-        ResponseBody::Empty => RequestBody::full(""),
-        ResponseBody::Full(bytes) => RequestBody::full(bytes),
-        ResponseBody::Stream { length: Some(length), source } => RequestBody::streaming(Some(length), source),
-        ResponseBody::Stream { length: None, .. } => return Err(Box::new(respond::standard(Status(413)))),
-    };
-    put.headers = current.head.headers;
-    put.headers.remove("X-Timestamp");
-    put.headers.retain(|name, _| !name.to_ascii_lowercase().starts_with(b"x-backend-"));
-    if let Some(size) = put.headers.get_str("X-Object-Sysmeta-Slo-Size") {
-        let kind = put.headers.get_str("Content-Type").unwrap_or_default();
-        let kind = format!("{kind}; swift_bytes={size}");
-        put.headers.set("Content-Type", kind);
-        put.headers.set("X-Backend-Content-Type-Overridden", "yes");
-    }
+    whole_copy::carry(current, &mut put)?;
     let response = next.call(put).await;
     if response.head.status.0 == 404 {
-        return Err(refuse(500, RE_ENABLE));
+        return Err(refuse_plainly(500, RE_ENABLE));
     }
     need_success(response).map(|_| true)
-}
-
-/// The time of an object's data, as exactly as it is known.
-fn written_at(headers: &Headers) -> Option<Timestamp> {
-    let exact = headers.get_str("X-Backend-Timestamp").or(headers.get_str("X-Timestamp"));
-    match exact {
-        Some(text) => Timestamp::parse(text).ok(),
-        None => {
-            let seconds = date::parse(headers.get("Last-Modified")?)?;
-            Some(Timestamp::from_raw(seconds.saturating_mul(100_000), 0))
-        }
-    }
 }
 
 /// Streams the client's body into a version of its own.
@@ -214,7 +197,7 @@ async fn put_version(place: &Place, request: &mut ClientRequest) -> Refused<Stor
     };
     let response = place.layer.next.call(put).await;
     if response.head.status.0 == 404 {
-        return Err(refuse(500, RE_ENABLE));
+        return Err(refuse_plainly(500, RE_ENABLE));
     }
     let mut response = need_success(response)?;
     if request.headers.contains(link::TARGET)

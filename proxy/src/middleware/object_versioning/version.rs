@@ -2,7 +2,7 @@
 
 use super::names::{DELETE_MARKER, VERSIONS_PREFIX, parse_version, version_object};
 use super::object::{Stored, may_write, path_of, put_link, target_of};
-use super::{Place, RE_ENABLE, Refused, STORED_LINK, VERSION_ID, need_success, refuse};
+use super::{Place, RE_ENABLE, Refused, STORED_LINK, VERSION_ID, need_success, refuse, refuse_plainly};
 use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::{RequestBody, Response};
@@ -43,7 +43,7 @@ async fn put(place: &Place, mut request: ClientRequest, time: Timestamp) -> Refu
         None => !matches!(request.body.next().await, Some(Ok(bytes)) if !bytes.is_empty()),
     };
     if !is_empty {
-        return Err(refuse(400, "PUT version-id requests require a zero byte body"));
+        return Err(refuse_plainly(400, "PUT version-id requests require a zero byte body"));
     }
     may_write(place, &mut request).await?;
     let name = version_object(place.object(), time);
@@ -55,9 +55,9 @@ async fn put(place: &Place, mut request: ClientRequest, time: Timestamp) -> Refu
         let container = place.layer.granted(&request, Method::Head, path);
         let is_there = place.layer.next.call(container).await.head.status.is_success();
         return Err(if is_there {
-            refuse(404, "The specified version does not exist")
+            refuse_plainly(404, "The specified version does not exist")
         } else {
-            refuse(500, RE_ENABLE)
+            refuse_plainly(500, RE_ENABLE)
         });
     }
     let headers = need_success(response)?.head.headers;

@@ -48,8 +48,10 @@ pub(super) struct Found {
 /// Why a body is no manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// 400
+    /// 400: it is none.
     Bad(String),
+    /// 400: what is wrong with its parts, line by line.
+    Parts(String),
     /// 413
     TooMany,
 }
@@ -82,7 +84,7 @@ pub(super) fn parse(body: &[u8], own: &Path, objects_max: usize) -> Result<Vec<P
         errors.push("Inline data segments require at least one object-backed segment.\n".to_owned());
     }
     if !errors.is_empty() {
-        return Err(Refused::Bad(errors.concat()));
+        return Err(Refused::Parts(errors.concat()));
     }
     if objects > objects_max { Err(Refused::TooMany) } else { Ok(parts) }
 }
@@ -260,7 +262,11 @@ mod tests {
 
     #[track_caller]
     fn refused(body: &str, expected: &str) {
-        assert_eq!(parse(body.as_bytes(), &own(), 10), Err(Refused::Bad(expected.to_owned())), "{body}");
+        let said = match parse(body.as_bytes(), &own(), 10) {
+            Err(Refused::Bad(text) | Refused::Parts(text)) => text,
+            other => panic!("{body}: {other:?}"),
+        };
+        assert_eq!(said, expected, "{body}");
     }
 
     #[test]

@@ -42,7 +42,7 @@ async fn read(slo: &Slo, request: &mut ClientRequest) -> Result<Vec<Part>, Box<R
         return Err(Box::new(respond::standard(Status(411))));
     }
     let settings = slo.settings();
-    let too_large = |text: String| Box::new(respond::explained(Status(413), text));
+    let too_large = |text: String| Box::new(respond::told(Status(413), text));
     let body = request.body.collect(settings.max_manifest_size).await.map_err(|error| match error {
         None => too_large(format!("Manifest File > {} bytes", settings.max_manifest_size)),
         Some(BodyError::Disconnected) => Box::new(respond::standard(Status(499))),
@@ -50,7 +50,8 @@ async fn read(slo: &Slo, request: &mut ClientRequest) -> Result<Vec<Part>, Box<R
         Some(BodyError::Malformed) => Box::new(respond::standard(Status(400))),
     })?;
     let parts = parse(&body, &request.path, settings.max_manifest_segments).map_err(|refused| match refused {
-        Refused::Bad(text) => Box::new(respond::bad_request(text)),
+        Refused::Bad(text) => Box::new(respond::told(Status(400), text)),
+        Refused::Parts(text) => Box::new(respond::bad_request(text)),
         Refused::TooMany => {
             too_large(format!("Number of object-backed segments must be <= {}", settings.max_manifest_segments))
         }

@@ -84,11 +84,11 @@ impl Caller {
         let Some(part) = &self.part else { return Ok(None) };
         let number = std::str::from_utf8(part).ok().and_then(|text| text.trim().parse::<u64>().ok());
         let Some(number) = number.filter(|number| *number > 0) else {
-            return Err(Box::new(respond::bad_request("Part number must be an integer greater than 0")));
+            return Err(Box::new(respond::told(Status(400), "Part number must be an integer greater than 0")));
         };
         if self.conditions.contains("Range") {
             let text = "Range requests are not supported with part number queries";
-            return Err(Box::new(respond::bad_request(text)));
+            return Err(Box::new(respond::told(Status(400), text)));
         }
         Ok(Some(usize::try_from(number).unwrap_or(usize::MAX)))
     }
@@ -284,7 +284,6 @@ fn no_part(caller: &Caller, mut head: Headers, length: u64) -> Response {
 
 fn unsatisfiable(mut head: Headers, length: u64) -> Response {
     head.set("Content-Range", format!("bytes */{length}"));
-    head.set("Content-Type", "text/html; charset=UTF-8");
     with_head(Status(416), head, respond::standard(Status(416)).body)
 }
 

@@ -1,6 +1,6 @@
 //! Core: what a symlink points to, as clients write it and as it is stored.
 
-use super::{Refused, refuse};
+use super::{Refused, refuse, told};
 use base::http::Headers;
 use base::names::Path;
 use base::quote::{quote, unquote};
@@ -52,17 +52,17 @@ impl Link {
         let is_internal = headers.contains(ALLOW_RESERVED_NAMES);
         let target = target.filter(|target| is_internal || !target.contains('\0'));
         let target = target.ok_or_else(|| refuse(412, FORM))?;
-        let (container, object) = target.split_once('/').ok_or_else(|| refuse(412, FORM))?;
+        let (container, object) = target.split_once('/').ok_or_else(|| told(412, FORM))?;
         if container.is_empty() || object.is_empty() {
-            return Err(refuse(412, FORM));
+            return Err(told(412, FORM));
         }
         let account = match headers.get(ACCOUNT) {
             None => None,
             Some(value) => match String::from_utf8(unquote(value)) {
-                Ok(name) if name.is_empty() => return Err(refuse(412, "Account name cannot be empty")),
-                Ok(name) if name.contains('/') => return Err(refuse(412, "Account name cannot contain slashes")),
+                Ok(name) if name.is_empty() => return Err(told(412, "Account name cannot be empty")),
+                Ok(name) if name.contains('/') => return Err(told(412, "Account name cannot contain slashes")),
                 Ok(name) => Some(name),
-                Err(_) => return Err(refuse(412, "Account name must be UTF-8")),
+                Err(_) => return Err(told(412, "Account name must be UTF-8")),
             },
         };
         let is_own = account.as_ref().is_none_or(|account| *account == own.account)

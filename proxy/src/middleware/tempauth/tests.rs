@@ -141,8 +141,8 @@ fn realms_are_quoted() {
 fn acls_are_cleaned_when_set() {
     let mut put = request(Method::Put, "/AUTH_test/c");
     put.headers.set("X-Container-Read", " .referrer:* , test ");
-    assert!(clean_acls(&mut put).is_ok());
+    assert!(clean_container_acls(&mut put).is_ok());
     assert_eq!(put.headers.get_str("X-Container-Read"), Some(".r:*,test"));
     put.headers.set("X-Container-Write", ".r:*");
-    assert_eq!(clean_acls(&mut put).unwrap_err().head.status, Status(400));
+    assert_eq!(clean_container_acls(&mut put).unwrap_err().head.status, Status(400));
 }

@@ -1,0 +1,80 @@
+//! The same random requests sent to OpenStack Swift and to Martlet: what differs is named, unless `explained` says why it may.
+//!
+//! Needs both ends: `MARTLET_DIFFERENTIAL=<swift host:port>,<martlet host:port>`, with the users of `up --profile conformance` on
+//! either (see `.ci/differential`). `MARTLET_DIFFERENTIAL_REQUESTS` (20,000) and `MARTLET_DIFFERENTIAL_SEED` choose the run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test"
+)]
+
+#[path = "differential/compare.rs"]
+mod compare;
+#[path = "differential/generate.rs"]
+mod generate;
+#[path = "differential/wire.rs"]
+mod wire;
+
+use base::io::sim::Random;
+use generate::Generator;
+use std::collections::BTreeMap;
+use wire::Endpoint;
+
+/// Requests that share names; then fresh ones, so that one difference in state does not follow all the rest.
+const EPOCH: u64 = 150;
+/// Examples shown of each kind of difference.
+const EXAMPLES: usize = 2;
+
+#[test]
+fn swift_and_martlet_answer_alike() {
+    let Ok(ends) = std::env::var("MARTLET_DIFFERENTIAL") else {
+        println!("skipped: MARTLET_DIFFERENTIAL does not name two endpoints");
+        return;
+    };
+    let number =
+        |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (requests, seed) = (number("MARTLET_DIFFERENTIAL_REQUESTS", 20_000), number("MARTLET_DIFFERENTIAL_SEED", 1));
+    let (swift, martlet) = ends.split_once(',').expect("two endpoints with a comma between");
+    let (mut swift, mut martlet) = (Endpoint::new(swift), Endpoint::new(martlet));
+    let mut differences: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut explained: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let (mut epoch, mut compared) = (0, 0);
+    // Ends: every epoch compares at least one request.
+    while compared < requests {
+        let mut generator = Generator::new(Random::new(seed.wrapping_mul(1_000_003) + epoch), seed, epoch);
+        for _ in 0..EPOCH {
+            let request = generator.next();
+            let (theirs, ours) = (swift.send(&request), martlet.send(&request));
+            compared += 1;
+            let Some((kind, text)) = compare::difference(&request, &theirs, &ours) else { continue };
+            match compare::explained(&request, &theirs, &ours) {
+                Some(reason) => {
+                    *explained.entry(reason.text).or_default() += 1;
+                    if reason.parts {
+                        break;
+                    }
+                }
+                None => differences.entry(kind).or_default().push(format!("epoch {epoch}: {text}")),
+            }
+        }
+        epoch += 1;
+    }
+    for (reason, count) in &explained {
+        println!("explained {count} times: {reason}");
+    }
+    let count: usize = differences.values().map(Vec::len).sum();
+    let mut kinds: Vec<_> = differences.iter().collect();
+    kinds.sort_by_key(|(_, all)| std::cmp::Reverse(all.len()));
+    for (kind, all) in kinds {
+        println!("== {} times: {kind}", all.len());
+        for text in all.iter().take(EXAMPLES) {
+            println!("{text}\n");
+        }
+    }
+    assert_eq!(count, 0, "of {compared} requests");
+    println!("{compared} requests, seed {seed}: no unexplained difference");
+}
