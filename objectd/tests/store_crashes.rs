@@ -109,7 +109,7 @@ fn at_every_step(layout: Layout, faults: &[Planned]) {
             assert_eq!(clean.violations, Vec::<String>::new(), "{layout:?} {scenario:?} seed {seed} without a fault");
             assert!(clean.steps > 0, "{layout:?} {scenario:?} takes no step");
             // What is not optimised tries every third step, starting elsewhere for every scenario.
-            let first = if STRIDE == 1 { 1 } else { 1 + scenario as u64 % STRIDE };
+            let first = 1 + (scenario as u64).checked_rem(STRIDE).unwrap_or_default();
             for step in (first..=clean.steps).step_by(usize::try_from(STRIDE).unwrap()) {
                 for fault in faults {
                     let run = attempt(layout, scenario, seed, Some((step, *fault)), Defects::default());

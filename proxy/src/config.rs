@@ -125,6 +125,8 @@ pub struct Config {
     pub cors_allow_origin: Vec<String>,
     /// See Swift's option.
     pub strict_cors_mode: bool,
+    /// Whether `X-Open-Expired` shows objects that have expired and are not removed yet.
+    pub allow_open_expired: bool,
     /// Response headers shown to scripts of other origins, beside the usual ones.
     pub cors_expose_headers: Vec<String>,
     /// Cores (threads) to run; Swift's `workers` is not used.

@@ -9,6 +9,9 @@ use base::timestamp::Timestamp;
 /// Fields of the client that a request of the pipeline itself carries on: the referrer decides `.r:` ACLs, the agent is for logs.
 const CARRIED: [&str; 2] = ["Referer", "User-Agent"];
 
+/// Asks for an object that has expired and is not removed yet.
+pub(crate) const OPEN_EXPIRED: &str = "X-Open-Expired";
+
 /// Who asks, as the auth middleware found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -72,6 +75,12 @@ impl ClientRequest {
             if let Some(value) = self.headers.get(name) {
                 headers.append(name, value.clone());
             }
+        }
+        // The parts of a large object are as expired as the whole.
+        if matches!(method, Method::Get | Method::Head)
+            && let Some(value) = self.headers.get(OPEN_EXPIRED)
+        {
+            headers.append(OPEN_EXPIRED, value.clone());
         }
         ClientRequest {
             method,

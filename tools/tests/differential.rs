@@ -1,7 +1,8 @@
 //! The same random requests sent to OpenStack Swift and to Martlet: what differs is named, unless `explained` says why it may.
 //!
 //! Needs both ends: `MARTLET_DIFFERENTIAL=<swift host:port>,<martlet host:port>`, with the users of `up --profile conformance` on
-//! either (see `.ci/differential`). `MARTLET_DIFFERENTIAL_REQUESTS` (20,000) and `MARTLET_DIFFERENTIAL_SEED` choose the run.
+//! either (see `.ci/differential`). `MARTLET_DIFFERENTIAL_EPOCH` shows one epoch of a seed, request by request, under fresh names.
+//! `MARTLET_DIFFERENTIAL_REQUESTS` (20,000) and `MARTLET_DIFFERENTIAL_SEED` choose the run.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,6 +43,9 @@ fn swift_and_martlet_answer_alike() {
     let (mut swift, mut martlet) = (Endpoint::new(swift), Endpoint::new(martlet));
     let mut differences: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut explained: BTreeMap<&'static str, u64> = BTreeMap::new();
+    if let Some(epoch) = std::env::var("MARTLET_DIFFERENTIAL_EPOCH").ok().and_then(|text| text.parse().ok()) {
+        return replay(&mut swift, &mut martlet, seed, epoch);
+    }
     let (mut epoch, mut compared) = (0, 0);
     // Ends: every epoch compares at least one request.
     while compared < requests {
@@ -77,4 +81,23 @@ fn swift_and_martlet_answer_alike() {
     }
     assert_eq!(count, 0, "of {compared} requests");
     println!("{compared} requests, seed {seed}: no unexplained difference");
+}
+
+/// Shows every request of one epoch and both answers, up to the first difference that has no reason.
+fn replay(swift: &mut Endpoint, martlet: &mut Endpoint, seed: u64, epoch: u64) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let mut generator = Generator::new(Random::new(seed.wrapping_mul(1_000_003) + epoch), now, epoch);
+    for _ in 0..EPOCH {
+        let request = generator.next();
+        let (theirs, ours) = (swift.send(&request), martlet.send(&request));
+        let fields: Vec<String> =
+            request.headers.iter().map(|(name, value)| format!("{name}: {value:.60}")).take(3).collect();
+        println!("{} {} {} {} {fields:?}", theirs.status, ours.status, request.method, request.target);
+        if let Some((_, text)) = compare::difference(&request, &theirs, &ours) {
+            match compare::explained(&request, &theirs, &ours) {
+                Some(reason) => println!("   explained: {}", reason.text),
+                None => println!("   DIFFERENCE {text}"),
+            }
+        }
+    }
 }

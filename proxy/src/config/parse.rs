@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of Swift that have no meaning here; a file that holds them is not wrong. Each with the reason.
-const UNUSED: [(&str, &str); 14] = [
+const UNUSED: [(&str, &str); 13] = [
     ("workers", "cores are counted by `cores`"),
     ("user", "start the daemon as the user it should be"),
     ("log_facility", "logs go to standard error"),
@@ -23,7 +23,6 @@ const UNUSED: [(&str, &str); 14] = [
     ("rate_limit_after_segment", "segments are read as fast as the client takes them"),
     ("rate_limit_segments_per_sec", "segments are read as fast as the client takes them"),
     ("rate_limit_under_size", "segments are read as fast as the client takes them"),
-    ("allow_open_expired", "expired objects are never opened"),
 ];
 
 /// See `Config::parse`.
@@ -57,6 +56,7 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         strict_cors_mode: defaults.boolean("strict_cors_mode", true),
         expose_info: defaults.boolean("expose_info", true),
         // [app:proxy-server]
+        allow_open_expired: app.boolean("allow_open_expired", false),
         account_autocreate: app.boolean("account_autocreate", false),
         allow_account_management: app.boolean("allow_account_management", false),
         conn_timeout: app.seconds("conn_timeout", 0.5)?,

@@ -7,7 +7,7 @@
 
 use crate::config::Config;
 use crate::pipeline::Application;
-use crate::request::ClientRequest;
+use crate::request::{ClientRequest, OPEN_EXPIRED};
 use crate::respond;
 use base::config::is_true;
 use base::http::server::{LocalFuture, RequestBody, Response, ResponseBody};
@@ -126,6 +126,7 @@ fn source_request(put: &mut ClientRequest, path: Path) -> ClientRequest {
             get.headers.set(name, value);
         }
     }
+    get.headers.remove(OPEN_EXPIRED);
     // An older replica must not become the newest copy.
     get.headers.set("X-Newest", "true");
     // Which version, which part, whether it is the link itself: said of the source.

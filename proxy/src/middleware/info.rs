@@ -70,6 +70,7 @@ fn swift(config: &Config) -> Value {
         "policies": policies,
         "allow_account_management": config.allow_account_management,
         "account_autocreate": config.account_autocreate,
+        "allow_open_expired": config.allow_open_expired,
         "max_file_size": limits.max_file_size,
         "max_meta_name_length": limits.max_meta_name_length,
         "max_meta_value_length": limits.max_meta_value_length,

@@ -1,7 +1,7 @@
 //! GET and HEAD of one object.
 
 use super::stream::{Resume, Resuming, discard};
-use super::{authorized_container, place};
+use super::{authorized_container, open_expired, place};
 use crate::backend::outgoing::{Origin, copy};
 use crate::backend::read::{Found, Read, Source, find};
 use crate::container::listing::wants_newest;
@@ -21,6 +21,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
     let mut candidates = core.backend.candidates(&placement);
     let mut headers = Origin::of(&request).headers();
     headers.set("X-Backend-Storage-Policy-Index", info.policy_index().to_string());
+    open_expired(core, &request, &mut headers);
     let plain = headers.clone();
     copy(&request.headers, &mut headers, |name| PASSED.contains(&name));
     if request.method == Method::Head {
@@ -91,10 +92,11 @@ fn client_headers(source: &Headers, is_owner: bool) -> Headers {
         headers.set("Etag", etag);
     }
     headers.set("Accept-Ranges", "bytes");
-    if let Some(content_type) = headers.get_str("Content-Type").filter(|text| text.contains("swift_bytes")) {
-        let kept: Vec<&str> =
-            content_type.split(';').map(str::trim).filter(|parameter| !parameter.starts_with("swift_bytes=")).collect();
-        headers.set("Content-Type", kept.join(";"));
+    // The parameter that a manifest's type ends with; the rest stays as it was sent.
+    let kept = headers.get_str("Content-Type").and_then(|text| text.rsplit_once(';'));
+    if let Some((kept, _)) = kept.filter(|(_, last)| last.trim_start().starts_with("swift_bytes=")) {
+        let kept = kept.to_owned();
+        headers.set("Content-Type", kept);
     }
     headers
 }

@@ -14,10 +14,11 @@ use crate::app::{self, authorize_with};
 use crate::backend::Placement;
 use crate::core::Core;
 use crate::facts::{Info, container_info};
-use crate::request::ClientRequest;
+use crate::request::{ClientRequest, OPEN_EXPIRED};
 use crate::respond;
+use base::config::is_true;
 use base::http::server::Response;
-use base::http::{Method, Status};
+use base::http::{Headers, Method, Status};
 use std::rc::Rc;
 
 const ALLOWED: &str = "HEAD, GET, PUT, POST, OPTIONS, DELETE";
@@ -43,6 +44,13 @@ async fn authorized_container(core: &Rc<Core>, request: &mut ClientRequest) -> R
     let acl = if reads { info.read_acl() } else { info.write_acl() };
     authorize_with(core, request, acl).await?;
     Ok(info)
+}
+
+/// Tells the backends to answer for an expired object too, where that is allowed and wished.
+fn open_expired(core: &Core, request: &ClientRequest, headers: &mut Headers) {
+    if core.config.allow_open_expired && request.headers.get_str(OPEN_EXPIRED).is_some_and(is_true) {
+        headers.set("X-Backend-Open-Expired", "true");
+    }
 }
 
 /// A write needs a container: 404 without one, 503 when nobody knows.

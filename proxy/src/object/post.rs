@@ -1,7 +1,7 @@
 //! POST of one object: its metadata replaced on every replica.
 
 use super::put::expiry;
-use super::{authorized_container, is_stored, need_container, place, updates};
+use super::{authorized_container, is_stored, need_container, open_expired, place, updates};
 use crate::backend::gather::{Write, gather};
 use crate::backend::outgoing::{Origin, copy};
 use crate::constraints::check_metadata;
@@ -24,6 +24,7 @@ pub(super) async fn post(core: &Rc<Core>, mut request: ClientRequest) -> Result<
     let mut common = Origin::of(&request).headers();
     common.set("X-Backend-Storage-Policy-Index", info.policy_index().to_string());
     copy(&request.headers, &mut common, |name| is_stored(name) || name == "content-type");
+    open_expired(core, &request, &mut common);
     // An empty content type would read as one that was sent.
     if common.get("Content-Type").is_some_and(|value| value.is_empty()) {
         common.remove("Content-Type");

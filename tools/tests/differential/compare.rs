@@ -123,8 +123,8 @@ pub fn explained(request: &Request, theirs: &Answer, ours: &Answer) -> Option<Re
     }
     if keeps_versions
         && request.method == "PUT"
-        && matches!(theirs.status, 400 | 412)
-        && matches!(ours.status, 400 | 412)
+        && matches!(theirs.status, 400 | 409 | 412)
+        && matches!(ours.status, 400 | 409 | 412)
     {
         return parts("a versioned PUT is judged before a version is made: another order, and nothing is left behind");
     }
