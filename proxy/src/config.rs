@@ -139,6 +139,8 @@ pub struct Config {
     pub storage_url_scheme: Option<String>,
     /// See `middleware::domain_remap`.
     pub domain_remap: domain_remap::Settings,
+    /// Whether ETags have quotes where neither container nor account says anything (`enable_by_default` of etag-quoter).
+    pub etags_are_quoted: bool,
     /// Scheme and host of redirects of web sites (`url_base`); `None`: as the client reached us.
     pub staticweb_url_base: Option<String>,
     /// Links followed in a row.

@@ -9,6 +9,7 @@
 //! | domain_remap | before anything looks at the path |
 //! | tempurl | before tokens: a signature is a right of its own, and an invalid one is refused whoever comes |
 //! | tempauth: tokens | before anything is done for someone who lies about who he is |
+//! | etag-quoter | outside everything that compares ETags: they are bare inside |
 //! | cors | before authorization: a browser's preflight carries no token |
 //! | listing_formats | outside whatever reads listings itself, which wants JSON |
 //! | staticweb | inside authorization by token, outside whatever makes an object; its pages are no listings of the API |
@@ -33,6 +34,7 @@ use crate::middleware::container_quotas::ContainerQuotas;
 use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
+use crate::middleware::etag_quoter::EtagQuoter;
 use crate::middleware::listing_formats::ListingFormats;
 use crate::middleware::object_versioning::ObjectVersioning;
 use crate::middleware::slo::Slo;
@@ -144,7 +146,10 @@ impl Pipeline {
             shown = Rc::new(StaticWeb::new(Rc::clone(&config), shown, Rc::clone(&application)));
         }
         let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(shown));
-        let layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, Rc::clone(&application)));
+        let mut layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, Rc::clone(&application)));
+        if config.is_on(Member::EtagQuoter) {
+            layers = Rc::new(EtagQuoter::new(config.etags_are_quoted, layers, application.clone()));
+        }
         Pipeline { config, application, layers }
     }
 

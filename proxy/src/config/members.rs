@@ -17,6 +17,8 @@ pub enum Member {
     Cache,
     /// Accounts and containers in host names.
     DomainRemap,
+    /// Quotes around ETags.
+    EtagQuoter,
     /// Listings in the client's format.
     ListingFormats,
     /// Signed URLs.
@@ -45,13 +47,14 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 18] = [
+const ALL: [(Member, &str, &str); 19] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
     (Member::ProxyLogging, "proxy-logging", "proxy_logging"),
     (Member::Cache, "cache", "memcache"),
     (Member::DomainRemap, "domain_remap", "domain_remap"),
+    (Member::EtagQuoter, "etag-quoter", "etag_quoter"),
     (Member::ListingFormats, "listing_formats", "listing_formats"),
     (Member::Tempurl, "tempurl", "tempurl"),
     (Member::Tempauth, "tempauth", "tempauth"),

@@ -77,6 +77,8 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
         // [filter:domain_remap]
         domain_remap: domain_remap(section_of(&ini, "domain_remap")),
+        // [filter:etag-quoter]
+        etags_are_quoted: section_of(&ini, "etag_quoter").boolean("enable_by_default", false),
         // [filter:staticweb]
         staticweb_url_base: section_of(&ini, "staticweb")
             .get("url_base")

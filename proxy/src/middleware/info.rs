@@ -39,6 +39,9 @@ fn document(config: &Config) -> Value {
     if config.is_on(Member::DomainRemap) {
         info.insert("domain_remap".into(), domain_remap::document(&config.domain_remap));
     }
+    if config.is_on(Member::EtagQuoter) {
+        info.insert("etag_quoter".into(), json!({ "enable_by_default": config.etags_are_quoted }));
+    }
     if config.is_on(Member::Symlink) {
         info.insert("symlink".into(), json!({ "symloop_max": config.symloop_max, "static_links": true }));
     }

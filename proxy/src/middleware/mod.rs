@@ -10,6 +10,7 @@ pub mod cors;
 pub mod dlo;
 pub mod domain_remap;
 mod early_right;
+pub mod etag_quoter;
 pub mod gatekeeper;
 pub mod healthcheck;
 pub mod info;
