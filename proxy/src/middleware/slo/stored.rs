@@ -5,12 +5,13 @@ use super::elements::Elements;
 use super::manifest::{Found, WholeEtag};
 use base::config::is_true;
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// One part, ready to be stored.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stored {
-    fields: Value,
+    /// As Python writes JSON: the sizes of containers count the manifest's bytes.
+    text: String,
     etag: String,
     range: Option<(u64, u64)>,
     /// Bytes it stands for.
@@ -19,24 +20,42 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn object(name: String, found: &Found, range: Option<(u64, u64)>, modified: String) -> Stored {
-        let mut fields = json!({
-            "name": name,
-            "bytes": found.bytes,
-            "hash": found.etag,
-            "content_type": found.content_type,
-            "last_modified": modified,
-        });
-        if let Some(object) = fields.as_object_mut() {
-            if let Some((first, last)) = range {
-                object.insert("range".into(), format!("{first}-{last}").into());
-            }
-            if found.is_manifest {
-                object.insert("sub_slo".into(), true.into());
+        // Without parameters, as Swift keeps it.
+        let content_type = found.content_type.split(';').next().unwrap_or_default().trim_end();
+        let mut text = format!(
+            "{{\"name\": {}, \"bytes\": {}, \"hash\": {}, \"content_type\": {}, \"last_modified\": {}",
+            ascii(&name),
+            found.bytes,
+            ascii(&found.etag),
+            ascii(content_type),
+            ascii(&modified),
+        );
+        if let Some((first, last)) = range {
+            text.push_str(&format!(", \"range\": \"{first}-{last}\""));
+        }
+        if found.is_manifest {
+            text.push_str(", \"sub_slo\": true");
+        }
+        text.push('}');
+        let length = range.map_or(found.bytes, |(first, last)| last - first + 1);
+        Stored { text, etag: found.etag.clone(), range, length }
+    }
+}
+
+/// A string of JSON in ASCII, as Python's `json.dumps` writes it.
+fn ascii(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    for part in Value::from(text).to_string().chars() {
+        if part.is_ascii() && part != '\u{7f}' {
+            quoted.push(part);
+        } else {
+            let mut units = [0; 2];
+            for unit in part.encode_utf16(&mut units) {
+                quoted.push_str(&format!("\\u{unit:04x}"));
             }
         }
-        let length = range.map_or(found.bytes, |(first, last)| last - first + 1);
-        Stored { fields, etag: found.etag.clone(), range, length }
     }
+    quoted
 }
 
 /// The manifest being written.
@@ -61,7 +80,7 @@ impl Writer {
     pub(super) fn add_object(&mut self, part: &Stored) {
         self.etag.add_object(&part.etag, part.range);
         self.length = self.length.saturating_add(part.length);
-        self.add(part.fields.to_string().as_bytes());
+        self.add(part.text.as_bytes());
     }
 
     fn add(&mut self, element: &[u8]) {
