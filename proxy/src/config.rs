@@ -13,7 +13,7 @@ mod users;
 pub use members::Member;
 pub use policies::Policy;
 
-use crate::middleware::{domain_remap, slo, tempurl};
+use crate::middleware::{bulk, domain_remap, slo, tempurl};
 use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;
@@ -143,6 +143,8 @@ pub struct Config {
     pub etags_are_quoted: bool,
     /// Scheme and host of redirects of web sites (`url_base`); `None`: as the client reached us.
     pub staticweb_url_base: Option<String>,
+    /// See `middleware::bulk`.
+    pub bulk: bulk::Settings,
     /// Links followed in a row.
     pub symloop_max: usize,
     /// See `middleware::slo`.

@@ -10,6 +10,7 @@
 //! | tempurl | before tokens: a signature is a right of its own, and an invalid one is refused whoever comes |
 //! | tempauth: tokens | before anything is done for someone who lies about who he is |
 //! | etag-quoter | outside everything that compares ETags: they are bare inside |
+//! | bulk | outside everything that one object passes through: it sends many |
 //! | cors | before authorization: a browser's preflight carries no token |
 //! | listing_formats | outside whatever reads listings itself, which wants JSON |
 //! | staticweb | inside authorization by token, outside whatever makes an object; its pages are no listings of the API |
@@ -29,6 +30,7 @@ use crate::config::{Config, Member};
 use crate::core::Core;
 use crate::facts::{account_info, container_info};
 use crate::middleware::account_quotas::AccountQuotas;
+use crate::middleware::bulk::Bulk;
 use crate::middleware::catch_errors::{self, CatchPanic};
 use crate::middleware::container_quotas::ContainerQuotas;
 use crate::middleware::copy::Copy;
@@ -147,6 +149,9 @@ impl Pipeline {
         }
         let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(shown));
         let mut layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, Rc::clone(&application)));
+        if config.is_on(Member::Bulk) {
+            layers = Rc::new(Bulk::new(config.bulk.clone(), layers));
+        }
         if config.is_on(Member::EtagQuoter) {
             layers = Rc::new(EtagQuoter::new(config.etags_are_quoted, layers, application.clone()));
         }

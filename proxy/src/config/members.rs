@@ -21,6 +21,8 @@ pub enum Member {
     EtagQuoter,
     /// Listings in the client's format.
     ListingFormats,
+    /// Archives and lists of deletions.
+    Bulk,
     /// Signed URLs.
     Tempurl,
     /// Users, tokens, ACLs.
@@ -47,7 +49,7 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 19] = [
+const ALL: [(Member, &str, &str); 20] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
@@ -56,6 +58,7 @@ const ALL: [(Member, &str, &str); 19] = [
     (Member::DomainRemap, "domain_remap", "domain_remap"),
     (Member::EtagQuoter, "etag-quoter", "etag_quoter"),
     (Member::ListingFormats, "listing_formats", "listing_formats"),
+    (Member::Bulk, "bulk", "bulk"),
     (Member::Tempurl, "tempurl", "tempurl"),
     (Member::Tempauth, "tempauth", "tempauth"),
     (Member::Staticweb, "staticweb", "staticweb"),

@@ -1,8 +1,9 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
 use super::{Config, Member, Reseller, Secret, members, policies, users};
-use crate::middleware::{domain_remap, slo, tempurl};
+use crate::middleware::{bulk, domain_remap, slo, tempurl};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
+use base::limits::Constraints;
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         swift_dir: PathBuf::from(defaults.get("swift_dir").unwrap_or("/etc/swift")),
         bind: bind(defaults)?,
         hash_path: swift.hash_path,
+        bulk: bulk(section_of(&ini, "bulk"), &swift.constraints)?,
         constraints: swift.constraints,
         policies: policies::policies("swift.conf", &swift_ini)?,
         // [DEFAULT]
@@ -187,6 +189,19 @@ fn domain_remap(section: &Section) -> domain_remap::Settings {
         default_reseller_prefix: section.get("default_reseller_prefix").map(str::to_owned),
         mangle_client_paths: section.boolean("mangle_client_paths", false),
     }
+}
+
+fn bulk(section: &Section, constraints: &Constraints) -> Result<bulk::Settings, ConfigError> {
+    Ok(bulk::Settings {
+        max_containers_per_extraction: size(section, "max_containers_per_extraction", 10_000, 1..=1_000_000)?,
+        max_failed_extractions: size(section, "max_failed_extractions", 1_000, 1..=100_000)?,
+        max_deletes_per_request: size(section, "max_deletes_per_request", 10_000, 1..=1_000_000)?,
+        max_failed_deletes: size(section, "max_failed_deletes", 1_000, 1..=100_000)?,
+        yield_frequency: Duration::from_secs(section.integer("yield_frequency", 10, 1..=3_600)?),
+        delete_concurrency: size(section, "delete_concurrency", 2, 1..=1_000)?,
+        max_path_length: constraints.max_object_name_length + constraints.max_container_name_length + 2,
+        max_file_size: constraints.max_file_size,
+    })
 }
 
 fn slo(section: &Section) -> Result<slo::Settings, ConfigError> {

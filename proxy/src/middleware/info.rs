@@ -55,6 +55,9 @@ fn document(config: &Config) -> Value {
     if config.is_on(Member::Slo) {
         info.insert("slo".into(), config.slo.document());
     }
+    if config.is_on(Member::Bulk) {
+        info.extend(config.bulk.documents().map(|(name, document)| (name.to_owned(), document)));
+    }
     if config.is_on(Member::Tempurl) {
         info.insert("tempurl".into(), config.tempurl.document());
     }

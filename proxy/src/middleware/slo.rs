@@ -15,10 +15,8 @@ mod listing;
 mod manifest;
 mod put;
 mod read;
-mod report;
 mod segments;
 mod stored;
-mod work;
 
 use crate::config::Config;
 use crate::middleware::listing_formats;

@@ -3,11 +3,11 @@
 //! The answer begins at once where it takes long, so that its real status stands in a report in the body.
 
 use super::manifest::target;
-use super::report::{Report, status_line};
 use super::stored::{self, Kind};
-use super::work::{Heartbeat, Pile};
 use super::{MARK, STORED_MAX, Slo, is_manifest, report_format};
 use crate::middleware::listing_formats::collect;
+use crate::middleware::report::{Report, status_line};
+use crate::middleware::work::{Heartbeat, Pile};
 use crate::request::{ClientRequest, add_name};
 use crate::respond;
 use base::http::server::{LocalFuture, Response};

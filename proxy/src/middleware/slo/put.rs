@@ -1,12 +1,12 @@
 //! `PUT ?multipart-manifest=put`: what the manifest names is looked at, then the manifest is stored.
 
 use super::manifest::{Found, Part, Refused, parse, target};
-use super::report::{Report, status_line};
 use super::stored::{Stored, Writer};
-use super::work::{Heartbeat, Pile};
 use super::{MARK, STORED_ETAG, STORED_SIZE, Slo, flag, report_format};
 use crate::constraints::content_type;
 use crate::middleware::listing_formats::collect;
+use crate::middleware::report::{Report, status_line};
+use crate::middleware::work::{Heartbeat, Pile};
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
