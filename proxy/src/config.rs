@@ -145,6 +145,8 @@ pub struct Config {
     pub staticweb_url_base: Option<String>,
     /// See `middleware::bulk`.
     pub bulk: bulk::Settings,
+    /// What `/crossdomain.xml` says.
+    pub cross_domain_policy: String,
     /// Links followed in a row.
     pub symloop_max: usize,
     /// See `middleware::slo`.

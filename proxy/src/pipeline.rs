@@ -8,6 +8,7 @@
 //! | proxy-logging | before everything a client can be refused by |
 //! | domain_remap | before anything looks at the path |
 //! | tempurl | before tokens: a signature is a right of its own, and an invalid one is refused whoever comes |
+//! | crossdomain | before tokens: a player asks without one |
 //! | tempauth: tokens | before anything is done for someone who lies about who he is |
 //! | etag-quoter | outside everything that compares ETags: they are bare inside |
 //! | bulk | outside everything that one object passes through: it sends many |
@@ -43,7 +44,7 @@ use crate::middleware::slo::Slo;
 use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
 use crate::middleware::versioned_writes::VersionedWrites;
-use crate::middleware::{domain_remap, gatekeeper, healthcheck, info, proxy_logging, tempauth, tempurl};
+use crate::middleware::{crossdomain, domain_remap, gatekeeper, healthcheck, info, proxy_logging, tempauth, tempurl};
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
 use base::http::server::{LocalFuture, Request, Response};
@@ -204,6 +205,10 @@ impl Pipeline {
     }
 
     async fn answer_path(&self, request: Request, trans_id: &str) -> Response {
+        let is_policy = request.head.method == Method::Get && request.head.path() == b"/crossdomain.xml";
+        if is_policy && self.config.is_on(Member::Crossdomain) {
+            return crossdomain::answer(&self.config.cross_domain_policy);
+        }
         let now = io::unix_time();
         let query = Query::parse(request.head.query());
         // A preflight carries no right.

@@ -25,6 +25,8 @@ pub enum Member {
     Bulk,
     /// Signed URLs.
     Tempurl,
+    /// `/crossdomain.xml`.
+    Crossdomain,
     /// Users, tokens, ACLs.
     Tempauth,
     /// Containers as web sites.
@@ -49,7 +51,7 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 20] = [
+const ALL: [(Member, &str, &str); 21] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
@@ -60,6 +62,7 @@ const ALL: [(Member, &str, &str); 20] = [
     (Member::ListingFormats, "listing_formats", "listing_formats"),
     (Member::Bulk, "bulk", "bulk"),
     (Member::Tempurl, "tempurl", "tempurl"),
+    (Member::Crossdomain, "crossdomain", "crossdomain"),
     (Member::Tempauth, "tempauth", "tempauth"),
     (Member::Staticweb, "staticweb", "staticweb"),
     (Member::Copy, "copy", "copy"),

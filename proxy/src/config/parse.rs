@@ -1,7 +1,7 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
 use super::{Config, Member, Reseller, Secret, members, policies, users};
-use crate::middleware::{bulk, domain_remap, slo, tempurl};
+use crate::middleware::{bulk, crossdomain, domain_remap, slo, tempurl};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use base::limits::Constraints;
 use sha2::{Digest, Sha256};
@@ -85,6 +85,11 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         staticweb_url_base: section_of(&ini, "staticweb")
             .get("url_base")
             .map(|base| base.trim_end_matches('/').to_owned()),
+        // [filter:crossdomain]
+        cross_domain_policy: section_of(&ini, "crossdomain")
+            .get("cross_domain_policy")
+            .unwrap_or(crossdomain::POLICY)
+            .to_owned(),
         // [filter:symlink]
         symloop_max: size(section_of(&ini, "symlink"), "symloop_max", 2, 1..=100)?,
         // [filter:slo]

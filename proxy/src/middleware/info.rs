@@ -28,6 +28,7 @@ fn document(config: &Config) -> Value {
     info.insert("copy".into(), json!({}));
     info.insert("dlo".into(), json!({}));
     for (member, name) in [
+        (Member::Crossdomain, "crossdomain"),
         (Member::Staticweb, "staticweb"),
         (Member::ContainerQuotas, "container_quotas"),
         (Member::AccountQuotas, "account_quotas"),

@@ -8,6 +8,7 @@ pub mod catch_errors;
 pub mod container_quotas;
 pub mod copy;
 pub mod cors;
+pub mod crossdomain;
 pub mod dlo;
 pub mod domain_remap;
 mod early_right;

@@ -59,6 +59,30 @@ fn a_token_from_auth_opens_the_account_and_backend_fields_stay_inside() {
 }
 
 #[test]
+fn players_learn_which_sites_may_use_this_one() {
+    let mut config = crate::config::tests::sample();
+    config.pipeline.push(Member::Crossdomain);
+    let sim = Sim::new(1, SimOptions::default());
+    let ask = |config: crate::config::Config, method| {
+        let pipeline = Pipeline::around(Rc::new(config), Fake::new(|_| Response::empty(Status(204))));
+        let head = RequestHead::new(method, "/crossdomain.xml");
+        let request = Request { head, body: RequestBody::full(""), peer: "127.0.0.1:9".parse().unwrap() };
+        async move { pipeline.answer(request).await }
+    };
+    let (found, other, off) = sim.run({
+        let plain = crate::config::tests::sample();
+        let asked = (ask(config.clone(), Method::Get), ask(config, Method::Put), ask(plain, Method::Get));
+        async move { (asked.0.await, asked.1.await, asked.2.await) }
+    });
+    assert_eq!(found.head.status, Status(200));
+    let text = full_body(found);
+    assert!(text.starts_with("<?xml version=\"1.0\"?>\n<!DOCTYPE cross-domain-policy SYSTEM "), "{text}");
+    assert!(text.ends_with("\n<allow-access-from domain=\"*\" secure=\"false\" />\n</cross-domain-policy>"), "{text}");
+    assert_ne!(other.head.status, Status(200));
+    assert_ne!(off.head.status, Status(200));
+}
+
+#[test]
 fn verbs_of_backends_are_not_for_clients() {
     for method in [Method::Replicate, Method::Ssync, Method::Update] {
         assert_eq!(run(RequestHead::new(method, "/v1/AUTH_test/c")).head.status, Status(405));
