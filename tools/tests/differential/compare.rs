@@ -5,11 +5,12 @@ use crate::wire::{Answer, Request};
 use std::collections::BTreeMap;
 
 /// Times, ids and the server's own habits of framing.
-const IGNORED: [&str; 14] = [
+const IGNORED: [&str; 15] = [
     "date",
     "x-trans-id",
     "x-openstack-request-id",
     "last-modified",
+    "x-copied-from-last-modified",
     "x-timestamp",
     "x-put-timestamp",
     "connection",
