@@ -1,10 +1,12 @@
 //! What the proxy is told: parsed from `proxy-server.conf` and `swift.conf` before a port is bound.
 //!
-//! - `parse` reads every option: its name, bounds and what happens without it stand in one line each.
+//! - `parse` reads every option: its name, bounds and what happens without it stand in one line each; `filters` those of the
+//!   small members of the pipeline.
 //! - `users` reads tempauth's users, `members` the `pipeline =` line, `policies` the storage policies.
 //!
 //! Nothing is silently ignored: what is wrong refuses the start, what is unknown or not used is named in `notices`.
 
+mod filters;
 mod members;
 mod parse;
 mod policies;
@@ -13,7 +15,7 @@ mod users;
 pub use members::Member;
 pub use policies::Policy;
 
-use crate::middleware::{bulk, domain_remap, slo, tempurl};
+use crate::middleware::{bulk, domain_remap, gatekeeper, name_check, proxy_logging, read_only, slo, tempurl};
 use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;
@@ -161,6 +163,30 @@ pub struct Config {
     pub healthcheck_disable_path: Option<PathBuf>,
     /// Whether `/info` answers.
     pub expose_info: bool,
+    /// What of `/info` nobody is shown, such as `tempurl` or `swift.version`.
+    pub disallowed_sections: Vec<String>,
+    /// Signs the operator's requests for `/info`.
+    pub admin_key: Option<Secret>,
+    /// At the end of every transaction id: which cluster it is of.
+    pub trans_id_suffix: String,
+    /// Host names under which nobody is served.
+    pub deny_host_headers: Vec<String>,
+    /// Containers an account may have before a PUT of another one is 403; 0 is any number.
+    pub max_containers_per_account: u64,
+    /// Accounts that may have more.
+    pub max_containers_whitelist: Vec<String>,
+    /// See `middleware::gatekeeper`.
+    pub gatekeeper: gatekeeper::Settings,
+    /// See `middleware::name_check`.
+    pub name_check: name_check::Settings,
+    /// See `middleware::read_only`.
+    pub read_only: read_only::Settings,
+    /// Where `middleware::list_endpoints` answers, with a slash at both ends.
+    pub list_endpoints_path: String,
+    /// See `middleware::proxy_logging`: the client's requests.
+    pub proxy_logging: proxy_logging::Settings,
+    /// The requests of middleware.
+    pub subrequest_logging: proxy_logging::Settings,
     /// Storage policies of `swift.conf`, by index.
     pub policies: Vec<Policy>,
     /// Sentences for the log: unknown and unused options, members added.

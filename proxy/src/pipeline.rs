@@ -7,8 +7,11 @@
 //! | healthcheck | before the log: a balancer asks every second |
 //! | proxy-logging | before everything a client can be refused by |
 //! | domain_remap | before anything looks at the path |
+//! | name_check | behind domain_remap, so that names in host names are judged as well; before anything is done about one |
+//! | list-endpoints | before tokens: programs beside the disks ask without one |
 //! | tempurl | before tokens: a signature is a right of its own, and an invalid one is refused whoever comes |
 //! | crossdomain | before tokens: a player asks without one |
+//! | read_only | behind tempurl, whose refusals come first; before rights, which do not matter where nobody may write |
 //! | tempauth: tokens | before anything is done for someone who lies about who he is |
 //! | etag-quoter | outside everything that compares ETags: they are bare inside |
 //! | bulk | outside everything that one object passes through: it sends many |
@@ -21,13 +24,15 @@
 //! | dlo | outside symlink: its segments may be links |
 //! | versioned_writes | inside dlo and slo, like object_versioning, whose containers it leaves alone |
 //! | object_versioning | outside symlink, which reads through the links it makes; inside dlo and slo, so that versions of manifests are kept as such |
-//! | symlink | next to the application: whatever reads an object may meet a link |
+//! | symlink | inside all others: whatever reads an object may meet a link |
+//! | the second proxy-logging | next to the application: every request of middleware comes through, as it was made |
 //!
 //! The first part works on the raw request, because `/healthcheck`, `/info` and `/auth` are not Swift paths. The rest are
 //! layers: each is an `Application` around another, and requests that are not its business pass without a detour.
 
 use crate::app;
 use crate::config::{Config, Member};
+use crate::container::listing::ALLOW_RESERVED_NAMES;
 use crate::core::Core;
 use crate::facts::{account_info, container_info};
 use crate::middleware::account_quotas::AccountQuotas;
@@ -44,7 +49,11 @@ use crate::middleware::slo::Slo;
 use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
 use crate::middleware::versioned_writes::VersionedWrites;
-use crate::middleware::{crossdomain, domain_remap, gatekeeper, healthcheck, info, proxy_logging, tempauth, tempurl};
+use crate::middleware::list_endpoints::{self, Places};
+use crate::middleware::proxy_logging::{self, subrequests::Subrequests};
+use crate::middleware::{
+    crossdomain, domain_remap, gatekeeper, healthcheck, info, name_check, read_only, tempauth, tempurl,
+};
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
 use base::http::server::{LocalFuture, Request, Response};
@@ -76,11 +85,17 @@ pub trait Application: 'static {
         let answer = self.call(head);
         Box::pin(async move { answer.await.head.headers })
     }
+
+    /// Where a name lives; only the application knows.
+    fn places(&self, _path: &Path, _trans_id: &str) -> LocalFuture<'static, Option<Places>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// The whole pipeline. One per core.
 pub struct Pipeline {
     config: Rc<Config>,
+    log: Rc<proxy_logging::Settings>,
     application: Rc<dyn Application>,
     layers: Rc<dyn Application>,
 }
@@ -107,6 +122,19 @@ impl Application for App {
             container_info(&core, &path.account, container, &trans_id).await.headers.clone()
         })
     }
+
+    fn places(&self, path: &Path, trans_id: &str) -> LocalFuture<'static, Option<Places>> {
+        let (core, path, trans_id) = (Rc::clone(&self.core), path.clone(), trans_id.to_owned());
+        Box::pin(async move {
+            let Some(container) = path.container.as_deref().filter(|_| path.object.is_some()) else {
+                let placement = core.backend.place(&core.config, &path);
+                return Some(Places { partition: placement.partition, nodes: placement.primaries(), policy: None });
+            };
+            let policy = container_info(&core, &path.account, container, &trans_id).await.policy_index();
+            let placement = core.backend.place_object(&core.config, &path, policy)?;
+            Some(Places { partition: placement.partition, nodes: placement.primaries(), policy: Some(policy) })
+        })
+    }
 }
 
 impl Pipeline {
@@ -117,7 +145,10 @@ impl Pipeline {
     }
 
     /// Around any application (tests).
-    pub fn around(config: Rc<Config>, application: Rc<dyn Application>) -> Pipeline {
+    pub fn around(config: Rc<Config>, mut application: Rc<dyn Application>) -> Pipeline {
+        if config.is_on(Member::SubrequestLogging) {
+            application = Rc::new(Subrequests::new(Rc::new(config.subrequest_logging.clone()), application));
+        }
         // From the inside out; the table above has the reasons.
         let mut linked = Rc::clone(&application);
         if config.is_on(Member::Symlink) {
@@ -156,14 +187,16 @@ impl Pipeline {
         if config.is_on(Member::EtagQuoter) {
             layers = Rc::new(EtagQuoter::new(config.etags_are_quoted, layers, application.clone()));
         }
-        Pipeline { config, application, layers }
+        let log = Rc::new(config.proxy_logging.clone());
+        Pipeline { config, log, application, layers }
     }
 
     /// Answers one raw request.
     pub async fn answer(&self, mut request: Request) -> Response {
         let now = io::unix_time();
-        let trans_id = catch_errors::transaction_id(&request.head, now, io::random_u64(), io::random_u64());
-        gatekeeper::clean_request(&mut request.head.headers);
+        let suffix = &self.config.trans_id_suffix;
+        let trans_id = catch_errors::transaction_id(suffix, &request.head, now, io::random_u64(), io::random_u64());
+        gatekeeper::clean_request(self.config.gatekeeper, &mut request.head.headers);
         let inner = CatchPanic::new(self.answer_logged(request, &trans_id));
         let mut response = inner.await.unwrap_or_else(|| {
             tracing::error!(target: "proxy", %trans_id, "a request panicked");
@@ -178,24 +211,32 @@ impl Pipeline {
         if self.config.is_on(Member::Healthcheck) && request.head.path() == b"/healthcheck" {
             return healthcheck::answer(&self.config).await;
         }
-        let entry = self
+        let mut entry = self
             .config
             .is_on(Member::ProxyLogging)
-            .then(|| proxy_logging::Entry::begin(&request, trans_id, io::unix_time()));
-        let response = self.answer_inner(request, trans_id).await;
+            .then(|| proxy_logging::Entry::begin(&self.log, &request, trans_id, io::unix_time()));
+        let response = self.answer_inner(request, trans_id, &mut entry).await;
         match entry {
             Some(entry) => entry.end_with(response),
             None => response,
         }
     }
 
-    async fn answer_inner(&self, mut request: Request, trans_id: &str) -> Response {
+    async fn answer_inner(
+        &self,
+        mut request: Request,
+        trans_id: &str,
+        entry: &mut Option<proxy_logging::Entry>,
+    ) -> Response {
         if !self.config.is_on(Member::DomainRemap) {
             return self.answer_path(request, trans_id).await;
         }
         match domain_remap::rewrite(&self.config.domain_remap, &mut request.head) {
             Ok(None) => self.answer_path(request, trans_id).await,
             Ok(Some(rewritten)) => {
+                if let Some(entry) = entry {
+                    entry.rewritten(&request.head);
+                }
                 let mut response = self.answer_path(request, trans_id).await;
                 rewritten.finish(&mut response);
                 response
@@ -205,6 +246,16 @@ impl Pipeline {
     }
 
     async fn answer_path(&self, request: Request, trans_id: &str) -> Response {
+        if self.config.is_on(Member::NameCheck)
+            && let Some(refused) = name_check::refuse(&self.config.name_check, request.head.path())
+        {
+            return refused;
+        }
+        if self.config.is_on(Member::ListEndpoints)
+            && let Some(rest) = list_endpoints::behind(&self.config.list_endpoints_path, request.head.path())
+        {
+            return list_endpoints::answer(&self.application, request.head.method, &rest, trans_id).await;
+        }
         let is_policy = request.head.method == Method::Get && request.head.path() == b"/crossdomain.xml";
         if is_policy && self.config.is_on(Member::Crossdomain) {
             return crossdomain::answer(&self.config.cross_domain_policy);
@@ -225,12 +276,14 @@ impl Pipeline {
             }
         }
         let ends_with_slash = request.head.path().ends_with(b"/");
-        let path = match route(&self.config, request.head.path()) {
+        let path = match route(&self.config, request.head.path(), allows_reserved(&request.head.headers)) {
             Route::Swift(path) => path,
-            Route::Info if self.config.expose_info => return info::answer(&self.config, request.head.method),
-            Route::Info => return respond::standard(Status(403)),
+            Route::Info => return info::answer(&self.config, &request.head, now.as_secs()),
             Route::Refused(response) => return *response,
         };
+        if is_denied(&self.config.deny_host_headers, &request.head.headers) {
+            return respond::told(Status(403), "Invalid host header");
+        }
         if let Some(refused) = refuse_method(request.head.method) {
             return refused;
         }
@@ -249,6 +302,7 @@ impl Pipeline {
             is_owner: is_open,
             refusal: None,
             ends_with_slash,
+            source: None,
         };
         if !self.config.is_on(Member::Slo) {
             // Only its middleware makes a manifest of an object.
@@ -258,16 +312,34 @@ impl Pipeline {
             return *refused;
         }
         if !is_signed {
-            return self.layers.call(request).await;
+            return self.answer_request(request).await;
         }
         match tempurl::grant(&self.config, &self.application, &mut request).await {
             Ok(granted) => {
-                let mut response = self.layers.call(request).await;
+                let mut response = self.answer_request(request).await;
                 granted.finish(&mut response);
                 response
             }
             Err(refused) => *refused,
         }
+    }
+
+    async fn answer_request(&self, mut request: ClientRequest) -> Response {
+        // Only there when the operator lets clients choose the time of a write; a signature may still forbid it.
+        if let Some(text) = request.headers.remove(gatekeeper::TIMESTAMP) {
+            let text = String::from_utf8_lossy(&text);
+            let Ok(time) = Timestamp::parse(&text) else {
+                let sentence = format!("X-Timestamp should be a UNIX timestamp float value; was '{text}'");
+                return respond::bad_request(sentence);
+            };
+            request.timestamp = time;
+        }
+        if self.config.is_on(Member::ReadOnly)
+            && let Some(refused) = read_only::refuse(self.config.read_only, &self.application, &request).await
+        {
+            return refused;
+        }
+        self.layers.call(request).await
     }
 }
 
@@ -278,14 +350,19 @@ enum Route {
     Refused(Box<Response>),
 }
 
+/// Whether the gatekeeper let the client name what begins with NUL.
+fn allows_reserved(headers: &Headers) -> bool {
+    headers.contains(ALLOW_RESERVED_NAMES)
+}
+
 /// `/v1/…` (any valid version), `/info`, or Swift's refusal.
-fn route(config: &Config, path: &[u8]) -> Route {
+fn route(config: &Config, path: &[u8], allows_reserved: bool) -> Route {
     let refused = |response: Response| Route::Refused(Box::new(response));
     if path == b"/info" {
         return Route::Info;
     }
     let decoded = unquote(path);
-    if decoded.contains(&0) || std::str::from_utf8(&decoded).is_err() {
+    if (decoded.contains(&0) && !allows_reserved) || std::str::from_utf8(&decoded).is_err() {
         return refused(respond::told(Status(412), "Invalid UTF8 or contains NULL"));
     }
     let behind_slash = path.strip_prefix(b"/").unwrap_or_default();
@@ -305,7 +382,8 @@ fn route(config: &Config, path: &[u8]) -> Route {
     if !known {
         return refused(respond::standard(Status(400)));
     }
-    match Path::parse(rest) {
+    let parsed = if allows_reserved { Path::parse_reserved(rest) } else { Path::parse(rest) };
+    match parsed {
         Ok(path) => Route::Swift(path),
         Err(InvalidPath::Shape) => bad_url(),
         Err(InvalidPath::Encoding) => refused(respond::told(Status(412), "Invalid UTF8 or contains NULL")),
@@ -317,6 +395,12 @@ fn has_gap(rest: &[u8]) -> bool {
     let mut parts = rest.strip_prefix(b"/").unwrap_or(rest).splitn(3, |&byte| byte == b'/');
     let (account, container, object) = (parts.next(), parts.next(), parts.next());
     (account == Some(b"") && container.is_some()) || (container == Some(b"") && object.is_some())
+}
+
+/// Whether the client came by a name under which nobody is served.
+fn is_denied(denied: &[String], headers: &Headers) -> bool {
+    let host = headers.get_str("Host").unwrap_or_default().split(':').next().unwrap_or_default();
+    denied.iter().any(|name| name == host)
 }
 
 /// Verbs that only backends know.

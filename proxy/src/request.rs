@@ -65,6 +65,8 @@ pub struct ClientRequest {
     pub refusal: Option<&'static str>,
     /// The client's address, for logs.
     pub remote: String,
+    /// The middleware that made this request, by the letters of Swift's logs; `None`: the client did.
+    pub source: Option<&'static str>,
 }
 
 impl ClientRequest {
@@ -96,7 +98,14 @@ impl ClientRequest {
             refusal: None,
             ends_with_slash: false,
             remote: self.remote.clone(),
+            source: self.source.or(Some("MW")),
         }
+    }
+
+    /// The same, with the letters by which logs know the middleware that makes it.
+    #[must_use]
+    pub fn by(self, source: &'static str) -> ClientRequest {
+        ClientRequest { source: Some(source), ..self }
     }
 }
 

@@ -227,6 +227,7 @@ impl World {
             refusal: None,
             ends_with_slash: false,
             remote: "10.9.9.9".into(),
+            source: None,
         }
     }
 

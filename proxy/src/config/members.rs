@@ -15,6 +15,10 @@ pub enum Member {
     ProxyLogging,
     /// Facts of accounts and containers; each core always has its own.
     Cache,
+    /// What paths may look like.
+    NameCheck,
+    /// Where replicas are.
+    ListEndpoints,
     /// Accounts and containers in host names.
     DomainRemap,
     /// Quotes around ETags.
@@ -27,6 +31,8 @@ pub enum Member {
     Tempurl,
     /// `/crossdomain.xml`.
     Crossdomain,
+    /// Clusters and accounts that take no writes.
+    ReadOnly,
     /// Users, tokens, ACLs.
     Tempauth,
     /// Containers as web sites.
@@ -45,24 +51,29 @@ pub enum Member {
     VersionedWrites,
     /// Objects that stand for others.
     Symlink,
+    /// The second proxy-logging: requests of middleware.
+    SubrequestLogging,
     /// The application.
     ProxyServer,
 }
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 21] = [
+const ALL: [(Member, &str, &str); 25] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
     (Member::ProxyLogging, "proxy-logging", "proxy_logging"),
     (Member::Cache, "cache", "memcache"),
+    (Member::NameCheck, "name_check", "name_check"),
+    (Member::ListEndpoints, "list-endpoints", "list_endpoints"),
     (Member::DomainRemap, "domain_remap", "domain_remap"),
     (Member::EtagQuoter, "etag-quoter", "etag_quoter"),
     (Member::ListingFormats, "listing_formats", "listing_formats"),
     (Member::Bulk, "bulk", "bulk"),
     (Member::Tempurl, "tempurl", "tempurl"),
     (Member::Crossdomain, "crossdomain", "crossdomain"),
+    (Member::ReadOnly, "read_only", "read_only"),
     (Member::Tempauth, "tempauth", "tempauth"),
     (Member::Staticweb, "staticweb", "staticweb"),
     (Member::Copy, "copy", "copy"),
@@ -72,8 +83,13 @@ const ALL: [(Member, &str, &str); 21] = [
     (Member::Dlo, "dlo", "dlo"),
     (Member::VersionedWrites, "versioned_writes", "versioned_writes"),
     (Member::Symlink, "symlink", "symlink"),
+    // Resolved as `proxy-logging`, which finds the first one; the second gets here by its place.
+    (Member::SubrequestLogging, "proxy-logging", "proxy_logging"),
     (Member::ProxyServer, "proxy-server", "proxy"),
 ];
+
+/// Members that nobody else depends on: wherever the line names them, they do the same.
+const ANYWHERE: [Member; 4] = [Member::Cache, Member::NameCheck, Member::ListEndpoints, Member::ReadOnly];
 
 /// What Swift adds to any pipeline that lacks it, because the application is wrong without.
 const REQUIRED: [Member; 5] =
@@ -97,15 +113,16 @@ pub(super) fn members(file: &str, ini: &Ini) -> Result<(Vec<Member>, Vec<String>
     let line = line.ok_or_else(|| ConfigError::new(format!("{file}: [pipeline:main] with `pipeline =` is missing")))?;
     let mut members: Vec<Member> = Vec::new();
     for name in line.split_whitespace() {
-        let member = resolve(file, ini, name)?;
+        let mut member = resolve(file, ini, name)?;
+        if member == Member::ProxyLogging && members.contains(&member) {
+            // As in Swift's own sample: the client's requests, and next to the application those of middleware.
+            member = Member::SubrequestLogging;
+        }
         if members.contains(&member) {
-            // Swift's own sample names proxy-logging twice; one line per request is what it is for.
-            if member == Member::ProxyLogging {
-                continue;
-            }
             return Err(ConfigError::new(format!("{file}: pipeline: `{name}` stands there twice, name it once")));
         }
-        if let Some(before) = members.iter().find(|before| **before > member) {
+        let is_free = |member: &Member| ANYWHERE.contains(member);
+        if let Some(before) = members.iter().find(|before| **before > member && !is_free(before) && !is_free(&member)) {
             return Err(ConfigError::new(format!("{file}: pipeline: `{name}` must stand before `{}`", before.name())));
         }
         members.push(member);
@@ -125,7 +142,7 @@ pub(super) fn members(file: &str, ini: &Ini) -> Result<(Vec<Member>, Vec<String>
 }
 
 /// A name of the line: through the `use = egg:swift#…` of its section, else by the name itself.
-fn resolve(file: &str, ini: &Ini, name: &str) -> Result<Member, ConfigError> {
+pub(super) fn resolve(file: &str, ini: &Ini, name: &str) -> Result<Member, ConfigError> {
     let section = ini.section(&format!("filter:{name}")).or_else(|| ini.section(&format!("app:{name}")));
     let entry =
         section.and_then(|section| section.get("use")).and_then(|egg| egg.split_once('#')).map(|(_, entry)| entry);

@@ -1,6 +1,6 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
-use super::{Config, Member, Reseller, Secret, members, policies, users};
+use super::{Config, Member, Reseller, Secret, filters, members, policies, users};
 use crate::middleware::{bulk, crossdomain, domain_remap, slo, tempurl};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use base::limits::Constraints;
@@ -46,7 +46,6 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         bind: bind(defaults)?,
         hash_path: swift.hash_path,
         bulk: bulk(section_of(&ini, "bulk"), &swift.constraints)?,
-        constraints: swift.constraints,
         policies: policies::policies("swift.conf", &swift_ini)?,
         // [DEFAULT]
         cores: size(defaults, "cores", available_cores as u64, 1..=1024)?,
@@ -56,8 +55,27 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         cors_allow_origin: defaults.list("cors_allow_origin", ""),
         cors_expose_headers: defaults.list("cors_expose_headers", ""),
         strict_cors_mode: defaults.boolean("strict_cors_mode", true),
-        expose_info: defaults.boolean("expose_info", true),
+        // Anywhere above the application
+        expose_info: filters::inherited(&ini, app, "expose_info").is_none_or(base::config::is_true),
+        disallowed_sections: filters::disallowed_sections(&ini, app),
+        admin_key: filters::inherited(&ini, app, "admin_key").map(|key| Secret::from(key.as_bytes().to_vec())),
+        // [filter:catch_errors]
+        trans_id_suffix: filters::trans_id_suffix(&ini),
+        // [filter:gatekeeper]
+        gatekeeper: filters::gatekeeper(section_of(&ini, "gatekeeper")),
+        // [filter:name_check]
+        name_check: filters::name_check(section_of(&ini, "name_check"))?,
+        // [filter:read_only]
+        read_only: filters::read_only(section_of(&ini, "read_only")),
+        // [filter:list-endpoints]
+        list_endpoints_path: filters::list_endpoints_path(section_of(&ini, "list_endpoints")),
+        // [filter:proxy-logging], and the one of the same kind that the line names last
+        proxy_logging: filters::proxy_logging(file, &ini, &swift.constraints, filters::Which::First)?,
+        subrequest_logging: filters::proxy_logging(file, &ini, &swift.constraints, filters::Which::Last)?,
         // [app:proxy-server]
+        deny_host_headers: app.list("deny_host_headers", ""),
+        max_containers_per_account: app.integer("max_containers_per_account", 0, 0..=u64::MAX)?,
+        max_containers_whitelist: app.list("max_containers_whitelist", ""),
         allow_open_expired: app.boolean("allow_open_expired", false),
         account_autocreate: app.boolean("account_autocreate", false),
         allow_account_management: app.boolean("allow_account_management", false),
@@ -103,20 +121,22 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         healthcheck_disable_path: section_of(&ini, "healthcheck").get("disable_path").map(PathBuf::from),
         pipeline,
         notices: Vec::new(),
+        constraints: swift.constraints,
     };
     notices.extend(unused(&ini));
     Ok(Config { notices, ..config })
 }
 
-/// The filter's section by its usual name, or any whose `use` names its egg entry.
-fn section_of<'a>(ini: &'a Ini, kind: &str) -> &'a Section {
-    let usual = format!("filter:{kind}");
+/// The filter's section by its usual name (`a_b` or `a-b`), or any whose `use` names its egg entry.
+pub(super) fn section_of<'a>(ini: &'a Ini, kind: &str) -> &'a Section {
+    let usual = [format!("filter:{kind}"), format!("filter:{}", kind.replace('_', "-"))];
     let names: Vec<&str> = ini.sections().filter(|name| name.starts_with("filter:")).collect();
     let by_use = names.into_iter().find(|name| {
         let section = ini.section(name);
         section.and_then(|s| s.get("use")).and_then(|egg| egg.split_once('#')).is_some_and(|(_, entry)| entry == kind)
     });
-    ini.section_or_defaults(by_use.unwrap_or(&usual))
+    let by_name = || usual.iter().map(String::as_str).find(|name| ini.section(name).is_some());
+    ini.section_or_defaults(by_use.or_else(by_name).unwrap_or_default())
 }
 
 fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {
@@ -129,7 +149,7 @@ fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {
     Ok(SocketAddr::new(ip, u16::try_from(port).unwrap_or_default()))
 }
 
-fn size(
+pub(super) fn size(
     section: &Section,
     name: &str,
     default: u64,
@@ -224,8 +244,15 @@ fn tempurl(section: &Section) -> Result<tempurl::Settings, ConfigError> {
     let words = |name: &str, default: &str| -> Vec<String> {
         section.get(name).unwrap_or(default).split_whitespace().map(str::to_owned).collect()
     };
+    let filter = |direction: &str, remove: &str, allow: &str| tempurl::Filter {
+        remove: tempurl::Names::new(&words(&format!("{direction}_remove_headers"), remove)),
+        allow: tempurl::Names::new(&words(&format!("{direction}_allow_headers"), allow)),
+    };
+    let incoming = filter("incoming", "x-timestamp x-open-expired", "");
+    let outgoing = filter("outgoing", "x-object-meta-*", "x-object-meta-public-*");
     let methods = words("methods", "GET HEAD PUT POST DELETE");
-    tempurl::Settings::new(&methods, &words("allowed_digests", "sha1 sha256 sha512")).map_err(|word| {
+    let digests = words("allowed_digests", "sha1 sha256 sha512");
+    tempurl::Settings::new(&methods, &digests, incoming, outgoing).map_err(|word| {
         ConfigError::new(format!("tempurl: `{word}` is neither a method nor a digest (sha1 sha256 sha512)"))
     })
 }

@@ -26,7 +26,8 @@ fn pipeline(line: &str) -> Result<Vec<Member>, String> {
 #[test]
 fn the_usual_pipeline_is_accepted_and_completed() {
     let all = "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats tempauth copy dlo proxy-logging proxy-server";
-    assert_eq!(pipeline(all).unwrap().len(), 10);
+    assert_eq!(pipeline(all).unwrap().len(), 11);
+    assert!(pipeline(all).unwrap().contains(&Member::SubrequestLogging));
     let completed = pipeline("tempauth proxy-server").unwrap();
     assert_eq!(completed.first(), Some(&Member::CatchErrors));
     assert!(completed.contains(&Member::Dlo));
@@ -42,8 +43,69 @@ fn a_pipeline_that_cannot_be_meant_is_refused_in_one_sentence() {
     check("dlo copy proxy-server", "`copy` must stand before `dlo`");
     check("s3api proxy-server", "`s3api` is not offered here");
     check("copy copy proxy-server", "twice");
+    check("proxy-logging proxy-logging proxy-logging proxy-server", "twice");
     check("copy", "the last member must be `proxy-server`");
     assert!(parse("[DEFAULT]\n").unwrap_err().message.contains("pipeline"));
+}
+
+#[test]
+fn members_that_depend_on_nobody_stand_anywhere() {
+    // As the documentation of Swift has them, and in every other place.
+    for line in [
+        "catch_errors healthcheck proxy-logging name_check cache tempauth read_only proxy-logging proxy-server",
+        "catch_errors healthcheck proxy-logging cache read_only domain_remap tempauth name_check proxy-server",
+        "list-endpoints catch_errors healthcheck proxy-logging cache tempauth proxy-server",
+        "catch_errors healthcheck proxy-logging cache tempauth list-endpoints proxy-server",
+    ] {
+        pipeline(line).unwrap();
+    }
+    assert!(pipeline("name_check tempauth healthcheck proxy-server").unwrap_err().contains("must stand before"));
+}
+
+#[test]
+fn small_members_have_swifts_options_and_defaults() {
+    let config = parse("[pipeline:main]\npipeline = proxy-server\n").unwrap();
+    assert_eq!(config.name_check.forbidden_chars, "'\"`<>");
+    assert_eq!(config.name_check.maximum_length, 255);
+    assert_eq!(config.list_endpoints_path, "/endpoints/");
+    assert_eq!(config.disallowed_sections, ["swift.auto_create_account_prefix", "swift.valid_api_versions"]);
+    assert!(config.gatekeeper.shunt_inbound_x_timestamp && !config.gatekeeper.allow_reserved_names_header);
+    assert!(config.admin_key.is_none() && config.expose_info && !config.read_only.read_only);
+    assert_eq!(config.proxy_logging.reveal_sensitive_prefix, 16);
+    assert_eq!(config.proxy_logging, config.subrequest_logging);
+    let text = "[DEFAULT]\nadmin_key = secret\nexpose_info = no\ndisallowed_sections = a, b.c\ntrans_id_suffix = -x\n\
+        log_headers = yes\n[pipeline:main]\npipeline = name_check read_only list-endpoints first other proxy-server\n\
+        [filter:name_check]\nforbidden_chars = !\nmaximum_length = 9\nforbidden_regexp =\n[filter:read_only]\nread_only = on\n\
+        allow_deletes = on\n[filter:list-endpoints]\nlist_endpoints_path = /where\n[filter:first]\nuse = egg:swift#proxy_logging\n\
+        [filter:other]\nuse = egg:swift#proxy_logging\nlog_msg_template = {path}\nreveal_sensitive_prefix = 0\n\
+        access_log_headers = no\nlog_anonymization_method = SHA256\n[filter:gatekeeper]\nshunt_inbound_x_timestamp = no\n";
+    let config = parse(text).unwrap();
+    assert_eq!(config.notices.iter().filter(|notice| notice.contains("is not known")).count(), 0, "{:?}", config.notices);
+    assert_eq!((config.name_check.forbidden_chars.as_str(), config.name_check.maximum_length), ("!", 9));
+    assert!(config.name_check.forbidden_regexp.is_none() && config.read_only.read_only && config.read_only.allow_deletes);
+    assert_eq!(config.list_endpoints_path, "/where/");
+    assert_eq!(config.disallowed_sections, ["a", "b.c"]);
+    assert_eq!((config.trans_id_suffix.as_str(), config.expose_info), ("-x", false));
+    assert!(!config.gatekeeper.shunt_inbound_x_timestamp && config.admin_key.is_some());
+    let (first, second) = (config.proxy_logging, config.subrequest_logging);
+    assert!(first.headers && !second.headers);
+    assert_eq!((first.reveal_sensitive_prefix, second.reveal_sensitive_prefix), (16, 0));
+    assert_eq!(second.template, crate::middleware::proxy_logging::Template::parse("{path}").unwrap());
+}
+
+#[test]
+fn a_pattern_or_template_that_cannot_be_read_is_refused_with_its_line() {
+    for (section, line) in [
+        ("name_check", "forbidden_regexp = (?=x)"),
+        ("name_check", "maximum_length = short"),
+        ("proxy-logging", "log_msg_template = {nothing}"),
+        ("proxy-logging", "log_anonymization_method = rot13"),
+        ("proxy-logging", "reveal_sensitive_prefix = some"),
+    ] {
+        let text = format!("[pipeline:main]\npipeline = {section} proxy-server\n[filter:{section}]\n{line}\n");
+        let message = parse(&text).unwrap_err().message;
+        assert!(message.starts_with("proxy-server.conf:4: "), "{message}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::backend::outgoing::Origin;
 use crate::config::{Config, Policy};
 use crate::constraints::check_metadata;
 use crate::core::Core;
-use crate::facts::account_info;
+use crate::facts::{account_info, container_info};
 use crate::middleware::tempauth::clean_container_acls;
 use crate::request::ClientRequest;
 use crate::respond;
@@ -37,6 +37,9 @@ pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Response
     if let Err(refusal) = need_account(core, &request, &origin).await {
         return *refusal;
     }
+    if let Some(refusal) = refuse_one_more(core, &request).await {
+        return refusal;
+    }
     let mut headers = origin.headers();
     metadata(&request, &mut headers);
     let (field, index) = match policy {
@@ -63,6 +66,20 @@ fn policy<'a>(config: &'a Config, request: &ClientRequest) -> Result<Option<&'a 
         }
         Some(policy) => Ok(Some(policy)),
     }
+}
+
+/// An account that has all the containers it may have gets no new one. Its count comes from the facts, so it may be a little late.
+async fn refuse_one_more(core: &Rc<Core>, request: &ClientRequest) -> Option<Response> {
+    let (most, account) = (core.config.max_containers_per_account, &request.path.account);
+    if most == 0 || core.config.max_containers_whitelist.contains(account) {
+        return None;
+    }
+    let count = account_info(core, account, &request.trans_id).await.number("X-Account-Container-Count");
+    let name = request.path.container.as_deref()?;
+    if count < most || container_info(core, account, name, &request.trans_id).await.exists() {
+        return None;
+    }
+    Some(respond::told(Status(403), format!("Reached container limit of {most}")))
 }
 
 /// The account must be there, or be made.

@@ -12,10 +12,10 @@ use std::time::Duration;
 /// Most characters of the client's `X-Trans-Id-Extra` that are taken over.
 const EXTRA_MAX: usize = 32;
 
-/// `tx` + 21 hex digits of chance + `-` + 10 hex digits of the time [+ `-` + the client's own suffix].
-pub fn transaction_id(head: &RequestHead, now: Duration, chance: u64, more_chance: u64) -> String {
+/// `tx` + 21 hex digits of chance + `-` + 10 hex digits of the time + the cluster's `trans_id_suffix` [+ `-` + the client's own].
+pub fn transaction_id(suffix: &str, head: &RequestHead, now: Duration, chance: u64, more_chance: u64) -> String {
     let digits = format!("{chance:016x}{:05x}", more_chance & 0xf_ffff);
-    let mut id = format!("tx{digits}-{:010x}", now.as_secs());
+    let mut id = format!("tx{digits}-{:010x}{}", now.as_secs(), quote(suffix.as_bytes()));
     if let Some(extra) = head.headers.get_str("X-Trans-Id-Extra") {
         // Quoted: it comes back in a response header and in logs.
         let cut: String = extra.chars().take(EXTRA_MAX).collect();
@@ -60,10 +60,10 @@ mod tests {
     #[test]
     fn an_id_has_swifts_form() {
         let mut head = RequestHead::new(Method::Get, "/v1/a");
-        let id = transaction_id(&head, Duration::from_secs(0x6a1b_2c3d), 7, u64::MAX);
+        let id = transaction_id("", &head, Duration::from_secs(0x6a1b_2c3d), 7, u64::MAX);
         assert_eq!(id, "tx0000000000000007fffff-006a1b2c3d");
         head.headers.set("X-Trans-Id-Extra", "mine & yours, and much more than thirty two");
-        let id = transaction_id(&head, Duration::ZERO, 0, 0);
-        assert!(id.ends_with("-0000000000-mine%20%26%20yours%2C%20and%20much%20more%20than"), "{id}");
+        let id = transaction_id("-Bern 1", &head, Duration::ZERO, 0, 0);
+        assert!(id.ends_with("-0000000000-Bern%201-mine%20%26%20yours%2C%20and%20much%20more%20than"), "{id}");
     }
 }

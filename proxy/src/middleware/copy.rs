@@ -120,7 +120,7 @@ fn source_path(put: &mut ClientRequest) -> Refused<Path> {
 
 /// A GET as the caller. Conditions and `Range` move from the PUT to it.
 fn source_request(put: &mut ClientRequest, path: Path) -> ClientRequest {
-    let mut get = put.subrequest(Method::Get, path);
+    let mut get = put.subrequest(Method::Get, path).by("SSC");
     for name in OF_SOURCE {
         if let Some(value) = put.headers.remove(name) {
             get.headers.set(name, value);

@@ -60,12 +60,12 @@ impl Application for Dlo {
             // What is needed should it turn out to be a manifest; the request itself goes to the application.
             let caller = Caller {
                 conditions: conditions(&request.headers),
-                base: request.subrequest(request.method, request.path.clone()),
+                base: request.subrequest(request.method, request.path.clone()).by("DLO"),
             };
             let response = next.call(request).await;
             match manifest(&next, &caller, response).await {
                 Ok((manifest, container, prefix)) => {
-                    let segments = Segments::new(next, caller.base.subrequest(Method::Get, container), prefix, limit);
+                    let segments = Segments::new(next, caller.base.subrequest(Method::Get, container).by("DLO"), prefix, limit);
                     join(caller, manifest, segments).await
                 }
                 Err(response) => *response,
@@ -112,7 +112,7 @@ async fn manifest(
         _ => false,
     };
     if is_judged {
-        let probe = next.call(caller.base.subrequest(Method::Head, caller.base.path.clone())).await;
+        let probe = next.call(caller.base.subrequest(Method::Head, caller.base.path.clone()).by("DLO")).await;
         if !probe.head.headers.contains("X-Object-Manifest") {
             return Err(Box::new(response));
         }

@@ -1,15 +1,33 @@
 //! Core: gatekeeper: fields that only proxies and backends exchange never come in from a client and never go out to one.
 
+use crate::container::listing::ALLOW_RESERVED_NAMES;
+use base::config::is_true;
 use base::http::Headers;
+
+/// Settings of the member. Both let clients do what only the system should; both are off in Swift as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `shunt_inbound_x_timestamp`: a client does not choose the time of a write.
+    pub shunt_inbound_x_timestamp: bool,
+    /// `allow_reserved_names_header`: `X-Allow-Reserved-Names: true` opens names that begin with NUL.
+    pub allow_reserved_names_header: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { shunt_inbound_x_timestamp: true, allow_reserved_names_header: false }
+    }
+}
+
+/// The time of a write, for those who may choose it.
+pub(crate) const TIMESTAMP: &str = "X-Timestamp";
 
 /// Beginnings of names, lower case, that never come in.
 const INBOUND_PREFIXES: [&str; 5] =
     ["x-backend-", "x-account-sysmeta-", "x-container-sysmeta-", "x-object-sysmeta-", "x-object-transient-sysmeta-"];
 
-/// Whole names, lower case, that never come in: where a backend sends its updates (SSRF: CVE-2026-50221), and what
-/// time a write has (CVE-2013-4155).
-const INBOUND_NAMES: [&str; 13] = [
-    "x-timestamp",
+/// Whole names, lower case, that never come in: where a backend sends its updates (SSRF: CVE-2026-50221).
+const INBOUND_NAMES: [&str; 12] = [
     "x-account-host",
     "x-account-device",
     "x-account-partition",
@@ -28,8 +46,17 @@ const INBOUND_NAMES: [&str; 13] = [
 const OUTBOUND_PREFIXES: [&str; 5] = INBOUND_PREFIXES;
 
 /// Cleans what a client sent.
-pub fn clean_request(headers: &mut Headers) {
+pub fn clean_request(settings: Settings, headers: &mut Headers) {
     headers.retain(|name, _| !has_prefix(name, &INBOUND_PREFIXES) && !is_one_of(name, &INBOUND_NAMES));
+    if settings.shunt_inbound_x_timestamp {
+        // CVE-2013-4155.
+        headers.retain(|name, _| !is_one_of(name, &["x-timestamp"]));
+    }
+    let asks_for_reserved = headers.get_str("X-Allow-Reserved-Names").is_some_and(is_true);
+    headers.retain(|name, _| !is_one_of(name, &["x-allow-reserved-names"]));
+    if settings.allow_reserved_names_header && asks_for_reserved {
+        headers.set(ALLOW_RESERVED_NAMES, "true");
+    }
 }
 
 /// Cleans what goes to a client.
@@ -60,7 +87,7 @@ mod tests {
     #[test]
     fn backend_fields_of_a_client_do_not_come_in() {
         let mut headers = Headers::new();
-        for name in INBOUND_NAMES {
+        for name in INBOUND_NAMES.into_iter().chain(["x-timestamp", "x-allow-reserved-names"]) {
             headers.append(name.to_uppercase(), "1");
             headers.append(name.replace('-', "_"), "1");
         }
@@ -70,9 +97,27 @@ mod tests {
         headers.append("X-Object-Meta-Color", "blue");
         headers.append("X-Delete-At", "9999999999");
         headers.append("X-Container-Meta-Host", "kept");
-        clean_request(&mut headers);
+        headers.append("X-Allow-Reserved-Names", "true");
+        clean_request(Settings::default(), &mut headers);
         let left: Vec<_> = headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
         assert_eq!(left, ["X-Object-Meta-Color", "X-Delete-At", "X-Container-Meta-Host"]);
+    }
+
+    #[test]
+    fn an_operator_may_open_times_and_reserved_names() {
+        let open = Settings { shunt_inbound_x_timestamp: false, allow_reserved_names_header: true };
+        let mut headers = Headers::new();
+        headers.append("X-Timestamp", "1400000000.00000");
+        headers.append("X-Backend-Allow-Reserved-Names", "true");
+        clean_request(open, &mut headers);
+        assert_eq!(headers.get_str(TIMESTAMP), Some("1400000000.00000"));
+        assert!(!headers.contains(ALLOW_RESERVED_NAMES), "only by the field that clients may send");
+        for (value, expected) in [("false", false), ("true", true)] {
+            headers.set("X-Allow-Reserved-Names", value);
+            clean_request(open, &mut headers);
+            assert_eq!(headers.contains(ALLOW_RESERVED_NAMES), expected);
+            assert!(!headers.contains("X-Allow-Reserved-Names"));
+        }
     }
 
     #[test]

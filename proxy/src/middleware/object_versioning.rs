@@ -63,7 +63,7 @@ impl ObjectVersioning {
 
     /// A request of the layer itself, with all rights.
     fn granted(&self, request: &ClientRequest, method: Method, path: Path) -> ClientRequest {
-        let mut made = request.subrequest(method, path);
+        let mut made = request.subrequest(method, path).by("OV");
         made.authority = Authority::Granted;
         made
     }
@@ -95,7 +95,7 @@ impl Application for ObjectVersioning {
     fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
         let layer = self.clone();
         let first = self.application.container_headers(request);
-        let mut of_versions = request.subrequest(Method::Head, request.path.clone());
+        let mut of_versions = request.subrequest(Method::Head, request.path.clone()).by("OV");
         Box::pin(async move {
             let mut fields = first.await;
             let Some(container) = versions_container(&fields) else { return fields };

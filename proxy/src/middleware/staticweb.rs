@@ -94,7 +94,7 @@ struct Visit {
 impl Visit {
     async fn container(self, wants_pages: bool) -> Response {
         // Whether the caller may see it at all, before he learns that it is a site.
-        let allowed = self.next.call(self.request.subrequest(Method::Head, self.request.path.clone())).await;
+        let allowed = self.next.call(self.request.subrequest(Method::Head, self.request.path.clone()).by("SW")).await;
         if !allowed.head.status.is_success() {
             return self.failed(allowed).await;
         }
@@ -165,7 +165,7 @@ impl Visit {
     /// The request, for an object of the container.
     async fn ask(&self, name: &str) -> Response {
         let path = Path { object: Some(name.to_owned()), ..self.request.path.clone() };
-        let mut request = self.request.subrequest(self.request.method, path);
+        let mut request = self.request.subrequest(self.request.method, path).by("SW");
         request.headers = self.request.headers.clone();
         request.query = self.request.query.clone();
         self.next.call(request).await
@@ -178,7 +178,7 @@ impl Visit {
         }
         let name = format!("{}{}", response.head.status.0, self.site.error);
         let path = Path { object: Some(name), ..self.request.path.clone() };
-        let mut page = self.next.call(self.request.subrequest(Method::Get, path)).await;
+        let mut page = self.next.call(self.request.subrequest(Method::Get, path).by("SW")).await;
         if !page.head.status.is_success() {
             return response;
         }
@@ -187,7 +187,7 @@ impl Visit {
     }
 
     async fn rows(&self, prefix: &str, more: &str) -> Result<Vec<Row>, Box<Response>> {
-        let mut request = self.request.subrequest(Method::Get, Path { object: None, ..self.request.path.clone() });
+        let mut request = self.request.subrequest(Method::Get, Path { object: None, ..self.request.path.clone() }).by("SW");
         let query = format!("format=json&delimiter=/&prefix={}{more}", quote(prefix.as_bytes()));
         request.query = Query::parse(query.as_bytes());
         let response = self.next.call(request).await;

@@ -66,7 +66,7 @@ impl Application for Symlink {
 async fn read(next: &Rc<dyn Application>, mut request: ClientRequest, links_max: usize) -> Refused<Response> {
     ignore_range_of_links(&mut request.headers);
     let walk = Walk { next, links_max, follows_dynamic: true };
-    let base = request.subrequest(request.method, request.path.clone());
+    let base = request.subrequest(request.method, request.path.clone()).by("SYM");
     let headers = request.headers.clone();
     walk.follow(request, base, headers, None, None).await.map(|(response, _)| response)
 }
@@ -133,7 +133,7 @@ impl Walk<'_> {
             let (path, location) = link.place(&account).ok_or_else(|| Box::new(respond::standard(Status(412))))?;
             at = Some(location);
             etag = link.etag;
-            request = base.subrequest(base.method, path);
+            request = base.subrequest(base.method, path).by("SYM");
             request.headers = headers.clone();
             if is_granted {
                 request.authority = Authority::Granted;
@@ -181,8 +181,8 @@ async fn check_target(
     links_max: usize,
 ) -> Refused<(Headers, Option<String>)> {
     let walk = Walk { next, links_max, follows_dynamic: false };
-    let head = request.subrequest(Method::Head, target.clone());
-    let (base, headers) = (head.subrequest(Method::Head, target.clone()), head.headers.clone());
+    let head = request.subrequest(Method::Head, target.clone()).by("SYM");
+    let (base, headers) = (head.subrequest(Method::Head, target.clone()).by("SYM"), head.headers.clone());
     let at = format!("/v1{}", target.quoted());
     let (response, at) = walk.follow(head, base, headers, Some(etag), Some(at)).await?;
     match response.head.status.0 {

@@ -7,6 +7,7 @@
 //!   would read what its maker never could).
 //! - An invalid signature is refused whatever the token beside it says.
 
+mod fields;
 mod signature;
 
 use crate::config::Config;
@@ -17,6 +18,7 @@ use base::http::server::Response;
 use base::http::{Headers, Method, Status, date};
 use base::quote::{Query, quote};
 use base::timestamp::Timestamp;
+pub use fields::{Filter, Names};
 use signature::{Digest, Signature, Signed};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -40,6 +42,7 @@ pub struct Granted {
     inline: bool,
     name: String,
     reads: bool,
+    outgoing: Filter,
 }
 
 /// Checks the claim. A good one sets the request's authority; the error is the answer.
@@ -75,11 +78,12 @@ pub async fn grant(
         account: request.path.account.clone(),
         container: request.path.container.clone().filter(|_| is_container),
     };
-    request.headers.remove("X-Open-Expired");
+    config.tempurl.incoming.apply(&mut request.headers);
     request.query = covered(&request.query);
     let Claim { expires, filename, inline, name, .. } = claim;
     let reads = matches!(request.method, Method::Get | Method::Head);
-    Ok(Granted { expires, filename, inline, name, reads })
+    let outgoing = config.tempurl.outgoing.clone();
+    Ok(Granted { expires, filename, inline, name, reads, outgoing })
 }
 
 /// The query without what the signature does not cover: who may read an object need not be allowed to read its manifest or
@@ -149,10 +153,7 @@ impl Granted {
     /// Makes an answer one to a signed request: no private metadata, and what browsers shall do with the body.
     pub fn finish(&self, response: &mut Response) {
         let headers = &mut response.head.headers;
-        headers.retain(|name, _| {
-            let lower = name.to_ascii_lowercase();
-            !lower.starts_with(b"x-object-meta-") || lower.starts_with(b"x-object-meta-public-")
-        });
+        self.outgoing.apply(headers);
         if !self.reads || !response.head.status.is_success() {
             return;
         }
@@ -226,11 +227,15 @@ pub struct Settings {
     pub methods: Vec<Method>,
     /// `allowed_digests`.
     pub allowed_digests: Vec<Digest>,
+    /// `incoming_remove_headers`, `incoming_allow_headers`.
+    pub incoming: Filter,
+    /// `outgoing_remove_headers`, `outgoing_allow_headers`.
+    pub outgoing: Filter,
 }
 
 impl Settings {
     /// From words of the configuration; the error names the one that is not known.
-    pub fn new(methods: &[String], digests: &[String]) -> Result<Settings, String> {
+    pub fn new(methods: &[String], digests: &[String], incoming: Filter, outgoing: Filter) -> Result<Settings, String> {
         if let Some(word) = methods.iter().find(|word| word.as_str() == "COPY") {
             // A copy's source is named by the request and not by what was signed.
             return Err(word.clone());
@@ -240,6 +245,8 @@ impl Settings {
         Ok(Settings {
             methods: methods.collect::<Result<_, _>>()?,
             allowed_digests: digests.collect::<Result<_, _>>()?,
+            incoming,
+            outgoing,
         })
     }
 
@@ -248,14 +255,19 @@ impl Settings {
         let methods: Vec<&str> = self.methods.iter().map(|method| method.as_str()).collect();
         let mut digests: Vec<&str> = self.allowed_digests.iter().map(|digest| digest.name()).collect();
         digests.sort_unstable();
-        serde_json::json!({
+        let mut document = serde_json::json!({
             "methods": methods,
-            "incoming_remove_headers": ["x-timestamp", "x-open-expired"],
-            "incoming_allow_headers": [],
-            "outgoing_remove_headers": ["x-object-meta-*"],
-            "outgoing_allow_headers": ["x-object-meta-public-*"],
+            "incoming_remove_headers": self.incoming.remove.words(),
+            "incoming_allow_headers": self.incoming.allow.words(),
+            "outgoing_remove_headers": self.outgoing.remove.words(),
+            "outgoing_allow_headers": self.outgoing.allow.words(),
             "allowed_digests": digests,
-        })
+        });
+        if self.allowed_digests.contains(&Digest::Sha1) {
+            // Swift means to give it up.
+            document["deprecated_digests"] = serde_json::json!(["sha1"]);
+        }
+        document
     }
 }
 

@@ -55,7 +55,7 @@ impl VersionedWrites {
     }
 
     fn granted(&self, request: &ClientRequest, method: Method, path: Path) -> ClientRequest {
-        let mut made = request.subrequest(method, path);
+        let mut made = request.subrequest(method, path).by("VW");
         made.authority = Authority::Granted;
         made
     }

@@ -52,6 +52,7 @@ pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
         refusal: None,
         ends_with_slash: false,
         remote: "127.0.0.1".into(),
+        source: None,
     }
 }
 
@@ -83,7 +84,7 @@ pub(crate) fn streamed(pieces: &[&'static str]) -> Response {
 #[test]
 fn paths_outside_swift_get_swifts_refusals() {
     let config = crate::config::tests::sample();
-    let status = |path: &str| match route(&config, path.as_bytes()) {
+    let status = |path: &str| match route(&config, path.as_bytes(), false) {
         Route::Swift(_) => 200,
         Route::Info => 1,
         Route::Refused(response) => response.head.status.0,

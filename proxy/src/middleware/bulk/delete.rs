@@ -145,7 +145,7 @@ fn delete_one(
     let rest = name.strip_prefix(b"/").unwrap_or(name);
     let path = format!("/{}/{}", quote(request.path.account.as_bytes()), quote(rest));
     let path = Path::parse(path.as_bytes()).ok().filter(|path| path.container.is_some())?;
-    let answer = next.call(request.subrequest(Method::Delete, path));
+    let answer = next.call(request.subrequest(Method::Delete, path).by("BD"));
     let name = quote(name);
     Some(Box::pin(async move { (name, answer.await.head.status) }))
 }

@@ -143,12 +143,12 @@ impl Extraction {
             return Ok(None);
         }
         let path = Path { object: None, ..path.clone() };
-        let mut status = self.next.call(self.request.subrequest(Method::Head, path.clone())).await.head.status;
+        let mut status = self.next.call(self.request.subrequest(Method::Head, path.clone()).by("EA")).await.head.status;
         if status.is_success() {
             return Ok(None);
         }
         if status.0 == 404 {
-            let mut put = self.request.subrequest(Method::Put, path.clone());
+            let mut put = self.request.subrequest(Method::Put, path.clone()).by("EA");
             put.timestamp = self.now();
             status = self.next.call(put).await.head.status;
             if status.is_success() {
@@ -167,7 +167,7 @@ impl Extraction {
     }
 
     async fn put(&mut self, path: Path, entry: Entry) -> Status {
-        let mut put = self.request.subrequest(Method::Put, path);
+        let mut put = self.request.subrequest(Method::Put, path).by("EA");
         put.timestamp = self.now();
         for (name, value) in self.request.headers.iter() {
             let lower = name.to_ascii_lowercase();

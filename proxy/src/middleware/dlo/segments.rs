@@ -80,7 +80,7 @@ impl Segments {
     }
 
     async fn read_page(&mut self, marker: &str) -> Result<(), Box<Response>> {
-        let mut request = self.container.subrequest(Method::Get, self.container.path.clone());
+        let mut request = self.container.subrequest(Method::Get, self.container.path.clone()).by("DLO");
         let query = format!("format=json&prefix={}&marker={}", encode(&self.prefix), encode(marker.as_bytes()));
         request.query = Query::parse(query.as_bytes());
         let response = self.next.call(request).await;
@@ -119,7 +119,7 @@ impl Segments {
 
     async fn open(&self, segment: &Segment, first: u64, wanted: u64) -> io::Result<ResponseBody> {
         let path = Path { object: Some(segment.name.clone()), ..self.container.path.clone() };
-        let mut request = self.container.subrequest(Method::Get, path);
+        let mut request = self.container.subrequest(Method::Get, path).by("DLO");
         let is_part = wanted < segment.bytes;
         if is_part {
             request.headers.set("Range", format!("bytes={first}-{}", first + wanted - 1));

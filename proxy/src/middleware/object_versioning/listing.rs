@@ -22,7 +22,7 @@ pub(super) async fn with_versions(
     let query = versions_query(&asked.query)?;
     let path = Path { container: Some(versions.to_owned()), ..asked.path.clone() };
     // A listing of what is not there is dear: every node is asked.
-    let probe = asked.subrequest(Method::Head, path.clone());
+    let probe = asked.subrequest(Method::Head, path.clone()).by("OV");
     let is_there = !layer.application.container_headers(&probe).await.is_empty();
     let mut second = None;
     if is_there {

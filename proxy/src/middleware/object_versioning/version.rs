@@ -77,7 +77,7 @@ async fn delete(place: &Place, mut request: ClientRequest, id: &str, time: Times
     let next = &place.layer.next;
     let version = place.in_versions(version_object(place.object(), time));
     let current = current(place, &request).await?;
-    let mut then = request.subrequest(Method::Delete, version.clone());
+    let mut then = request.subrequest(Method::Delete, version.clone()).by("OV");
     let mut shown = "null".to_owned();
     if current.as_ref() == Some(&version) {
         // The link first: a version without a link is listed and can be deleted again, a link without a version is an error.

@@ -124,7 +124,7 @@ impl Deletion {
         let refused = |status: u16, text: &str| (Status(status), text.to_owned());
         let path = target(&self.request.path.account, &manifest.name);
         let path = path.ok_or_else(|| refused(500, "Unable to load SLO manifest"))?;
-        let mut get = self.request.subrequest(Method::Get, path);
+        let mut get = self.request.subrequest(Method::Get, path).by("SLO");
         let version = manifest.version.as_ref().map(|version| format!("&version-id={}", quote(version)));
         get.query = Query::parse(format!("multipart-manifest=get{}", version.unwrap_or_default()).as_bytes());
         // Of what is no manifest one byte is enough.
@@ -152,7 +152,7 @@ impl Deletion {
 
     fn ask(&self, waiting: Waiting) -> LocalFuture<'static, (String, Status)> {
         let request = target(&self.request.path.account, &waiting.name).map(|path| {
-            let mut delete = self.request.subrequest(Method::Delete, path);
+            let mut delete = self.request.subrequest(Method::Delete, path).by("SLO");
             if let Some(version) = &waiting.version {
                 delete.query = Query::parse(format!("version-id={}", quote(version)).as_bytes());
             }

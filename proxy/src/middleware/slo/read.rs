@@ -67,7 +67,7 @@ struct Caller {
 
 impl Caller {
     fn of(request: &ClientRequest) -> Caller {
-        let mut base = request.subrequest(Method::Get, request.path.clone());
+        let mut base = request.subrequest(Method::Get, request.path.clone()).by("SLO");
         base.query = request.query.clone();
         let mut conditions = Headers::new();
         for name in ["Range", ETAG_IS_AT, "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"] {
@@ -139,7 +139,7 @@ async fn joined(next: Rc<dyn Application>, mut request: ClientRequest) -> Refuse
 
 /// The manifest, unconditionally.
 fn again(caller: &Caller) -> ClientRequest {
-    let mut get = caller.base.subrequest(Method::Get, caller.base.path.clone());
+    let mut get = caller.base.subrequest(Method::Get, caller.base.path.clone()).by("SLO");
     get.query = caller.base.query.clone();
     get
 }

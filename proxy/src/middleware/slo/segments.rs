@@ -148,7 +148,7 @@ impl Segments {
     /// Asks for an object's own bytes, as the caller.
     async fn ask(&self, account: &str, name: &str, range: Option<String>) -> io::Result<Response> {
         let path = target(account, name).ok_or_else(|| wrong("a manifest names no object"))?;
-        let mut request = self.base.subrequest(Method::Get, path);
+        let mut request = self.base.subrequest(Method::Get, path).by("SLO");
         request.query = Query::parse(b"multipart-manifest=get");
         let expected = Status(if range.is_some() { 206 } else { 200 });
         if let Some(range) = range {

@@ -71,7 +71,8 @@ fn cve_2015_5223_a_signed_write_brings_no_manifest_link_or_copy() {
         }
     }
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    assert_eq!(Settings::new(&words(&["GET", "COPY"]), &words(&["sha1"])), Err("COPY".into()));
+    let made = Settings::new(&words(&["GET", "COPY"]), &words(&["sha1"]), Filter::default(), Filter::default());
+    assert_eq!(made, Err("COPY".into()));
 }
 
 #[test]
