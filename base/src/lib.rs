@@ -11,4 +11,8 @@ pub mod limits;
 pub mod names;
 pub mod quote;
 pub mod range;
+pub mod recon;
 pub mod timestamp;
+
+/// The Swift release whose behaviour is offered; clients and operators compare it.
+pub const SWIFT_VERSION: &str = "2.38.3";

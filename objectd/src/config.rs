@@ -34,6 +34,8 @@ pub struct Config {
     pub swift_dir: PathBuf,
     /// Parent of the device directories.
     pub devices: PathBuf,
+    /// Where Swift's daemons leave their figures for recon.
+    pub recon_cache_path: PathBuf,
     /// Refuse (507) a device directory that is no mount point.
     pub mount_check: bool,
     /// Share of a file system that stays free (0.01 = 1 %).
@@ -94,6 +96,7 @@ impl Config {
         let mut config = Config {
             swift_dir: options.get("swift_dir").unwrap_or("/etc/swift").into(),
             devices: options.get("devices").unwrap_or("/srv/node").into(),
+            recon_cache_path: options.get("recon_cache_path").unwrap_or(base::recon::CACHE_PATH).into(),
             mount_check: options.boolean("mount_check", true),
             fallocate_reserve: reserve(options)?,
             disable_fallocate: options.boolean("disable_fallocate", false),
@@ -123,6 +126,12 @@ impl Config {
         }
         config.read_policies(swift_conf)?;
         Ok(config)
+    }
+
+    /// What `swift-recon` is told.
+    pub fn recon(&self) -> base::recon::Recon {
+        let policies = self.policies.iter().copied();
+        base::recon::Recon::new(&self.devices, &self.swift_dir, &self.recon_cache_path, policies)
     }
 
     /// Directory name of a policy's objects, async updates or temporary files: `objects`, `objects-1`.

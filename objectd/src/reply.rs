@@ -40,7 +40,7 @@ pub fn insufficient_storage(device: &str) -> Response {
 
 /// The answer to OPTIONS.
 pub fn options(server: &str, methods: &'static str) -> Response {
-    empty(Status(200)).header("Allow", methods).header("Server", format!("{server}/2.38.3"))
+    empty(Status(200)).header("Allow", methods).header("Server", format!("{server}/{}", base::SWIFT_VERSION))
 }
 
 /// Keeps a name from becoming markup.

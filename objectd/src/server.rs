@@ -11,6 +11,7 @@ use crate::{account, container, object, reply};
 use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
 use base::http::{Method, Status};
 use base::io::{self, Listener};
+use base::recon;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -133,6 +134,7 @@ impl Handler for Port {
             match request.head.method {
                 Method::Options => reply::options(&format!("{}-server", service.name()), service.methods()),
                 Method::Get | Method::Head if request.head.path() == b"/healthcheck" => reply::text(200, "OK"),
+                _ if recon::is_asked(request.head.path()) => node.config.recon().answer(request.head.path()).await,
                 _ => match service {
                     Service::Object => object::handle(node, request).await,
                     Service::Container => container::handle(node, request).await,

@@ -181,6 +181,8 @@ pub struct Config {
     pub name_check: name_check::Settings,
     /// See `middleware::read_only`.
     pub read_only: read_only::Settings,
+    /// What `/recon/…` is about.
+    pub recon: base::recon::Recon,
     /// Where `middleware::list_endpoints` answers, with a slash at both ends.
     pub list_endpoints_path: String,
     /// See `middleware::proxy_logging`: the client's requests.

@@ -5,6 +5,7 @@
 //! | catch_errors | first, so that every answer has a transaction id and every failure becomes an answer |
 //! | gatekeeper | before anyone could believe a field that only backends may send |
 //! | healthcheck | before the log: a balancer asks every second |
+//! | recon | the same: a monitor asks every minute |
 //! | proxy-logging | before everything a client can be refused by |
 //! | domain_remap | before anything looks at the path |
 //! | name_check | behind domain_remap, so that names in host names are judged as well; before anything is done about one |
@@ -61,6 +62,7 @@ use base::http::{Headers, Method, Status};
 use base::io;
 use base::names::{InvalidPath, Path};
 use base::quote::{Query, unquote};
+use base::recon;
 use base::timestamp::Timestamp;
 use std::rc::Rc;
 
@@ -210,6 +212,9 @@ impl Pipeline {
     async fn answer_logged(&self, request: Request, trans_id: &str) -> Response {
         if self.config.is_on(Member::Healthcheck) && request.head.path() == b"/healthcheck" {
             return healthcheck::answer(&self.config).await;
+        }
+        if self.config.is_on(Member::Recon) && recon::is_asked(request.head.path()) {
+            return self.config.recon.answer(request.head.path()).await;
         }
         let mut entry = self
             .config

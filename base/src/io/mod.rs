@@ -22,6 +22,7 @@ mod stream;
 mod task;
 
 pub use clock::{Elapsed, Instant, monotonic, random_u64, sleep, timeout, unix_time};
+pub use real::page_bytes;
 pub use shutdown::Shutdown;
 pub use stream::{Listener, Stream};
 pub use task::{JoinHandle, spawn};

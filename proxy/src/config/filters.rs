@@ -1,10 +1,12 @@
 //! Core: the options of the small members of the pipeline, and of what they share with the application.
 
 use super::parse::{section_of, size};
-use super::{Member, members};
+use super::{Member, Policy, members};
 use crate::middleware::{gatekeeper, info, list_endpoints, name_check, proxy_logging, read_only};
 use base::config::{Config as Ini, ConfigError, Section, is_true};
 use base::limits::Constraints;
+use base::recon::Recon;
+use std::path::PathBuf;
 
 /// An option that `[DEFAULT]` may give to all.
 pub(super) fn inherited<'a>(ini: &'a Ini, section: &'a Section, name: &str) -> Option<&'a str> {
@@ -53,6 +55,13 @@ pub(super) fn read_only(section: &Section) -> read_only::Settings {
 pub(super) fn list_endpoints_path(section: &Section) -> String {
     let path = section.get("list_endpoints_path").unwrap_or(list_endpoints::PATH);
     if path.ends_with('/') { path.to_owned() } else { format!("{path}/") }
+}
+
+pub(super) fn recon(ini: &Ini, section: &Section, policies: &[Policy]) -> Recon {
+    let path = |name: &str, default: &str| PathBuf::from(inherited(ini, section, name).unwrap_or(default));
+    let indexes = policies.iter().map(|policy| policy.index);
+    let cache = path("recon_cache_path", base::recon::CACHE_PATH);
+    Recon::new(&path("devices", "/srv/node"), &path("swift_dir", "/etc/swift"), &cache, indexes)
 }
 
 /// Which proxy-logging of the line.

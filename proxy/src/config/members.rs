@@ -11,6 +11,8 @@ pub enum Member {
     Gatekeeper,
     /// `/healthcheck`.
     Healthcheck,
+    /// `/recon/…`.
+    Recon,
     /// The access log.
     ProxyLogging,
     /// Facts of accounts and containers; each core always has its own.
@@ -59,10 +61,11 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 25] = [
+const ALL: [(Member, &str, &str); 26] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
+    (Member::Recon, "recon", "recon"),
     (Member::ProxyLogging, "proxy-logging", "proxy_logging"),
     (Member::Cache, "cache", "memcache"),
     (Member::NameCheck, "name_check", "name_check"),
@@ -89,7 +92,7 @@ const ALL: [(Member, &str, &str); 25] = [
 ];
 
 /// Members that nobody else depends on: wherever the line names them, they do the same.
-const ANYWHERE: [Member; 4] = [Member::Cache, Member::NameCheck, Member::ListEndpoints, Member::ReadOnly];
+const ANYWHERE: [Member; 5] = [Member::Recon, Member::Cache, Member::NameCheck, Member::ListEndpoints, Member::ReadOnly];
 
 /// What Swift adds to any pipeline that lacks it, because the application is wrong without.
 const REQUIRED: [Member; 5] =

@@ -41,12 +41,15 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
     if pipeline.contains(&Member::Tempauth) && users.is_empty() {
         notices.push(format!("{file}: tempauth has no users: nobody can get a token"));
     }
+    let policies = policies::policies("swift.conf", &swift_ini)?;
     let config = Config {
         swift_dir: PathBuf::from(defaults.get("swift_dir").unwrap_or("/etc/swift")),
         bind: bind(defaults)?,
         hash_path: swift.hash_path,
         bulk: bulk(section_of(&ini, "bulk"), &swift.constraints)?,
-        policies: policies::policies("swift.conf", &swift_ini)?,
+        // [filter:recon]
+        recon: filters::recon(&ini, section_of(&ini, "recon"), &policies),
+        policies,
         // [DEFAULT]
         cores: size(defaults, "cores", available_cores as u64, 1..=1024)?,
         max_clients: size(defaults, "max_clients", 1024, 1..=65_536)?,

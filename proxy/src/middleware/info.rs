@@ -5,6 +5,7 @@
 use crate::config::{Config, Member, Secret};
 use crate::middleware::{domain_remap, name_check};
 use crate::respond;
+use base::SWIFT_VERSION;
 use base::checksum::hex;
 use base::http::server::Response;
 use base::http::{Method, RequestHead, Status};
@@ -13,9 +14,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
 use sha1::Sha1;
 use subtle::ConstantTimeEq;
-
-/// The Swift release whose behaviour is offered; clients compare it.
-pub const SWIFT_VERSION: &str = "2.38.3";
 
 /// Swift's default of `disallowed_sections`.
 pub(crate) const DISALLOWED_SECTIONS: &str = "swift.auto_create_account_prefix, swift.valid_api_versions";
