@@ -15,7 +15,7 @@ mod users;
 pub use members::Member;
 pub use policies::Policy;
 
-use crate::middleware::{bulk, domain_remap, gatekeeper, name_check, proxy_logging, read_only, slo, tempurl};
+use crate::middleware::{bulk, cname_lookup, domain_remap, gatekeeper, name_check, proxy_logging, read_only, slo, tempurl};
 use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;
@@ -139,6 +139,8 @@ pub struct Config {
     pub keepalive_timeout: Duration,
     /// Scheme of `X-Storage-Url` behind something that ends TLS; `None` is our own, http.
     pub storage_url_scheme: Option<String>,
+    /// See `middleware::cname_lookup`.
+    pub cname_lookup: cname_lookup::Settings,
     /// See `middleware::domain_remap`.
     pub domain_remap: domain_remap::Settings,
     /// Whether ETags have quotes where neither container nor account says anything (`enable_by_default` of etag-quoter).

@@ -7,6 +7,7 @@
 //! | healthcheck | before the log: a balancer asks every second |
 //! | recon | the same: a monitor asks every minute |
 //! | proxy-logging | before everything a client can be refused by |
+//! | cname_lookup | before domain_remap, which finds account and container in the name that is found |
 //! | domain_remap | before anything looks at the path |
 //! | name_check | behind domain_remap, so that names in host names are judged as well; before anything is done about one |
 //! | list-endpoints | before tokens: programs beside the disks ask without one |
@@ -39,6 +40,7 @@ use crate::facts::{account_info, container_info};
 use crate::middleware::account_quotas::AccountQuotas;
 use crate::middleware::bulk::Bulk;
 use crate::middleware::catch_errors::{self, CatchPanic};
+use crate::middleware::cname_lookup::CnameLookup;
 use crate::middleware::container_quotas::ContainerQuotas;
 use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
@@ -98,6 +100,7 @@ pub trait Application: 'static {
 pub struct Pipeline {
     config: Rc<Config>,
     log: Rc<proxy_logging::Settings>,
+    cname_lookup: CnameLookup,
     application: Rc<dyn Application>,
     layers: Rc<dyn Application>,
 }
@@ -190,7 +193,8 @@ impl Pipeline {
             layers = Rc::new(EtagQuoter::new(config.etags_are_quoted, layers, application.clone()));
         }
         let log = Rc::new(config.proxy_logging.clone());
-        Pipeline { config, log, application, layers }
+        let cname_lookup = CnameLookup::new(config.cname_lookup.clone());
+        Pipeline { config, log, cname_lookup, application, layers }
     }
 
     /// Answers one raw request.
@@ -228,6 +232,29 @@ impl Pipeline {
     }
 
     async fn answer_inner(
+        &self,
+        mut request: Request,
+        trans_id: &str,
+        entry: &mut Option<proxy_logging::Entry>,
+    ) -> Response {
+        if !self.config.is_on(Member::CnameLookup) {
+            return self.answer_host(request, trans_id, entry).await;
+        }
+        match self.cname_lookup.rewrite(&mut request.head).await {
+            Ok(None) => self.answer_host(request, trans_id, entry).await,
+            Ok(Some(rewritten)) => {
+                if let Some(entry) = entry {
+                    entry.rewritten(&request.head);
+                }
+                let mut response = self.answer_host(request, trans_id, entry).await;
+                rewritten.finish(&mut response);
+                response
+            }
+            Err(refused) => *refused,
+        }
+    }
+
+    async fn answer_host(
         &self,
         mut request: Request,
         trans_id: &str,

@@ -396,6 +396,12 @@ impl Fake {
             && let Some(found) = stored.get(&(self.number, name.to_owned()))
         {
             copy(&found.headers, &mut response.head.headers, "x-container-");
+            copy(&found.headers, &mut response.head.headers, "x-account-sysmeta-");
+            let below = format!("{name}/");
+            let inside: std::collections::BTreeSet<&String> =
+                stored.keys().map(|(_, name)| name).filter(|name| name.starts_with(&below)).collect();
+            let containers = inside.iter().filter(|name| name.matches('/').count() == 2).count();
+            response.head.headers.set("X-Account-Container-Count", containers.to_string());
         }
         response
     }

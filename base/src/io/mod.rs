@@ -12,6 +12,7 @@
 //! - No function blocks the core; what has no ring operation runs on the core's own blocking threads.
 
 mod clock;
+mod datagram;
 pub mod fs;
 pub mod kv;
 pub mod maintenance;
@@ -22,6 +23,7 @@ mod stream;
 mod task;
 
 pub use clock::{Elapsed, Instant, monotonic, random_u64, sleep, timeout, unix_time};
+pub use datagram::Datagrams;
 pub use real::page_bytes;
 pub use shutdown::Shutdown;
 pub use stream::{Listener, Stream};

@@ -2,7 +2,7 @@
 
 use super::parse::{section_of, size};
 use super::{Member, Policy, members};
-use crate::middleware::{gatekeeper, info, list_endpoints, name_check, proxy_logging, read_only};
+use crate::middleware::{cname_lookup, gatekeeper, info, list_endpoints, name_check, proxy_logging, read_only};
 use base::config::{Config as Ini, ConfigError, Section, is_true};
 use base::limits::Constraints;
 use base::recon::Recon;
@@ -42,6 +42,18 @@ pub(super) fn name_check(section: &Section) -> Result<name_check::Settings, Conf
         forbidden_chars: section.get("forbidden_chars").unwrap_or(name_check::FORBIDDEN_CHARS).to_owned(),
         maximum_length: size(section, "maximum_length", 255, 0..=1_000_000)?,
         forbidden_regexp: pattern.transpose()?,
+    })
+}
+
+pub(super) fn cname_lookup(section: &Section) -> Result<cname_lookup::Settings, ConfigError> {
+    let domains = section.list("storage_domain", "example.com");
+    let servers = section.list("nameservers", "");
+    let addresses: Option<Vec<_>> = servers.iter().map(|text| cname_lookup::name_server(text)).collect();
+    let wanted = "IP addresses, each with or without a port, such as 127.0.0.1, [::1]:5353";
+    Ok(cname_lookup::Settings {
+        storage_domains: domains.iter().map(|domain| format!(".{}", domain.trim_start_matches('.'))).collect(),
+        lookup_depth: size(section, "lookup_depth", 1, 1..=32)?,
+        nameservers: addresses.ok_or_else(|| section.error("nameservers", wanted))?,
     })
 }
 

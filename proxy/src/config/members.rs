@@ -21,6 +21,8 @@ pub enum Member {
     NameCheck,
     /// Where replicas are.
     ListEndpoints,
+    /// Host names of customers' own.
+    CnameLookup,
     /// Accounts and containers in host names.
     DomainRemap,
     /// Quotes around ETags.
@@ -61,7 +63,7 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 26] = [
+const ALL: [(Member, &str, &str); 27] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
@@ -70,6 +72,7 @@ const ALL: [(Member, &str, &str); 26] = [
     (Member::Cache, "cache", "memcache"),
     (Member::NameCheck, "name_check", "name_check"),
     (Member::ListEndpoints, "list-endpoints", "list_endpoints"),
+    (Member::CnameLookup, "cname_lookup", "cname_lookup"),
     (Member::DomainRemap, "domain_remap", "domain_remap"),
     (Member::EtagQuoter, "etag-quoter", "etag_quoter"),
     (Member::ListingFormats, "listing_formats", "listing_formats"),

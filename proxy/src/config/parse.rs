@@ -98,6 +98,8 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         resellers,
         token_life: Duration::from_secs(auth.integer("token_life", 86_400, 1..=315_360_000)?),
         storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
+        // [filter:cname_lookup]
+        cname_lookup: filters::cname_lookup(section_of(&ini, "cname_lookup"))?,
         // [filter:domain_remap]
         domain_remap: domain_remap(section_of(&ini, "domain_remap")),
         // [filter:etag-quoter]

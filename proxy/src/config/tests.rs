@@ -69,6 +69,8 @@ fn small_members_have_swifts_options_and_defaults() {
     assert_eq!(config.name_check.maximum_length, 255);
     assert_eq!(config.list_endpoints_path, "/endpoints/");
     assert_eq!(config.disallowed_sections, ["swift.auto_create_account_prefix", "swift.valid_api_versions"]);
+    assert_eq!((config.cname_lookup.lookup_depth, config.cname_lookup.nameservers.len()), (1, 0));
+    assert_eq!(config.cname_lookup.storage_domains, [".example.com"]);
     assert!(config.gatekeeper.shunt_inbound_x_timestamp && !config.gatekeeper.allow_reserved_names_header);
     assert!(config.admin_key.is_none() && config.expose_info && !config.read_only.read_only);
     assert_eq!(config.proxy_logging.reveal_sensitive_prefix, 16);
@@ -98,6 +100,8 @@ fn a_pattern_or_template_that_cannot_be_read_is_refused_with_its_line() {
     for (section, line) in [
         ("name_check", "forbidden_regexp = (?=x)"),
         ("name_check", "maximum_length = short"),
+        ("cname_lookup", "nameservers = 127.0.0.1, dns.example"),
+        ("cname_lookup", "lookup_depth = 0"),
         ("proxy-logging", "log_msg_template = {nothing}"),
         ("proxy-logging", "log_anonymization_method = rot13"),
         ("proxy-logging", "reveal_sensitive_prefix = some"),

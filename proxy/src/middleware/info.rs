@@ -119,6 +119,9 @@ fn document(config: &Config) -> Map<String, Value> {
     if config.is_on(Member::ReadOnly) && config.read_only.read_only {
         info.insert("read_only".into(), json!({}));
     }
+    if config.is_on(Member::CnameLookup) {
+        info.insert("cname_lookup".into(), json!({ "lookup_depth": config.cname_lookup.lookup_depth }));
+    }
     if config.is_on(Member::DomainRemap) {
         info.insert("domain_remap".into(), domain_remap::document(&config.domain_remap));
     }

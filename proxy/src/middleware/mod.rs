@@ -5,6 +5,7 @@ pub mod account_quotas;
 pub mod acl;
 pub mod bulk;
 pub mod catch_errors;
+pub mod cname_lookup;
 pub mod container_quotas;
 pub mod copy;
 pub mod cors;

@@ -122,14 +122,12 @@ impl Entry {
         let headers = &head.headers;
         let reveal = settings.reveal_sensitive_prefix;
         let field = |name: &str| headers.get(name).map(|value| value.to_vec()).unwrap_or_default();
-        let host = field("Host");
-        let port = host.iter().rposition(|byte| *byte == b':').unwrap_or(host.len());
         let token = headers.get("X-Auth-Token").or_else(|| headers.get("X-Storage-Token"));
         Entry {
             client: claimed_client(headers).unwrap_or_else(|| remote.clone().into_bytes()),
             remote,
             method: head.method,
-            domain: host.get(..port).unwrap_or_default().to_vec(),
+            domain: domain(head),
             path: shown_target(head, reveal),
             names: names(settings, head.path()),
             referer: field("Referer"),
@@ -147,8 +145,9 @@ impl Entry {
         }
     }
 
-    /// The request goes on under another path (domain_remap): Swift's line shows that one.
+    /// The request goes on under another host name or path (cname_lookup, domain_remap): Swift's line shows that one.
     pub fn rewritten(&mut self, head: &RequestHead) {
+        self.domain = domain(head);
         self.path = shown_target(head, self.settings.reveal_sensitive_prefix);
         self.names = names(&self.settings, head.path());
     }
@@ -235,6 +234,13 @@ fn claimed_client(headers: &Headers) -> Option<Vec<u8>> {
         let first = list.split(|byte| *byte == b',').next()?.trim_ascii();
         (!first.is_empty()).then(|| first.to_vec())
     })
+}
+
+/// The host name that was asked for, without a port.
+fn domain(head: &RequestHead) -> Vec<u8> {
+    let host = head.headers.get("Host").map(|value| &value[..]).unwrap_or_default();
+    let port = host.iter().rposition(|byte| *byte == b':').unwrap_or(host.len());
+    host.get(..port).unwrap_or_default().to_vec()
 }
 
 /// Account, container and object of a Swift path, still encoded, as far as it names them.

@@ -1,6 +1,7 @@
 //! What tests of the middleware share: an application made of a closure, and a way to run a future without a runtime.
 
 mod past_mistakes;
+mod small_members;
 mod whole;
 
 use super::*;

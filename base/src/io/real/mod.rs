@@ -12,6 +12,7 @@ mod blocking;
 mod buffers;
 pub(super) mod clock;
 mod daemon;
+pub(super) mod datagram;
 mod disk;
 mod driver;
 pub(super) mod fs;

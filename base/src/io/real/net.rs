@@ -233,10 +233,13 @@ impl Stream {
     }
 }
 
+pub(super) fn family(address: SocketAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
+}
+
 fn new_socket(address: SocketAddr) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?)
+    Ok(rustix::net::socket_with(family(address), SocketType::STREAM, flags, Some(ipproto::TCP))?)
 }
 
 /// A connect under way; given up, it is aborted rather than left to the kernel's two minutes.
@@ -297,24 +300,24 @@ impl<H> Drop for Hold<'_, H> {
 }
 
 /// A descriptor in the core's list of sockets to end. Lives beside the handle that keeps it open, and is dropped with it.
-struct Registered {
+pub(super) struct Registered {
     descriptor: RawFd,
     key: usize,
 }
 
 impl Registered {
-    fn new(descriptor: RawFd) -> Registered {
+    pub(super) fn new(descriptor: RawFd) -> Registered {
         let key = core().sockets.borrow_mut().insert(descriptor);
         Registered { descriptor, key }
     }
 
-    fn borrow(&self) -> BorrowedFd<'_> {
+    pub(super) fn borrow(&self) -> BorrowedFd<'_> {
         // SAFETY: the owner of this value also owns the runtime's handle of the descriptor and drops both together, so it is
         // open while `self` can be borrowed.
         unsafe { BorrowedFd::borrow_raw(self.descriptor) }
     }
 
-    fn shutdown(&self) {
+    pub(super) fn shutdown(&self) {
         // An error means it is not connected any more, which is what was wanted.
         let _ = rustix::net::shutdown(self.borrow(), rustix::net::Shutdown::Both);
     }

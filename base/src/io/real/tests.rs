@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at the files from outside the door")]
 
 use super::{CoreOptions, driver, run_on};
-use crate::io::{self, Listener, Shutdown, Stream, fs, sleep, spawn, timeout};
+use crate::io::{self, Datagrams, Listener, Shutdown, Stream, fs, sleep, spawn, timeout};
 use bytes::{Bytes, BytesMut};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -201,6 +201,33 @@ fn a_port_is_free_again_when_its_listener_is_gone() {
             vec![first, second]
         };
         assert_eq!(shared[0].local_address(), shared[1].local_address());
+    });
+}
+
+#[test]
+fn datagrams_go_both_ways_whole_and_receiving_can_be_given_up() {
+    on_both(|| async {
+        let server = Datagrams::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let client = Datagrams::connect(server.local_address()).unwrap();
+        for _ in 0..3 {
+            assert!(timeout(Duration::from_millis(1), server.receive(64)).await.is_err());
+        }
+        client.send(&Bytes::from_static(b"question"), server.local_address()).unwrap();
+        client.send(&Bytes::from_static(b""), server.local_address()).unwrap();
+        let (question, asker) = timeout(SECOND, server.receive(64)).await.unwrap().unwrap();
+        assert_eq!(&question[..], b"question");
+        assert_eq!(asker.port(), client.local_address().port());
+        assert_eq!(timeout(SECOND, server.receive(64)).await.unwrap().unwrap().0.len(), 0);
+        let stranger = Datagrams::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        stranger.send(&Bytes::from_static(b"forged"), asker).unwrap();
+        server.send(&Bytes::from_static(b"a long answer"), asker).unwrap();
+        let (answer, from) = timeout(SECOND, client.receive(6)).await.unwrap().unwrap();
+        assert_eq!((&answer[..], from), (&b"a long"[..], server.local_address()));
+        assert!(timeout(Duration::from_millis(10), client.receive(64)).await.is_err(), "the stranger is not heard");
+        let port = server.local_address();
+        drop(server);
+        sleep(Duration::from_millis(20)).await;
+        Datagrams::bind(port).unwrap();
     });
 }
 

@@ -18,6 +18,7 @@
 pub(super) mod clock;
 mod content;
 mod damage;
+pub(super) mod datagram;
 pub(super) mod disk;
 mod file_system;
 pub(super) mod kv;

@@ -332,11 +332,11 @@ fn take(end: &mut End, wanted: usize, buffer: &mut BytesMut) -> usize {
     wanted - left
 }
 
-fn ip_of(world: &World, node: NodeId) -> io::Result<IpAddr> {
+pub(super) fn ip_of(world: &World, node: NodeId) -> io::Result<IpAddr> {
     world.nodes.borrow().get(node.0).map(|node| node.ip).ok_or_else(|| io::ErrorKind::NotConnected.into())
 }
 
-fn free_port(world: &World, node: NodeId) -> u16 {
+pub(super) fn free_port(world: &World, node: NodeId) -> u16 {
     let mut nodes = world.nodes.borrow_mut();
     let Some(state) = nodes.get_mut(node.0) else { return EPHEMERAL_PORT_FIRST };
     state.next_port = state.next_port.checked_add(1).unwrap_or(EPHEMERAL_PORT_FIRST).max(EPHEMERAL_PORT_FIRST);

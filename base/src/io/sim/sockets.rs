@@ -11,6 +11,7 @@
 //!   it only by its own deadline, or when it sends to the node after that is back.
 
 use super::NodeId;
+use super::datagram::Mailbox;
 use super::world::{Timer, World};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +22,8 @@ use std::task::Waker;
 pub(crate) struct Sockets {
     pub(crate) listeners: BTreeMap<u64, Listening>,
     pub(crate) connections: BTreeMap<u64, Connection>,
+    /// UDP.
+    pub(crate) mailboxes: BTreeMap<u64, Mailbox>,
     /// Pairs of nodes that cannot reach each other, the lower one first.
     pub(crate) partitions: BTreeSet<(NodeId, NodeId)>,
     /// Pairs of nodes whose packets are never lost, the lower one first.
@@ -83,6 +86,7 @@ impl Sockets {
         Self {
             listeners: BTreeMap::new(),
             connections: BTreeMap::new(),
+            mailboxes: BTreeMap::new(),
             partitions: BTreeSet::new(),
             reliable: BTreeSet::new(),
             buffer,
@@ -287,6 +291,7 @@ pub(crate) fn crash(world: &World, node: NodeId, silent: bool) {
     {
         let mut net = world.net.borrow_mut();
         net.listeners.retain(|_, listening| listening.node != node);
+        net.mailboxes.retain(|_, mailbox| mailbox.node != node);
         for (&id, connection) in &mut net.connections {
             for (side, end) in connection.ends.iter_mut().enumerate().filter(|(_, end)| end.node == node) {
                 if end.is_open {

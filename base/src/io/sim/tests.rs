@@ -1,5 +1,6 @@
 //! The simulator's own promises, each tried with many seeds.
 
+mod datagrams;
 mod steps;
 mod volumes;
 

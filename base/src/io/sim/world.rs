@@ -7,6 +7,7 @@
 //! - No `RefCell` of the world is borrowed while a task is polled or a future is dropped: both call back.
 //! - A task of a node that crashed is never polled again.
 
+use super::datagram::Datagram;
 use super::file_system::FileSystem;
 use super::kv::Environment;
 use super::random::Random;
@@ -116,6 +117,8 @@ pub(crate) enum Timer {
         /// The receiving end.
         side: usize,
     },
+    /// A datagram arrives.
+    Datagram(Box<Datagram>),
 }
 
 /// Wakes by number, so that a waker that outlives its task, or its world, harms nobody. `Wake` demands `Arc`; it is
@@ -404,6 +407,7 @@ impl World {
             Timer::Wake(waker) => waker.wake(),
             Timer::Deliver { connection, side } => super::sockets::deliver(self, connection, side),
             Timer::Unstall { connection, side } => super::sockets::unstall(self, connection, side),
+            Timer::Datagram(datagram) => super::datagram::deliver(self, *datagram),
         }
     }
 

@@ -91,6 +91,38 @@ fn cve_2014_0006_signatures_are_compared_whole() {
 }
 
 #[test]
+fn the_operator_says_which_fields_pass() {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let filter =
+        |remove: &str, allow: &str| Filter { remove: Names::new(&words(remove)), allow: Names::new(&words(allow)) };
+    let mut config = sample();
+    let incoming = filter("x-delete-* X-Open-Expired", "x-delete-after");
+    let outgoing = filter("x-object-* etag", "x-object-meta-shown");
+    config.tempurl = Settings::new(&words("GET PUT"), &words("sha256"), incoming, outgoing).unwrap();
+    let keys: Rc<dyn Application> = Rc::new(Keys);
+    let mut put = signed(Method::Put, "PUT", "/AUTH_a/c/o", "account key");
+    for name in ["X-Delete-At", "X-Delete-After", "X-Open-Expired", "X-Object-Meta-A"] {
+        put.headers.set(name, "1");
+    }
+    let granted = block_on(grant(&config, &keys, &mut put)).unwrap_or_else(|_| panic!("a good signature"));
+    let left: Vec<_> = put.headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+    assert_eq!(left, ["X-Delete-After", "X-Object-Meta-A"]);
+    let mut answer = Response::empty(Status(201)).header("X-Object-Meta-A", "1").header("X-Object-Meta-Shown", "1");
+    answer = answer.header("Etag", "x").header("Last-Modified", "x");
+    granted.finish(&mut answer);
+    let left: Vec<_> = answer.head.headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+    assert_eq!(left, ["X-Object-Meta-Shown", "Last-Modified"]);
+    let mut delete = signed(Method::Delete, "DELETE", "/AUTH_a/c/o", "account key");
+    assert!(block_on(grant(&config, &keys, &mut delete)).is_err(), "a method that is not offered");
+    let document = config.tempurl.document();
+    assert_eq!(document["incoming_remove_headers"], serde_json::json!(["x-delete-*", "x-open-expired"]));
+    assert_eq!(document["methods"], serde_json::json!(["GET", "PUT"]));
+    assert!(document.get("deprecated_digests").is_none());
+    assert_eq!(sample().tempurl.document()["deprecated_digests"], serde_json::json!(["sha1"]));
+    assert_eq!(sample().tempurl.document()["outgoing_allow_headers"], serde_json::json!(["x-object-meta-public-*"]));
+}
+
+#[test]
 fn ranges_are_networks_or_addresses() {
     let check = |range: &str, address: &str| is_in_range(range, address.parse().unwrap());
     assert_eq!(check("127.0.0.1", "127.0.0.1"), Some(true));
