@@ -72,7 +72,7 @@ impl Recon {
     /// `None` for what nobody can ask.
     async fn content(&self, check: &str, kind: Option<&str>) -> Option<std::io::Result<Value>> {
         if let Some((file, keys)) = cached(check, kind) {
-            return Some(Ok(self.from_cache(file, keys).await));
+            return Some(Ok(self.figures(file, keys).await));
         }
         Some(match check {
             "version" => Ok(json!({ "version": SWIFT_VERSION })),
@@ -95,7 +95,7 @@ impl Recon {
     }
 
     /// Values of a daemon's file.
-    async fn from_cache(&self, file: &str, keys: &[&str]) -> Value {
+    async fn figures(&self, file: &str, keys: &[&str]) -> Value {
         let path = self.cache.join(file);
         let found = match fs::read(&path, FILE_BYTES_MAX).await {
             Ok(bytes) => serde_json::from_slice::<Value>(&bytes).map_err(Error::from),
@@ -221,7 +221,12 @@ fn cached(check: &str, kind: Option<&str>) -> Option<(&'static str, &'static [&'
         }
         ("auditor", Some("account")) => (
             "account.recon",
-            &["account_audits_passed", "account_auditor_pass_completed", "account_audits_since", "account_audits_failed"],
+            &[
+                "account_audits_passed",
+                "account_auditor_pass_completed",
+                "account_audits_since",
+                "account_audits_failed",
+            ],
         ),
         ("auditor", Some("container")) => (
             "container.recon",

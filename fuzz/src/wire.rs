@@ -4,6 +4,7 @@ use base::http::body::{BodyDecoder, Piece};
 use base::http::framing;
 use base::http::parser::{HeadLimits, HeadScanner, parse_request};
 use bytes::BytesMut;
+use proxy::middleware::cname_lookup::dns::{Answer, answer, question};
 use proxy::middleware::token as tokens;
 
 const LIMITS: HeadLimits = HeadLimits { first_line: 1024, line: 1024, block: 4096, fields: 32 };
@@ -115,5 +116,16 @@ fn check_token(config: &proxy::config::Config, token: &str) -> bool {
     let expires = u64::from_str_radix(digits, 16).expect("a number");
     assert!(expires > 1000);
     assert_eq!(token, tokens::issue(config, user, expires));
+    true
+}
+
+/// A name server's reply gives a name that can be asked for in turn, or none; bytes behind it change nothing.
+pub fn dns_reply(bytes: &[u8]) -> bool {
+    let id = bytes.first_chunk().map_or(0, |first| u16::from_be_bytes(*first));
+    let found = answer(bytes, id, "www.customer.example");
+    assert_eq!(answer(bytes, !id, "www.customer.example"), None, "a reply to another question");
+    let Some(Answer::Cname { target, .. }) = &found else { return false };
+    assert!(question(id, target).is_some(), "{target:?} is no name");
+    assert_eq!(answer(&[bytes, b"more"].concat(), id, "www.customer.example"), found);
     true
 }

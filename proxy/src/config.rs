@@ -10,12 +10,15 @@ mod filters;
 mod members;
 mod parse;
 mod policies;
+mod unused;
 mod users;
 
 pub use members::Member;
 pub use policies::Policy;
 
-use crate::middleware::{bulk, cname_lookup, domain_remap, gatekeeper, name_check, proxy_logging, read_only, slo, tempurl};
+use crate::middleware::{
+    bulk, cname_lookup, domain_remap, gatekeeper, name_check, proxy_logging, read_only, slo, tempurl,
+};
 use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;

@@ -46,21 +46,21 @@ use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
 use crate::middleware::etag_quoter::EtagQuoter;
+use crate::middleware::list_endpoints::{self, Places};
 use crate::middleware::listing_formats::ListingFormats;
 use crate::middleware::object_versioning::ObjectVersioning;
+use crate::middleware::proxy_logging::{self, subrequests::Subrequests};
 use crate::middleware::slo::Slo;
 use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
 use crate::middleware::versioned_writes::VersionedWrites;
-use crate::middleware::list_endpoints::{self, Places};
-use crate::middleware::proxy_logging::{self, subrequests::Subrequests};
 use crate::middleware::{
     crossdomain, domain_remap, gatekeeper, healthcheck, info, name_check, read_only, tempauth, tempurl,
 };
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
 use base::http::server::{LocalFuture, Request, Response};
-use base::http::{Headers, Method, Status};
+use base::http::{Headers, Method, RequestHead, Status};
 use base::io;
 use base::names::{InvalidPath, Path};
 use base::quote::{Query, unquote};
@@ -277,20 +277,26 @@ impl Pipeline {
         }
     }
 
+    /// Refuses names that nobody may use, and answers what is asked outside of `/v1/` without a token.
+    async fn answer_outside(&self, head: &RequestHead, trans_id: &str) -> Option<Response> {
+        let config = &self.config;
+        if config.is_on(Member::NameCheck)
+            && let Some(refused) = name_check::refuse(&config.name_check, head.path())
+        {
+            return Some(refused);
+        }
+        if config.is_on(Member::ListEndpoints)
+            && let Some(rest) = list_endpoints::behind(&config.list_endpoints_path, head.path())
+        {
+            return Some(list_endpoints::answer(&self.application, head.method, &rest, trans_id).await);
+        }
+        let is_policy = head.method == Method::Get && head.path() == b"/crossdomain.xml";
+        (is_policy && config.is_on(Member::Crossdomain)).then(|| crossdomain::answer(&config.cross_domain_policy))
+    }
+
     async fn answer_path(&self, request: Request, trans_id: &str) -> Response {
-        if self.config.is_on(Member::NameCheck)
-            && let Some(refused) = name_check::refuse(&self.config.name_check, request.head.path())
-        {
-            return refused;
-        }
-        if self.config.is_on(Member::ListEndpoints)
-            && let Some(rest) = list_endpoints::behind(&self.config.list_endpoints_path, request.head.path())
-        {
-            return list_endpoints::answer(&self.application, request.head.method, &rest, trans_id).await;
-        }
-        let is_policy = request.head.method == Method::Get && request.head.path() == b"/crossdomain.xml";
-        if is_policy && self.config.is_on(Member::Crossdomain) {
-            return crossdomain::answer(&self.config.cross_domain_policy);
+        if let Some(response) = self.answer_outside(&request.head, trans_id).await {
+            return response;
         }
         let now = io::unix_time();
         let query = Query::parse(request.head.query());

@@ -188,6 +188,35 @@ fn two_way_framing_is_refused() {
 }
 
 #[test]
+fn every_service_of_a_node_answers_swift_recon() {
+    let cluster = Cluster::start(&["--cores", "1", "--devices", "2", "--replicas", "2"]);
+    use std::io::{Read, Write};
+    let conf = std::fs::read_to_string(cluster.dir.join("etc").join("node1.conf")).expect("the node's configuration");
+    let option = |name: &str| {
+        let line = conf.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
+        line.unwrap_or_else(|| panic!("{name}: {conf}")).to_owned()
+    };
+    for service in ["object_ports", "container_ports", "account_ports"] {
+        let address = format!("127.0.0.1:{}", option(service));
+        let ask = |check: &str| {
+            let mut stream = std::net::TcpStream::connect(&address).expect("it listens");
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).expect("a timeout");
+            let head = format!("GET /recon/{check} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).expect("sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("closed by the server");
+            let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+            assert!(head.starts_with("HTTP/1.1 200 "), "{check}: {head}");
+            serde_json::from_str::<serde_json::Value>(body).expect("JSON")
+        };
+        assert_eq!(ask("version")["version"], base::SWIFT_VERSION);
+        assert_eq!(ask("devices")[option("devices")], serde_json::json!(["d1", "d2"]));
+        assert_eq!(ask("ringmd5").as_object().map(serde_json::Map::len), Some(3));
+        assert_eq!(ask("quarantined")["objects"], 0);
+    }
+}
+
+#[test]
 fn the_bench_measures_a_cluster() {
     let cluster = Cluster::start(&["--cores", "1"]);
     let env = Command::new(cluster::MARTLET).args(["env", "--swift"]).arg(&cluster.dir).output().expect("it runs");

@@ -40,9 +40,13 @@ fn check(path: &'static str, status: u16, expected: Value) {
             ] {
                 write(path, text).await;
             }
-            for folder in ["sda1/quarantined/objects/a", "sda1/quarantined/objects-2/b", "sdb1/quarantined/objects/c",
-                "sdb1/quarantined/containers/d", "sdb1/quarantined/martlet-volumes/e"]
-            {
+            for folder in [
+                "sda1/quarantined/objects/a",
+                "sda1/quarantined/objects-2/b",
+                "sdb1/quarantined/objects/c",
+                "sdb1/quarantined/containers/d",
+                "sdb1/quarantined/martlet-volumes/e",
+            ] {
                 fs::create_dir_all(&Path::new("/srv/node").join(folder)).await.unwrap();
             }
             let _ = found.send(ask(&recon(), path).await);
@@ -98,7 +102,10 @@ fn this_machine_tells_of_itself() {
         let (_, memory) = ask(&recon, "/recon/mem").await;
         assert!(memory["MemTotal"].as_str().is_some_and(|amount| amount.ends_with(" kB")), "{memory}");
         let (_, mounts) = ask(&recon, "/recon/mounted").await;
-        assert!(mounts.as_array().is_some_and(|mounts| mounts.iter().any(|mount| mount["path"] == "/proc")), "{mounts}");
+        assert!(
+            mounts.as_array().is_some_and(|mounts| mounts.iter().any(|mount| mount["path"] == "/proc")),
+            "{mounts}"
+        );
         let (_, sockets) = ask(&recon, "/recon/sockstat").await;
         assert!(sockets["tcp_in_use"].is_u64(), "{sockets}");
         let (_, time) = ask(&recon, "/recon/time").await;

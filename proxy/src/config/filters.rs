@@ -91,9 +91,9 @@ pub(super) fn proxy_logging(
     which: Which,
 ) -> Result<proxy_logging::Settings, ConfigError> {
     let line = ini.section("pipeline:main").and_then(|section| section.get("pipeline")).unwrap_or_default();
-    let mut names = line.split_whitespace().filter(|name| {
-        members::resolve(file, ini, name).is_ok_and(|member| member == Member::ProxyLogging)
-    });
+    let mut names = line
+        .split_whitespace()
+        .filter(|name| members::resolve(file, ini, name).is_ok_and(|member| member == Member::ProxyLogging));
     let name = if which == Which::First { names.next() } else { names.next_back() };
     let section = ini.section_or_defaults(&format!("filter:{}", name.unwrap_or("proxy-logging")));
     let option = |name: &str| inherited(ini, section, name);

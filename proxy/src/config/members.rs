@@ -95,7 +95,8 @@ const ALL: [(Member, &str, &str); 27] = [
 ];
 
 /// Members that nobody else depends on: wherever the line names them, they do the same.
-const ANYWHERE: [Member; 5] = [Member::Recon, Member::Cache, Member::NameCheck, Member::ListEndpoints, Member::ReadOnly];
+const ANYWHERE: [Member; 5] =
+    [Member::Recon, Member::Cache, Member::NameCheck, Member::ListEndpoints, Member::ReadOnly];
 
 /// What Swift adds to any pipeline that lacks it, because the application is wrong without.
 const REQUIRED: [Member; 5] =

@@ -1,6 +1,6 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
-use super::{Config, Member, Reseller, Secret, filters, members, policies, users};
+use super::{Config, Member, Reseller, Secret, filters, members, policies, unused, users};
 use crate::middleware::{bulk, crossdomain, domain_remap, slo, tempurl};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use base::limits::Constraints;
@@ -27,6 +27,7 @@ const UNUSED: [(&str, &str); 13] = [
 ];
 
 /// See `Config::parse`.
+#[expect(clippy::too_many_lines, reason = "one line per option")]
 pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: usize) -> Result<Config, ConfigError> {
     let ini = Ini::parse(file, text)?;
     let swift = SwiftConf::parse("swift.conf", swift_text)?;
@@ -296,8 +297,9 @@ fn unused(ini: &Ini) -> Vec<String> {
     let mut notices = Vec::new();
     for (name, section) in sections.chain([("DEFAULT", ini.defaults())]) {
         for (option, place) in section.unknown() {
-            notices.push(match UNUSED.iter().find(|(unused, _)| *unused == option) {
-                Some((_, reason)) => format!("{place}: [{name}] {option} is not used: {reason}"),
+            let reason = UNUSED.iter().find(|(unused, _)| *unused == option).map(|(_, reason)| *reason);
+            notices.push(match reason.or_else(|| unused::reason(&option)) {
+                Some(reason) => format!("{place}: [{name}] {option} is not used: {reason}"),
                 None => format!("{place}: [{name}] {option} is not known and has no effect"),
             });
         }

@@ -82,9 +82,16 @@ fn small_members_have_swifts_options_and_defaults() {
         [filter:other]\nuse = egg:swift#proxy_logging\nlog_msg_template = {path}\nreveal_sensitive_prefix = 0\n\
         access_log_headers = no\nlog_anonymization_method = SHA256\n[filter:gatekeeper]\nshunt_inbound_x_timestamp = no\n";
     let config = parse(text).unwrap();
-    assert_eq!(config.notices.iter().filter(|notice| notice.contains("is not known")).count(), 0, "{:?}", config.notices);
+    assert_eq!(
+        config.notices.iter().filter(|notice| notice.contains("is not known")).count(),
+        0,
+        "{:?}",
+        config.notices
+    );
     assert_eq!((config.name_check.forbidden_chars.as_str(), config.name_check.maximum_length), ("!", 9));
-    assert!(config.name_check.forbidden_regexp.is_none() && config.read_only.read_only && config.read_only.allow_deletes);
+    assert!(
+        config.name_check.forbidden_regexp.is_none() && config.read_only.read_only && config.read_only.allow_deletes
+    );
     assert_eq!(config.list_endpoints_path, "/where/");
     assert_eq!(config.disallowed_sections, ["a", "b.c"]);
     assert_eq!((config.trans_id_suffix.as_str(), config.expose_info), ("-x", false));
@@ -160,6 +167,10 @@ fn unknown_and_unused_options_are_named() {
     let notices = parse(text).unwrap().notices.join("\n");
     assert!(notices.contains("node_timeuot is not known"), "{notices}");
     assert!(notices.contains("log_level is not used"), "{notices}");
+    let text = "[DEFAULT]\nlog_statsd_host = h\nlog_udp_port = 1\n[pipeline:main]\npipeline = proxy-server\n";
+    let notices = parse(text).unwrap().notices.join("\n");
+    assert!(notices.contains("log_statsd_host is not used: there are no StatsD metrics"), "{notices}");
+    assert!(notices.contains("log_udp_port is not used: logs go to standard error"), "{notices}");
 }
 
 #[test]

@@ -65,7 +65,8 @@ impl Application for Dlo {
             let response = next.call(request).await;
             match manifest(&next, &caller, response).await {
                 Ok((manifest, container, prefix)) => {
-                    let segments = Segments::new(next, caller.base.subrequest(Method::Get, container).by("DLO"), prefix, limit);
+                    let segments =
+                        Segments::new(next, caller.base.subrequest(Method::Get, container).by("DLO"), prefix, limit);
                     join(caller, manifest, segments).await
                 }
                 Err(response) => *response,

@@ -42,8 +42,7 @@ pub fn answer(config: &Config, head: &RequestHead, now: u64) -> Response {
             return respond::standard(Status(status)).header("Www-Authenticate", "Swift realm=\"unknown\"");
         }
     }
-    let response =
-        Response::full(Status(200), "application/json; charset=UTF-8", Value::Object(document).to_string());
+    let response = Response::full(Status(200), "application/json; charset=UTF-8", Value::Object(document).to_string());
     match head.headers.get("Origin") {
         Some(origin) => response
             .header("Access-Control-Allow-Origin", origin.clone())
@@ -238,15 +237,15 @@ mod tests {
         const SIGNED_GET: &str = "0b962d95868a4af5699e06626e73f238b881b617";
         const SIGNED_HEAD: &str = "06ace70f075178117e6aba44e3a8cf9864a02ae1";
         let config = Config { admin_key: Some(Secret::from(b"secret".to_vec())), ..sample() };
-        let signed = |signature: &str, expires: &str| {
-            format!("/info?swiftinfo_sig={signature}&swiftinfo_expires={expires}")
-        };
+        let signed =
+            |signature: &str, expires: &str| format!("/info?swiftinfo_sig={signature}&swiftinfo_expires={expires}");
         let (status, document) = ask(&config, Method::Get, &signed(SIGNED_GET, "1400000000"));
         assert_eq!(status, 200);
         let withheld = json!(["swift.auto_create_account_prefix", "swift.valid_api_versions"]);
         assert_eq!(document["admin"], json!({ "disallowed_sections": withheld }));
         assert!(document["swift"].get("valid_api_versions").is_none());
-        let check = |method, target: String, expected| assert_eq!(ask(&config, method, &target).0, expected, "{target}");
+        let check =
+            |method, target: String, expected| assert_eq!(ask(&config, method, &target).0, expected, "{target}");
         check(Method::Head, signed(SIGNED_GET, "1400000000"), 200);
         check(Method::Head, signed(SIGNED_HEAD, "1400000000"), 200);
         check(Method::Get, signed(SIGNED_HEAD, "1400000000"), 401);

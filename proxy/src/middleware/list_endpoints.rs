@@ -42,12 +42,7 @@ pub(crate) fn behind(prefix: &str, encoded: &[u8]) -> Option<String> {
 }
 
 /// The answer for what stands behind the prefix. `application` knows the rings.
-pub(crate) async fn answer(
-    application: &Rc<dyn Application>,
-    method: Method,
-    rest: &str,
-    trans_id: &str,
-) -> Response {
+pub(crate) async fn answer(application: &Rc<dyn Application>, method: Method, rest: &str, trans_id: &str) -> Response {
     if method != Method::Get {
         return respond::not_allowed("GET");
     }

@@ -18,16 +18,15 @@ use base::http::server::{Finished, Request, Response};
 use base::http::{Headers, Method, RequestHead};
 use base::io;
 use base::quote::{Query, quote, unquote};
-pub(crate) use template::DEFAULT as LOG_MSG_TEMPLATE;
-use template::{Field, Values};
 use std::rc::Rc;
 use std::time::Duration;
+pub(crate) use template::DEFAULT as LOG_MSG_TEMPLATE;
+use template::{Field, Values};
 
 /// Query parameters that are signatures: who reads the log must not be able to use them (CVE-2017-8761).
 const SIGNATURES: [&str; 5] = ["temp_url_sig", "swiftinfo_sig", "X-Amz-Signature", "Signature", "signature"];
 /// Fields that are rights, lower case, of which a beginning tells them apart.
-const RIGHTS: [&str; 5] =
-    ["x-auth-token", "x-storage-token", "x-service-token", "x-subject-token", "authorization"];
+const RIGHTS: [&str; 5] = ["x-auth-token", "x-storage-token", "x-service-token", "x-subject-token", "authorization"];
 /// Fields that are passwords and keys: short ones would be shown whole, so they are not shown at all.
 const SECRETS: [&str; 9] = [
     "x-auth-key",
@@ -95,17 +94,9 @@ impl Entry {
     }
 
     /// The same for a request of middleware.
-    fn of_subrequest(
-        settings: &Rc<Settings>,
-        request: &ClientRequest,
-        source: &'static str,
-        start: Duration,
-    ) -> Entry {
-        let query: Vec<String> = request
-            .query
-            .iter()
-            .map(|(name, value)| format!("{}={}", quote(name), quote(value)))
-            .collect();
+    fn of_subrequest(settings: &Rc<Settings>, request: &ClientRequest, source: &'static str, start: Duration) -> Entry {
+        let query: Vec<String> =
+            request.query.iter().map(|(name, value)| format!("{}={}", quote(name), quote(value))).collect();
         let mark = if query.is_empty() { "" } else { "?" };
         let target = format!("/v1{}{mark}{}", request.path.quoted(), query.join("&"));
         let mut head = RequestHead::new(request.method, target);

@@ -187,7 +187,8 @@ impl Visit {
     }
 
     async fn rows(&self, prefix: &str, more: &str) -> Result<Vec<Row>, Box<Response>> {
-        let mut request = self.request.subrequest(Method::Get, Path { object: None, ..self.request.path.clone() }).by("SW");
+        let mut request =
+            self.request.subrequest(Method::Get, Path { object: None, ..self.request.path.clone() }).by("SW");
         let query = format!("format=json&delimiter=/&prefix={}{more}", quote(prefix.as_bytes()));
         request.query = Query::parse(query.as_bytes());
         let response = self.next.call(request).await;

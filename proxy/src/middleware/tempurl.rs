@@ -263,9 +263,10 @@ impl Settings {
             "outgoing_allow_headers": self.outgoing.allow.words(),
             "allowed_digests": digests,
         });
-        if self.allowed_digests.contains(&Digest::Sha1) {
-            // Swift means to give it up.
-            document["deprecated_digests"] = serde_json::json!(["sha1"]);
+        // Swift means to give it up.
+        let is_deprecated = self.allowed_digests.contains(&Digest::Sha1);
+        if let (true, Some(document)) = (is_deprecated, document.as_object_mut()) {
+            document.insert("deprecated_digests".into(), serde_json::json!(["sha1"]));
         }
         document
     }

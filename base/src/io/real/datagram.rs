@@ -50,7 +50,13 @@ impl Datagrams {
         let address = socket.local_addr()?;
         let udp = UdpSocket::from_std(socket)?;
         let registered = Registered::new(udp.as_raw_fd());
-        Ok(Datagrams { udp: Rc::new(udp), address, is_connected: peer.is_some(), readable: RefCell::default(), registered })
+        Ok(Datagrams {
+            udp: Rc::new(udp),
+            address,
+            is_connected: peer.is_some(),
+            readable: RefCell::default(),
+            registered,
+        })
     }
 
     pub(in crate::io) fn local_address(&self) -> SocketAddr {

@@ -46,7 +46,8 @@ pub fn question(id: u16, name: &str) -> Option<Vec<u8>> {
     bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     let head = bytes.len();
     for label in name.split('.') {
-        let length = u8::try_from(label.len()).ok().filter(|length| (1..=LABEL_BYTES_MAX).contains(&usize::from(*length)))?;
+        let length =
+            u8::try_from(label.len()).ok().filter(|length| (1..=LABEL_BYTES_MAX).contains(&usize::from(*length)))?;
         if !label.bytes().all(is_plain) {
             return None;
         }

@@ -136,7 +136,8 @@ async fn system_servers() -> Vec<SocketAddr> {
     let text = fs::read(Path::new(SYSTEM), SYSTEM_BYTES_MAX).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let address = |line: &str| line.strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok();
-    let mut servers: Vec<IpAddr> = text.lines().filter_map(|line| address(line.trim())).take(SYSTEM_SERVERS_MAX).collect();
+    let mut servers: Vec<IpAddr> =
+        text.lines().filter_map(|line| address(line.trim())).take(SYSTEM_SERVERS_MAX).collect();
     if servers.is_empty() {
         servers.push(Ipv4Addr::LOCALHOST.into());
     }

@@ -23,9 +23,7 @@ fn chain(name: &str, id: u16) -> Option<Vec<u8>> {
         "loop.example" => Some(cname(id, name, "loop.example", 300)),
         "silent.example" => None,
         "broken.example" => Some(reply(id, 0x8182, name, &[])),
-        "hostile.example" => {
-            Some(reply(id, 0x8180, name, &[(vec![0xc0, 12], 5, 1, b"\x06a\r\nb: \0".to_vec())]))
-        }
+        "hostile.example" => Some(reply(id, 0x8180, name, &[(vec![0xc0, 12], 5, 1, b"\x06a\r\nb: \0".to_vec())])),
         _ => Some(reply(id, 0x8183, name, &[])),
     }
 }
@@ -113,7 +111,16 @@ fn a_chain_is_followed_as_deep_as_allowed() {
 fn names_that_lead_nowhere_are_told() {
     run(|_, _| async {
         let member = CnameLookup::new(settings(2, vec![server(2)]));
-        for name in ["none.example", "loop.example", "broken.example", "hostile.example", "silent.example", "sp ace", "a..b", "é"] {
+        for name in [
+            "none.example",
+            "loop.example",
+            "broken.example",
+            "hostile.example",
+            "silent.example",
+            "sp ace",
+            "a..b",
+            "é",
+        ] {
             assert_eq!(host(&member, name).await, Err((400, NOWHERE.to_owned())), "{name}");
         }
     });
@@ -123,7 +130,9 @@ fn names_that_lead_nowhere_are_told() {
 fn what_is_ours_or_no_name_is_not_asked_for() {
     run(|asked, _| async move {
         let member = CnameLookup::new(settings(2, vec![server(2)]));
-        for name in ["c.auth-a.storage.example:80", "storage.example", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "[::1]"] {
+        for name in
+            ["c.auth-a.storage.example:80", "storage.example", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "[::1]"]
+        {
             assert_eq!(host(&member, name).await.as_deref(), Ok(name));
         }
         let none = CnameLookup::new(Settings { storage_domains: Vec::new(), ..settings(1, vec![server(2)]) });
@@ -186,7 +195,11 @@ fn too_many_names_at_a_time_are_turned_away() {
         for number in 0..100 {
             let (member, busy, others) = (Rc::clone(&member), Rc::clone(&busy), Rc::clone(&others));
             io::spawn(async move {
-                let count = if host(&member, &format!("n{number}.example")).await.unwrap_err().0 == 503 { busy } else { others };
+                let count = if host(&member, &format!("n{number}.example")).await.unwrap_err().0 == 503 {
+                    busy
+                } else {
+                    others
+                };
                 count.set(count.get() + 1);
             });
         }

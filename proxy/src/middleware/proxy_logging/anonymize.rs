@@ -10,7 +10,7 @@ use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 #[derive(Clone)]
 pub struct Anonymizer {
     method: &'static str,
-    hash: fn(&[u8]) -> String,
+    hash: Hash,
     salt: String,
 }
 
@@ -29,7 +29,10 @@ impl std::fmt::Debug for Anonymizer {
     }
 }
 
-const METHODS: [(&str, fn(&[u8]) -> String); 6] = [
+/// Hex of a hash.
+type Hash = fn(&[u8]) -> String;
+
+const METHODS: [(&str, Hash); 6] = [
     ("MD5", md5_hex),
     ("SHA1", |bytes| hex(&Sha1::digest(bytes))),
     ("SHA224", |bytes| hex(&Sha224::digest(bytes))),

@@ -149,7 +149,9 @@ impl Template {
         for part in &self.0 {
             match part {
                 Part::Text(text) => line.push_str(text),
-                Part::Field(field, Form::Time(form)) => quote_into(&mut line, form.write(values.time(*field)).as_bytes()),
+                Part::Field(field, Form::Time(form)) => {
+                    quote_into(&mut line, form.write(values.time(*field)).as_bytes())
+                }
                 Part::Field(field, form) => match values.value(*field) {
                     empty if empty.is_empty() => line.push('-'),
                     value if *form == Form::Anonymized => quote_into(&mut line, anonymizer.hash(&value).as_bytes()),
@@ -226,7 +228,10 @@ mod tests {
 
     #[test]
     fn every_field_of_swift_is_known() {
-        assert_eq!(Template::parse(DEFAULT).unwrap().0.iter().filter(|part| matches!(part, Part::Field(..))).count(), 22);
+        assert_eq!(
+            Template::parse(DEFAULT).unwrap().0.iter().filter(|part| matches!(part, Part::Field(..))).count(),
+            22
+        );
         for (name, _, kind) in FIELDS {
             assert!(Template::parse(&format!("{{{name}}}")).is_ok());
             let is_personal = Template::parse(&format!("{{{name}.anonymized}}")).is_ok();
@@ -236,7 +241,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for text in ["{", "}", "{path", "path}", "{nothing}", "{}", "{path.upper}", "{end_time.never}", "{path:>9}", "{path!r}"] {
+        for text in
+            ["{", "}", "{path", "path}", "{nothing}", "{}", "{path.upper}", "{end_time.never}", "{path:>9}", "{path!r}"]
+        {
             assert!(Template::parse(text).is_err(), "{text}");
         }
     }

@@ -106,14 +106,15 @@ fn names_are_those_of_swift_paths_only() {
 #[test]
 fn fields_are_told_on_request_and_secrets_never() {
     let fill = |head: &mut RequestHead| {
-        for (name, value) in [("host", "h"), ("x-auth-token", SECRET), ("X-Auth-Key", "testing"), ("X-Object-Meta-A", "b c")] {
+        for (name, value) in
+            [("host", "h"), ("x-auth-token", SECRET), ("X-Auth-Key", "testing"), ("X-Object-Meta-A", "b c")]
+        {
             head.headers.append(name, value);
         }
     };
     assert_eq!(shown(settings("{headers}"), fill), "-");
     let all = Settings { headers: true, ..settings("{headers}") };
-    let expected =
-        "Host:%20h%0AX-Auth-Token:%200123456789abcdef...%0AX-Auth-Key:%20...%0AX-Object-Meta-A:%20b%20c";
+    let expected = "Host:%20h%0AX-Auth-Token:%200123456789abcdef...%0AX-Auth-Key:%20...%0AX-Object-Meta-A:%20b%20c";
     assert_eq!(shown(all.clone(), fill), expected);
     let some = Settings { headers_only: vec!["x-object-meta-a".into()], ..all };
     assert_eq!(shown(some, fill), "X-Object-Meta-A:%20b%20c");

@@ -156,7 +156,8 @@ type Looked = (Vec<usize>, Result<Found, Status>);
 
 /// A HEAD as the caller; of a manifest, as of the whole it stands for.
 fn look(slo: &Slo, request: &ClientRequest, path: &str, places: Vec<usize>) -> LocalFuture<'static, Looked> {
-    let head = target(&request.path.account, path).map(|path: Path| slo.call(request.subrequest(Method::Head, path).by("SLO")));
+    let head = target(&request.path.account, path)
+        .map(|path: Path| slo.call(request.subrequest(Method::Head, path).by("SLO")));
     Box::pin(async move {
         let Some(head) = head else { return (places, Err(Status(412))) };
         let response = head.await;

@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn exceptions_count_before_what_is_removed() {
         let names = |text: &str| Names::new(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        let filter = Filter { remove: names("X-Object-Meta-* x-secret"), allow: names("x-object-meta-public-* X-SECRET-not") };
+        let filter =
+            Filter { remove: names("X-Object-Meta-* x-secret"), allow: names("x-object-meta-public-* X-SECRET-not") };
         let mut headers = Headers::new();
         for name in [
             "X-Object-Meta-Color",

@@ -49,9 +49,8 @@ fn a_name_that_is_not_wanted_reaches_no_backend() {
     run(31, |world| async move {
         prepare(&world).await;
         let pipeline = pipeline("name_check", "[filter:name_check]\nmaximum_length = 30\n").await;
-        for target in ["/v1/AUTH_a/c/it's", "/v1/AUTH_a/c/..", "/v1/AUTH_a/c/a-very-long-name-of-it", "/info?x#%3C", "/%22"] {
-            let expected = if target.starts_with("/info") { 200 } else { 400 };
-            assert_eq!(status(&pipeline, Method::Put, target).await == 400, expected == 400, "{target}");
+        for target in ["/v1/AUTH_a/c/it's", "/v1/AUTH_a/c/..", "/v1/AUTH_a/c/a-very-long-name-of-it", "/%22"] {
+            assert_eq!(status(&pipeline, Method::Put, target).await, 400, "{target}");
         }
         assert!(world.backends.seen.borrow().is_empty());
         assert_eq!(status(&pipeline, Method::Put, "/v1/AUTH_a/c/o").await, 201);
@@ -96,10 +95,8 @@ fn endpoints_are_those_of_the_ring() {
         let mut urls: Vec<&str> = one.as_array().unwrap().iter().map(|url| url.as_str().unwrap()).collect();
         urls.sort_unstable();
         let seen = world.backends.requests(Method::Put, "/AUTH_a/c/o%201");
-        let mut asked: Vec<String> = seen
-            .iter()
-            .map(|seen| format!("http://10.0.1.{}:6200{}", seen.node + 1, seen.target))
-            .collect();
+        let mut asked: Vec<String> =
+            seen.iter().map(|seen| format!("http://10.0.1.{}:6200{}", seen.node + 1, seen.target)).collect();
         asked.sort_unstable();
         assert_eq!(urls, asked);
         for (target, count) in [("/endpoints/AUTH_a", 3), ("/endpoints/v1/AUTH_a/c", 3)] {
@@ -230,7 +227,8 @@ fn lines_of_a_copy(members: &'static str) -> Vec<String> {
         run(38, move |world| async move {
             prepare(&world).await;
             assert_eq!(world.put("/AUTH_a/c/o", "bytes of the source").await.status, 201);
-            let template = "log_msg_template = {method} {path} {status_int} {source} {bytes_recvd} {bytes_sent} {client_ip}\n";
+            let template =
+                "log_msg_template = {method} {path} {status_int} {source} {bytes_recvd} {bytes_sent} {client_ip}\n";
             let sections = format!(
                 "[filter:proxy-logging]\nuse = egg:swift#proxy_logging\n{template}\
                  [filter:second]\nuse = egg:swift#proxy_logging\n{template}"

@@ -44,7 +44,8 @@ fn target(target: &str, ttl: u32) -> Option<Answer> {
 
 #[test]
 fn a_question_has_the_form_of_the_rfc() {
-    let expected = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x03www\x08customer\x07example\0", &[0, 5, 0, 1]].concat();
+    let expected =
+        [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x03www\x08customer\x07example\0", &[0, 5, 0, 1]].concat();
     assert_eq!(question(7, NAME), Some(expected));
     let long = ["a"; 127].join(".");
     assert!(question(7, &long).is_some());
@@ -104,18 +105,18 @@ fn hostile_names_end_and_are_not_taken() {
     let start = u8::try_from(with(Vec::new()).len()).unwrap();
     let long: Vec<u8> = labels(&["a"; 128].join("."));
     for data in [
-        vec![0xc0, start],                         // to itself
-        vec![1, b'a', 0xc0, start],                // to its own beginning
-        vec![0xc0, 0xff],                          // ahead
-        vec![0xff, 0xff],                          // outside
-        vec![0xc0],                                // half a pointer
-        vec![0x40, b'a', 0],                       // neither label nor pointer
-        vec![5, b'a', 0],                          // a label that is cut off
-        vec![0],                                   // no name
-        labels("a\r\nx: y.example"),               // a line end
-        labels("a b.example"),                     // a blank
-        long,                                      // 256 bytes
-        [labels("x.example"), vec![0]].concat(),   // more than a name
+        vec![0xc0, start],                       // to itself
+        vec![1, b'a', 0xc0, start],              // to its own beginning
+        vec![0xc0, 0xff],                        // ahead
+        vec![0xff, 0xff],                        // outside
+        vec![0xc0],                              // half a pointer
+        vec![0x40, b'a', 0],                     // neither label nor pointer
+        vec![5, b'a', 0],                        // a label that is cut off
+        vec![0],                                 // no name
+        labels("a\r\nx: y.example"),             // a line end
+        labels("a b.example"),                   // a blank
+        long,                                    // 256 bytes
+        [labels("x.example"), vec![0]].concat(), // more than a name
         Vec::new(),
     ] {
         check(&with(data), Some(Answer::Failed));
