@@ -10,13 +10,13 @@ mod store;
 mod wire;
 
 pub use store::{index_value, metadata, record_head, ring_file, scanner, volume_header};
-pub use wire::{config, dns_reply, http_request, token};
+pub use wire::{config, dns_reply, http_request, mime, token};
 
 /// A target's name and its check, which says whether the parser accepted anything.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All that must hold; `must_fail` is none of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("record_head", record_head),
     ("volume_header", volume_header),
     ("scanner", scanner),
@@ -24,6 +24,7 @@ pub const TARGETS: [Target; 10] = [
     ("metadata", metadata),
     ("ring_file", ring_file),
     ("http_request", http_request),
+    ("mime", mime),
     ("config", config),
     ("token", token),
     ("dns_reply", dns_reply),

@@ -2,6 +2,7 @@
 
 use base::http::body::{BodyDecoder, Piece};
 use base::http::framing;
+use base::http::mime::{Event, MimeReader, parameters};
 use base::http::parser::{HeadLimits, HeadScanner, parse_request};
 use bytes::BytesMut;
 use proxy::middleware::cname_lookup::dns::{Answer, answer, question};
@@ -71,6 +72,47 @@ fn exchange(stream: &[u8], piece: usize) -> Vec<String> {
 fn refused(mut understood: Vec<String>, what: &str, reason: &str) -> Vec<String> {
     understood.push(format!("{what}: {reason}"));
     understood
+}
+
+/// A multipart body has the same parts however its bytes arrive; what is read of it stood in it.
+pub fn mime(bytes: &[u8]) -> bool {
+    let Some((piece, rest)) = bytes.split_first() else { return false };
+    let text = String::from_utf8_lossy(rest);
+    let (first, found) = parameters(&text);
+    let read = first.len() + found.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    assert!(read <= text.len(), "more was read than was there");
+    // The first line names the boundary, so that bodies can be made that come far.
+    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    let (boundary, body) = rest.split_at(end);
+    let Some(reader) = MimeReader::new(boundary) else { return false };
+    let body = body.get(1..).unwrap_or_default();
+    let parts = take_apart(reader.clone(), body, body.len().max(1));
+    assert_eq!(parts, take_apart(reader, body, usize::from(*piece) + 1));
+    parts.is_ok_and(|parts| !parts.is_empty())
+}
+
+/// Fields and bytes of each part, or the error, which may depend on how far the body was seen.
+fn take_apart(mut reader: MimeReader, body: &[u8], piece: usize) -> Result<Vec<(String, Vec<u8>)>, ()> {
+    let (mut pieces, mut parts, mut taken) = (body.chunks(piece), Vec::new(), 0);
+    loop {
+        match reader.event().map_err(|_| ())? {
+            Some(Event::Part(fields)) => parts.push((format!("{fields:?}"), Vec::new())),
+            Some(Event::Data(bytes)) => {
+                assert!(!bytes.is_empty(), "a piece without bytes");
+                taken += bytes.len();
+                parts.last_mut().expect("bytes belong to a part").1.extend_from_slice(&bytes);
+            }
+            Some(Event::PartEnd) => {}
+            Some(Event::End) => {
+                assert!(taken <= body.len(), "more bytes came out than went in");
+                return Ok(parts);
+            }
+            None => match pieces.next() {
+                Some(bytes) => reader.feed(bytes),
+                None => reader.end_of_input(),
+            },
+        }
+    }
 }
 
 const SWIFT: &str = "[swift-hash]\nswift_hash_path_suffix = something\n";

@@ -10,6 +10,7 @@ pub mod framing;
 pub mod head;
 pub mod headers;
 mod inlet;
+pub mod mime;
 pub mod multipart;
 pub mod parser;
 pub mod reader;

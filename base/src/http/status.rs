@@ -47,6 +47,7 @@ impl Status {
             422 => "Unprocessable Entity",
             429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",
+            497 => "Blacklisted",
             498 => "Rate Limited",
             499 => "Client Disconnect",
             500 => "Internal Error",
