@@ -12,6 +12,7 @@ pub mod names;
 pub mod quote;
 pub mod range;
 pub mod recon;
+pub mod sync_realms;
 pub mod timestamp;
 
 /// The Swift release whose behaviour is offered; clients and operators compare it.

@@ -15,6 +15,7 @@ use crate::store::busy::Directories;
 use crate::store::packed;
 use crate::store::stock::invalidation::Invalidations;
 use base::io::{self, fs, kv::Kv};
+use base::sync_realms::RealmsFile;
 use ring::Ring;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct Node {
     pub core: usize,
     /// Rings, replaced when their files change.
     pub rings: RefCell<Rings>,
+    /// Clusters that containers may be synced to.
+    pub realms: RealmsFile,
     /// Connections to other servers.
     pub peers: Rc<Peers>,
     devices: RefCell<BTreeMap<String, Rc<Device>>>,
@@ -123,6 +126,7 @@ impl Node {
         let node = Rc::new(Node {
             peers: Peers::new(config.conn_timeout, config.node_timeout),
             rings: RefCell::new(rings),
+            realms: RealmsFile::new(&config.swift_dir),
             devices: RefCell::default(),
             unfinished: Rc::default(),
             config,

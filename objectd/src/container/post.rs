@@ -11,7 +11,7 @@ use base::http::{RequestHead, Status};
 pub(super) async fn post(service: &Service, head: &RequestHead) -> Answer {
     let time = service::timestamp(head)?;
     let metadata = service.metadata(&head.headers, &SAVED)?;
-    check_sync_to(head)?;
+    check_sync_to(service, head).await?;
     let touch = !service::is_set(&head.headers, "X-Backend-No-Timestamp-Update");
 
     let change = Change { metadata, ..service.change(time) };

@@ -6,6 +6,7 @@ use crate::db::service::{self, Answer, Service};
 use crate::reply;
 use base::http::server::Response;
 use base::http::{RequestHead, Status};
+use std::rc::Rc;
 
 /// 201 when it is new or was deleted, 202 when it was there; the account is told before the answer.
 pub(super) async fn put(service: &Service, head: &RequestHead) -> Answer {
@@ -16,7 +17,7 @@ pub(super) async fn put(service: &Service, head: &RequestHead) -> Answer {
     let policy = requested_policy(service, head)?;
     let default_policy = head.headers.get_str("X-Backend-Storage-Policy-Default").and_then(|text| text.parse().ok());
     let metadata = service.metadata(&head.headers, &SAVED)?;
-    check_sync_to(head)?;
+    check_sync_to(service, head).await?;
     let accounts = updater::accounts_of(head)?;
 
     let change = Change { policy, default_policy: default_policy.unwrap_or(0), metadata, ..service.change(time) };
@@ -37,34 +38,13 @@ fn with_policy(response: Response, index: u32) -> Response {
     response.header("X-Backend-Storage-Policy-Index", index.to_string())
 }
 
-/// Refuses a sync target that could never be synced to. No realm is configured, and of hosts only Swift's default is.
-pub(super) fn check_sync_to(head: &RequestHead) -> Result<(), Response> {
-    const ALLOWED_HOST: &str = "127.0.0.1";
-    let Some(value) = head.headers.get_str("X-Container-Sync-To").map(str::trim).filter(|value| !value.is_empty())
-    else {
-        return Ok(());
+/// Refuses a sync target that could never be synced to: of no realm known here, or on a host that is not Swift's default.
+pub(super) async fn check_sync_to(service: &Service, head: &RequestHead) -> Result<(), Response> {
+    const ALLOWED_HOSTS: [&str; 1] = ["127.0.0.1"];
+    let Some(value) = head.headers.get_str("X-Container-Sync-To") else { return Ok(()) };
+    let realms = match &service.node {
+        Some(node) => node.realms.current().await,
+        None => Rc::default(),
     };
-    let refuse = |why: String| Err(reply::text(400, why));
-    if let Some(rest) = value.strip_prefix("//") {
-        let realm = rest.split('/').next().unwrap_or_default().to_uppercase();
-        return refuse(format!("No realm key for '{realm}'"));
-    }
-    let Some((_, rest)) = value.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https")) else {
-        let scheme = value.split("://").next().filter(|scheme| scheme.len() < value.len()).unwrap_or_default();
-        return refuse(format!(
-            "Invalid scheme '{scheme}' in X-Container-Sync-To, must be \"//\", \"http\", or \"https\"."
-        ));
-    };
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = host.split(':').next().unwrap_or_default();
-    if path.is_empty() {
-        return refuse("Path required in X-Container-Sync-To".to_owned());
-    }
-    if value.contains(['?', '#', ';']) {
-        return refuse("Params, queries, and fragments not allowed in X-Container-Sync-To".to_owned());
-    }
-    if host != ALLOWED_HOST {
-        return refuse(format!("Invalid host '{host}' in X-Container-Sync-To"));
-    }
-    Ok(())
+    realms.check_target(value.trim(), &ALLOWED_HOSTS).map_err(|why| reply::text(400, why))
 }

@@ -51,7 +51,7 @@ pub(super) async fn merge(
     merged.await.map_err(|error| service.failed(&error))
 }
 
-fn may_create(service: &Service, head: &RequestHead) -> bool {
+pub(super) fn may_create(service: &Service, head: &RequestHead) -> bool {
     (service.is_auto_created() && !service.path.account.starts_with(".shards_"))
         || service::is_set(&head.headers, "X-Backend-Auto-Create")
 }

@@ -1,7 +1,9 @@
-//! UPDATE of a container: many rows in one JSON list, merged at once (specs §2.2).
+//! UPDATE of a container: many rows in one JSON list, merged at once (specs §2.2). A queue of the system's own comes into being
+//! by its first rows.
 
+use super::{requested_policy, row_put};
 use crate::db::key::NAME_BYTES_MAX;
-use crate::db::lifecycle;
+use crate::db::lifecycle::{self, Change};
 use crate::db::object_row::ObjectUpdate;
 use crate::db::service::{self, Answer, Service};
 use crate::reply;
@@ -15,7 +17,8 @@ const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// 202.
 pub(super) async fn update(service: &Service, head: &RequestHead, body: &mut RequestBody) -> Answer {
-    service::timestamp(head)?;
+    let time = service::timestamp(head)?;
+    let policy = requested_policy(service, head)?.unwrap_or(0);
     let bytes =
         body.collect(BODY_BYTES_MAX).await.map_err(|why| reply::status(if why.is_none() { 413 } else { 499 }))?;
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| reply::text(400, error.to_string()))?;
@@ -24,7 +27,9 @@ pub(super) async fn update(service: &Service, head: &RequestHead, body: &mut Req
     let updates = updates.ok_or_else(|| reply::text(400, "Invalid row"))?;
 
     let hash = service.hash;
-    let merged = service.rows.write(move |write| lifecycle::merge_objects(write, &hash, None, &updates)).await;
+    let create = row_put::may_create(service, head).then(|| Change { policy: Some(policy), ..service.change(time) });
+    let merged =
+        service.rows.write(move |write| lifecycle::merge_objects(write, &hash, create.as_ref(), &updates)).await;
     if merged.map_err(|error| service.failed(&error))? { Ok(reply::status(202)) } else { Err(reply::status(404)) }
 }
 
