@@ -17,7 +17,8 @@ pub use members::Member;
 pub use policies::Policy;
 
 use crate::middleware::{
-    bulk, cname_lookup, domain_remap, gatekeeper, name_check, proxy_logging, read_only, slo, tempurl,
+    bulk, cname_lookup, container_sync, domain_remap, formpost, gatekeeper, name_check, proxy_logging, ratelimit,
+    read_only, slo, tempurl,
 };
 use base::config::ConfigError;
 use base::hash_path::HashPath;
@@ -164,6 +165,12 @@ pub struct Config {
     pub allow_object_versioning: bool,
     /// See `middleware::tempurl`.
     pub tempurl: tempurl::Settings,
+    /// See `middleware::formpost`.
+    pub formpost: formpost::Settings,
+    /// See `middleware::container_sync`.
+    pub container_sync: container_sync::Settings,
+    /// See `middleware::ratelimit`.
+    pub ratelimit: ratelimit::Settings,
     /// With this file there, `/healthcheck` answers 503.
     pub healthcheck_disable_path: Option<PathBuf>,
     /// Whether `/info` answers.

@@ -11,12 +11,15 @@
 //! | domain_remap | before anything looks at the path |
 //! | name_check | behind domain_remap, so that names in host names are judged as well; before anything is done about one |
 //! | list-endpoints | before tokens: programs beside the disks ask without one |
+//! | container_sync | before tokens: another cluster has a right of its own |
 //! | tempurl | before tokens: a signature is a right of its own, and an invalid one is refused whoever comes |
 //! | crossdomain | before tokens: a player asks without one |
 //! | read_only | behind tempurl, whose refusals come first; before rights, which do not matter where nobody may write |
+//! | formpost | before tokens: a form's signature is a right of its own; its files go through all that follows, one by one |
 //! | tempauth: tokens | before anything is done for someone who lies about who he is |
 //! | etag-quoter | outside everything that compares ETags: they are bare inside |
 //! | bulk | outside everything that one object passes through: it sends many |
+//! | ratelimit | inside bulk, each of whose requests counts; outside copy and large objects, whose parts are one request; behind tokens, so that nobody uses up another's rate with a wrong one |
 //! | cors | before authorization: a browser's preflight carries no token |
 //! | listing_formats | outside whatever reads listings itself, which wants JSON |
 //! | staticweb | inside authorization by token, outside whatever makes an object; its pages are no listings of the API |
@@ -42,6 +45,7 @@ use crate::middleware::bulk::Bulk;
 use crate::middleware::catch_errors::{self, CatchPanic};
 use crate::middleware::cname_lookup::CnameLookup;
 use crate::middleware::container_quotas::ContainerQuotas;
+use crate::middleware::container_sync::{self, ContainerSync};
 use crate::middleware::copy::Copy;
 use crate::middleware::cors::Cors;
 use crate::middleware::dlo::Dlo;
@@ -50,12 +54,13 @@ use crate::middleware::list_endpoints::{self, Places};
 use crate::middleware::listing_formats::ListingFormats;
 use crate::middleware::object_versioning::ObjectVersioning;
 use crate::middleware::proxy_logging::{self, subrequests::Subrequests};
+use crate::middleware::ratelimit::Ratelimit;
 use crate::middleware::slo::Slo;
 use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
 use crate::middleware::versioned_writes::VersionedWrites;
 use crate::middleware::{
-    crossdomain, domain_remap, gatekeeper, healthcheck, info, name_check, read_only, tempauth, tempurl,
+    crossdomain, domain_remap, formpost, gatekeeper, healthcheck, info, name_check, read_only, tempauth, tempurl,
 };
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
@@ -103,6 +108,7 @@ pub struct Pipeline {
     cname_lookup: CnameLookup,
     application: Rc<dyn Application>,
     layers: Rc<dyn Application>,
+    sync: ContainerSync,
 }
 
 struct App {
@@ -186,6 +192,9 @@ impl Pipeline {
         }
         let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(shown));
         let mut layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, Rc::clone(&application)));
+        if config.is_on(Member::Ratelimit) {
+            layers = Rc::new(Ratelimit::new(Rc::clone(&config), layers, Rc::clone(&application)));
+        }
         if config.is_on(Member::Bulk) {
             layers = Rc::new(Bulk::new(config.bulk.clone(), layers));
         }
@@ -194,7 +203,8 @@ impl Pipeline {
         }
         let log = Rc::new(config.proxy_logging.clone());
         let cname_lookup = CnameLookup::new(config.cname_lookup.clone());
-        Pipeline { config, log, cname_lookup, application, layers }
+        let sync = ContainerSync::new(Rc::clone(&config));
+        Pipeline { config, log, cname_lookup, application, layers, sync }
     }
 
     /// Answers one raw request.
@@ -303,8 +313,15 @@ impl Pipeline {
         // A preflight carries no right.
         let is_signed =
             self.config.is_on(Member::Tempurl) && request.head.method != Method::Options && tempurl::is_claimed(&query);
+        if self.config.is_on(Member::Formpost)
+            && !is_signed
+            && let Some(boundary) = formpost::boundary(request.head.method, &request.head.headers)
+        {
+            return self.answer_form(request, trans_id, boundary).await;
+        }
+        let is_synced = self.config.is_on(Member::ContainerSync) && container_sync::is_claimed(&request.head);
         let mut identity = Identity::default();
-        if self.config.is_on(Member::Tempauth) && !is_signed {
+        if self.config.is_on(Member::Tempauth) && !is_signed && !is_synced {
             if let Some(rest) = tempauth::auth_path(request.head.path()) {
                 return tempauth::give_token(&self.config, &request, rest, now.as_secs());
             }
@@ -316,7 +333,7 @@ impl Pipeline {
         let ends_with_slash = request.head.path().ends_with(b"/");
         let path = match route(&self.config, request.head.path(), allows_reserved(&request.head.headers)) {
             Route::Swift(path) => path,
-            Route::Info => return info::answer(&self.config, &request.head, now.as_secs()),
+            Route::Info => return self.info(&request.head, now.as_secs()).await,
             Route::Refused(response) => return *response,
         };
         if is_denied(&self.config.deny_host_headers, &request.head.headers) {
@@ -326,7 +343,8 @@ impl Pipeline {
             return refused;
         }
         let is_open = !self.config.is_on(Member::Tempauth);
-        let mut request = ClientRequest {
+        let sent_path = unquote(request.head.path());
+        let request = ClientRequest {
             method: request.head.method,
             path,
             query,
@@ -341,7 +359,18 @@ impl Pipeline {
             refusal: None,
             ends_with_slash,
             source: None,
+            is_synced: false,
         };
+        self.answer_request(request, &sent_path, is_signed).await
+    }
+
+    /// With the right that the request brings itself, if it does.
+    async fn answer_request(&self, mut request: ClientRequest, sent_path: &[u8], is_signed: bool) -> Response {
+        if self.config.is_on(Member::ContainerSync)
+            && let Err(refused) = self.sync.check(&self.application, &mut request, sent_path).await
+        {
+            return *refused;
+        }
         if !self.config.is_on(Member::Slo) {
             // Only its middleware makes a manifest of an object.
             request.headers.remove("X-Static-Large-Object");
@@ -350,11 +379,11 @@ impl Pipeline {
             return *refused;
         }
         if !is_signed {
-            return self.answer_request(request).await;
+            return self.pass_on(request).await;
         }
         match tempurl::grant(&self.config, &self.application, &mut request).await {
             Ok(granted) => {
-                let mut response = self.answer_request(request).await;
+                let mut response = self.pass_on(request).await;
                 granted.finish(&mut response);
                 response
             }
@@ -362,7 +391,8 @@ impl Pipeline {
         }
     }
 
-    async fn answer_request(&self, mut request: ClientRequest) -> Response {
+    /// A request with the rights it has.
+    async fn pass_on(&self, mut request: ClientRequest) -> Response {
         // Only there when the operator lets clients choose the time of a write; a signature may still forbid it.
         if let Some(text) = request.headers.remove(gatekeeper::TIMESTAMP) {
             let text = String::from_utf8_lossy(&text);
@@ -372,12 +402,65 @@ impl Pipeline {
             };
             request.timestamp = time;
         }
-        if self.config.is_on(Member::ReadOnly)
-            && let Some(refused) = read_only::refuse(self.config.read_only, &self.application, &request).await
+        match self.refuse_write(&request).await {
+            Some(refused) => refused,
+            None => self.layers.call(request).await,
+        }
+    }
+
+    async fn refuse_write(&self, request: &ClientRequest) -> Option<Response> {
+        if !self.config.is_on(Member::ReadOnly) {
+            return None;
+        }
+        read_only::refuse(self.config.read_only, &self.application, request).await
+    }
+
+    async fn info(&self, head: &RequestHead, now: u64) -> Response {
+        let mut others = Vec::new();
+        if self.config.is_on(Member::ContainerSync) && self.config.expose_info {
+            others.push(("container_sync", self.sync.document().await));
+        }
+        info::answer(&self.config, head, others, now)
+    }
+
+    /// A form that brings files. Who sends it does not matter, only who signed it.
+    async fn answer_form(&self, request: Request, trans_id: &str, boundary: String) -> Response {
+        if is_denied(&self.config.deny_host_headers, &request.head.headers) {
+            return respond::told(Status(403), "Invalid host header");
+        }
+        let path = match route(&self.config, request.head.path(), false) {
+            Route::Swift(path) if path.container.is_some() => Some(path),
+            _ => None,
+        };
+        let nowhere = Path { account: String::new(), container: None, object: None };
+        let submission = formpost::Submission {
+            address: unquote(request.head.path()),
+            boundary,
+            request: ClientRequest {
+                method: request.head.method,
+                path: path.clone().unwrap_or(nowhere),
+                query: Query::default(),
+                remote: request.peer.ip().to_string(),
+                headers: request.head.headers,
+                body: request.body,
+                trans_id: trans_id.to_owned(),
+                identity: Identity::default(),
+                authority: Authority::Ask,
+                timestamp: Timestamp::from_unix(io::unix_time()),
+                is_owner: false,
+                refusal: None,
+                ends_with_slash: false,
+                is_synced: false,
+                source: None,
+            },
+            path,
+        };
+        if submission.path.is_some()
+            && let Some(refused) = self.refuse_write(&submission.request).await
         {
             return refused;
         }
-        self.layers.call(request).await
+        formpost::answer(&self.config, &self.application, &self.layers, submission).await
     }
 }
 

@@ -63,6 +63,8 @@ pub struct ClientRequest {
     pub ends_with_slash: bool,
     /// Why this write is refused with 413 should the caller be allowed to make it at all (quotas).
     pub refusal: Option<&'static str>,
+    /// Whether another cluster sends what is stored there: manifests and links are taken as they are.
+    pub is_synced: bool,
     /// The client's address, for logs.
     pub remote: String,
     /// The middleware that made this request, by the letters of Swift's logs; `None`: the client did.
@@ -97,6 +99,7 @@ impl ClientRequest {
             is_owner: false,
             refusal: None,
             ends_with_slash: false,
+            is_synced: false,
             remote: self.remote.clone(),
             source: self.source.or(Some("MW")),
         }

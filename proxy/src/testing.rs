@@ -226,6 +226,7 @@ impl World {
             is_owner: true,
             refusal: None,
             ends_with_slash: false,
+            is_synced: false,
             remote: "10.9.9.9".into(),
             source: None,
         }

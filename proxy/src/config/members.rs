@@ -29,14 +29,20 @@ pub enum Member {
     EtagQuoter,
     /// Listings in the client's format.
     ListingFormats,
+    /// Requests of other clusters.
+    ContainerSync,
     /// Archives and lists of deletions.
     Bulk,
     /// Signed URLs.
     Tempurl,
+    /// How often what may be asked.
+    Ratelimit,
     /// `/crossdomain.xml`.
     Crossdomain,
     /// Clusters and accounts that take no writes.
     ReadOnly,
+    /// Forms of browsers that bring files.
+    Formpost,
     /// Users, tokens, ACLs.
     Tempauth,
     /// Containers as web sites.
@@ -63,7 +69,7 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 27] = [
+const ALL: [(Member, &str, &str); 30] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
@@ -76,10 +82,13 @@ const ALL: [(Member, &str, &str); 27] = [
     (Member::DomainRemap, "domain_remap", "domain_remap"),
     (Member::EtagQuoter, "etag-quoter", "etag_quoter"),
     (Member::ListingFormats, "listing_formats", "listing_formats"),
+    (Member::ContainerSync, "container_sync", "container_sync"),
     (Member::Bulk, "bulk", "bulk"),
     (Member::Tempurl, "tempurl", "tempurl"),
+    (Member::Ratelimit, "ratelimit", "ratelimit"),
     (Member::Crossdomain, "crossdomain", "crossdomain"),
     (Member::ReadOnly, "read_only", "read_only"),
+    (Member::Formpost, "formpost", "formpost"),
     (Member::Tempauth, "tempauth", "tempauth"),
     (Member::Staticweb, "staticweb", "staticweb"),
     (Member::Copy, "copy", "copy"),

@@ -1,7 +1,8 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
 use super::{Config, Member, Reseller, Secret, filters, members, policies, unused, users};
-use crate::middleware::{bulk, crossdomain, domain_remap, slo, tempurl};
+use crate::middleware::tempurl::signature;
+use crate::middleware::{bulk, container_sync, crossdomain, domain_remap, formpost, ratelimit, slo, tempurl};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use base::limits::Constraints;
 use sha2::{Digest, Sha256};
@@ -123,6 +124,12 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         allow_object_versioning: section_of(&ini, "versioned_writes").boolean("allow_object_versioning", false),
         // [filter:tempurl]
         tempurl: tempurl(section_of(&ini, "tempurl"))?,
+        // [filter:formpost]
+        formpost: formpost(section_of(&ini, "formpost"))?,
+        // [filter:container_sync]
+        container_sync: container_sync(section_of(&ini, "container_sync"))?,
+        // [filter:ratelimit]
+        ratelimit: ratelimit(section_of(&ini, "ratelimit"))?,
         // [filter:healthcheck]
         healthcheck_disable_path: section_of(&ini, "healthcheck").get("disable_path").map(PathBuf::from),
         pipeline,
@@ -260,6 +267,50 @@ fn tempurl(section: &Section) -> Result<tempurl::Settings, ConfigError> {
     let digests = words("allowed_digests", "sha1 sha256 sha512");
     tempurl::Settings::new(&methods, &digests, incoming, outgoing).map_err(|word| {
         ConfigError::new(format!("tempurl: `{word}` is neither a method nor a digest (sha1 sha256 sha512)"))
+    })
+}
+
+fn formpost(section: &Section) -> Result<formpost::Settings, ConfigError> {
+    let words = section.get("allowed_digests").filter(|words| !words.trim().is_empty()).unwrap_or("sha1 sha256 sha512");
+    let digests = words.split_whitespace().map(|word| signature::Digest::from_name(&word.to_ascii_lowercase()));
+    let wanted = || section.error("allowed_digests", "a list of sha1 sha256 sha512");
+    Ok(formpost::Settings { allowed_digests: digests.collect::<Option<_>>().ok_or_else(wanted)? })
+}
+
+fn container_sync(section: &Section) -> Result<container_sync::Settings, ConfigError> {
+    let current = section.get("current").filter(|current| !current.is_empty()).map(str::to_uppercase);
+    let parts = current.map(|current| {
+        let (realm, cluster) = current.trim_matches('/').split_once('/')?;
+        (!cluster.contains('/')).then(|| (realm.to_owned(), cluster.to_owned()))
+    });
+    let wanted = || section.error("current", "of the form //REALM/CLUSTER");
+    Ok(container_sync::Settings {
+        allow_full_urls: section.boolean("allow_full_urls", true),
+        current: parts.map(|parts| parts.ok_or_else(wanted)).transpose()?,
+    })
+}
+
+fn ratelimit(section: &Section) -> Result<ratelimit::Settings, ConfigError> {
+    const RATES: std::ops::RangeInclusive<f64> = 0.0..=1e6;
+    let curve = |prefix: &str| -> Result<ratelimit::Curve, ConfigError> {
+        let names = section.options.keys().filter_map(|name| Some((name, name.strip_prefix(prefix)?)));
+        let points = names.map(|(name, size)| {
+            let rate = section.float(name, 0.0, RATES)?;
+            let size = size.parse().map_err(|_| section.error(name, "named with a number of objects at its end"))?;
+            Ok((size, rate))
+        });
+        Ok(ratelimit::Curve::new(points.collect::<Result<_, _>>()?))
+    };
+    Ok(ratelimit::Settings {
+        account_ratelimit: section.float("account_ratelimit", 0.0, RATES)?,
+        max_sleep_time: section.seconds("max_sleep_time_seconds", 60.0)?,
+        log_sleep_time: section.seconds("log_sleep_time_seconds", 0.0)?,
+        clock_accuracy: section.integer("clock_accuracy", 1000, 1..=1_000_000)?,
+        rate_buffer: section.seconds("rate_buffer_seconds", 5.0)?,
+        account_whitelist: section.list("account_whitelist", ""),
+        account_blacklist: section.list("account_blacklist", ""),
+        container_ratelimits: curve("container_ratelimit_")?,
+        container_listing_ratelimits: curve("container_listing_ratelimit_")?,
     })
 }
 

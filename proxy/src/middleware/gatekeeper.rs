@@ -1,5 +1,6 @@
 //! Core: gatekeeper: fields that only proxies and backends exchange never come in from a client and never go out to one.
 
+use super::container_sync::INBOUND_TIMESTAMP;
 use crate::container::listing::ALLOW_RESERVED_NAMES;
 use base::config::is_true;
 use base::http::Headers;
@@ -45,8 +46,9 @@ const INBOUND_NAMES: [&str; 12] = [
 /// Beginnings of names, lower case, that never go out.
 const OUTBOUND_PREFIXES: [&str; 5] = INBOUND_PREFIXES;
 
-/// Cleans what a client sent.
+/// Cleans what a client sent. Its own idea of the time is kept aside, for another cluster's requests, whose signature covers it.
 pub fn clean_request(settings: Settings, headers: &mut Headers) {
+    let time = headers.get(TIMESTAMP).cloned();
     headers.retain(|name, _| !has_prefix(name, &INBOUND_PREFIXES) && !is_one_of(name, &INBOUND_NAMES));
     if settings.shunt_inbound_x_timestamp {
         // CVE-2013-4155.
@@ -56,6 +58,9 @@ pub fn clean_request(settings: Settings, headers: &mut Headers) {
     headers.retain(|name, _| !is_one_of(name, &["x-allow-reserved-names"]));
     if settings.allow_reserved_names_header && asks_for_reserved {
         headers.set(ALLOW_RESERVED_NAMES, "true");
+    }
+    if let Some(time) = time {
+        headers.set(INBOUND_TIMESTAMP, time);
     }
 }
 
@@ -100,7 +105,8 @@ mod tests {
         headers.append("X-Allow-Reserved-Names", "true");
         clean_request(Settings::default(), &mut headers);
         let left: Vec<_> = headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-        assert_eq!(left, ["X-Object-Meta-Color", "X-Delete-At", "X-Container-Meta-Host"]);
+        assert_eq!(left, ["X-Object-Meta-Color", "X-Delete-At", "X-Container-Meta-Host", INBOUND_TIMESTAMP]);
+        assert_eq!(headers.get_str(INBOUND_TIMESTAMP), Some("1"));
     }
 
     #[test]

@@ -18,8 +18,8 @@ use subtle::ConstantTimeEq;
 /// Swift's default of `disallowed_sections`.
 pub(crate) const DISALLOWED_SECTIONS: &str = "swift.auto_create_account_prefix, swift.valid_api_versions";
 
-/// The answer to `/info`; `now` is in seconds since 1970.
-pub fn answer(config: &Config, head: &RequestHead, now: u64) -> Response {
+/// The answer to `/info`; `others` are known by members that keep something of their own, `now` is in seconds since 1970.
+pub fn answer(config: &Config, head: &RequestHead, others: Vec<(&'static str, Value)>, now: u64) -> Response {
     match head.method {
         Method::Get | Method::Head => {}
         Method::Options => return Response::empty(Status(200)).header("Allow", "HEAD, GET, OPTIONS"),
@@ -29,6 +29,7 @@ pub fn answer(config: &Config, head: &RequestHead, now: u64) -> Response {
         return respond::standard(Status(403));
     }
     let mut document = document(config);
+    document.extend(others.into_iter().map(|(name, value)| (name.to_owned(), value)));
     for section in &config.disallowed_sections {
         withhold(&mut document, section);
     }
@@ -145,6 +146,12 @@ fn document(config: &Config) -> Map<String, Value> {
     }
     if config.is_on(Member::Tempurl) {
         info.insert("tempurl".into(), config.tempurl.document());
+    }
+    if config.is_on(Member::Formpost) {
+        info.insert("formpost".into(), config.formpost.document());
+    }
+    if config.is_on(Member::Ratelimit) {
+        info.insert("ratelimit".into(), config.ratelimit.document());
     }
     if config.is_on(Member::Tempauth) {
         info.insert("tempauth".into(), json!({ "account_acls": true }));

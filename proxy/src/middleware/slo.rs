@@ -87,7 +87,8 @@ impl Slo {
 
 impl Application for Slo {
     fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
-        if request.path.container.is_none() {
+        // What another cluster sends is the manifest as it is stored.
+        if request.path.container.is_none() || request.is_synced {
             return self.next.call(request);
         }
         let next = Rc::clone(&self.next);

@@ -151,7 +151,10 @@ async fn put(next: &Rc<dyn Application>, mut request: ClientRequest, links_max: 
     let mut link = Link::asked(&request.headers, &request.path)?;
     let content_type_missing = request.headers.get("Content-Type").is_none_or(|value| value.is_empty());
     let mut target_etag = None;
-    if let Some(etag) = link.etag.clone().filter(|_| !link.is_checked) {
+    if request.is_synced && link.etag.is_some() {
+        // The target may follow later.
+        link.bytes = request.headers.get_str(link::BYTES).map(str::to_owned);
+    } else if let Some(etag) = link.etag.clone().filter(|_| !link.is_checked) {
         let target = link.path(&request.path.account).ok_or_else(|| refuse(412, link::FORM))?;
         let (found, is_slo) = check_target(next, &request, target, etag, links_max).await?;
         if content_type_missing && let Some(value) = found.get("Content-Type") {

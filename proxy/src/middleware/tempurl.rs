@@ -8,7 +8,7 @@
 //! - An invalid signature is refused whatever the token beside it says.
 
 mod fields;
-mod signature;
+pub(crate) mod signature;
 
 use crate::config::Config;
 use crate::pipeline::Application;
@@ -181,7 +181,7 @@ impl Granted {
 }
 
 /// Up to two keys.
-fn keys(headers: &Headers, name: &str) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn keys(headers: &Headers, name: &str) -> impl Iterator<Item = Vec<u8>> {
     let values = [headers.get(name), headers.get(&format!("{name}-2"))];
     values.into_iter().flatten().filter(|key| !key.is_empty()).map(|key| key.to_vec()).collect::<Vec<_>>().into_iter()
 }
@@ -253,20 +253,16 @@ impl Settings {
     /// For `/info`.
     pub fn document(&self) -> serde_json::Value {
         let methods: Vec<&str> = self.methods.iter().map(|method| method.as_str()).collect();
-        let mut digests: Vec<&str> = self.allowed_digests.iter().map(|digest| digest.name()).collect();
-        digests.sort_unstable();
-        let mut document = serde_json::json!({
+        let mut document = signature::document(&self.allowed_digests);
+        let rest = serde_json::json!({
             "methods": methods,
             "incoming_remove_headers": self.incoming.remove.words(),
             "incoming_allow_headers": self.incoming.allow.words(),
             "outgoing_remove_headers": self.outgoing.remove.words(),
             "outgoing_allow_headers": self.outgoing.allow.words(),
-            "allowed_digests": digests,
         });
-        // Swift means to give it up.
-        let is_deprecated = self.allowed_digests.contains(&Digest::Sha1);
-        if let (true, Some(document)) = (is_deprecated, document.as_object_mut()) {
-            document.insert("deprecated_digests".into(), serde_json::json!(["sha1"]));
+        if let (Some(fields), serde_json::Value::Object(rest)) = (document.as_object_mut(), rest) {
+            fields.extend(rest);
         }
         document
     }

@@ -1,5 +1,6 @@
 //! What tests of the middleware share: an application made of a closure, and a way to run a future without a runtime.
 
+mod members;
 mod past_mistakes;
 mod small_members;
 mod whole;
@@ -52,6 +53,7 @@ pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
         is_owner: false,
         refusal: None,
         ends_with_slash: false,
+        is_synced: false,
         remote: "127.0.0.1".into(),
         source: None,
     }

@@ -12,7 +12,7 @@ pub(crate) const ACCOUNT: &str = "X-Symlink-Target-Account";
 /// What makes a link static.
 pub(crate) const ETAG: &str = "X-Symlink-Target-Etag";
 /// The target's size when a static link was made.
-const BYTES: &str = "X-Symlink-Target-Bytes";
+pub(super) const BYTES: &str = "X-Symlink-Target-Bytes";
 
 /// Names of the same in what backends store.
 pub(super) const STORED_TARGET: &str = "X-Object-Sysmeta-Symlink-Target";

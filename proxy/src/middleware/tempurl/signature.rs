@@ -1,4 +1,4 @@
-//! Core: the signature of a temporary URL: an HMAC over method, time and path, in hex or as `algorithm:base64`.
+//! Core: signatures of temporary URLs and of forms: an HMAC over what is allowed, in hex or as `algorithm:base64`.
 
 use base::http::Method;
 use hmac::{Hmac, KeyInit, Mac};
@@ -31,6 +31,17 @@ impl Digest {
     }
 }
 
+/// What `/info` says of the digests that are allowed: clients should leave sha1.
+pub(crate) fn document(allowed: &[Digest]) -> serde_json::Value {
+    let mut names: Vec<&str> = allowed.iter().map(|digest| digest.name()).collect();
+    names.sort_unstable();
+    let mut document = serde_json::json!({ "allowed_digests": names });
+    if let (true, Some(fields)) = (allowed.contains(&Digest::Sha1), document.as_object_mut()) {
+        fields.insert("deprecated_digests".into(), serde_json::json!(["sha1"]));
+    }
+    document
+}
+
 /// What is signed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Signed<'a> {
@@ -42,13 +53,13 @@ pub(super) struct Signed<'a> {
 
 /// A signature as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Signature {
-    pub(super) digest: Digest,
+pub(crate) struct Signature {
+    pub(crate) digest: Digest,
     bytes: Vec<u8>,
 }
 
 impl Signature {
-    pub(super) fn parse(text: &str) -> Option<Signature> {
+    pub(crate) fn parse(text: &str) -> Option<Signature> {
         if let Some((name, encoded)) = text.split_once(':') {
             let bytes = from_base64(encoded)?;
             return Some(Signature { digest: Digest::from_name(name)?, bytes });
@@ -68,10 +79,15 @@ impl Signature {
         // The range stands first: paths may hold line ends, so one behind them could be forged.
         let range = ip_range.map(|range| format!("ip={range}\n")).unwrap_or_default();
         let message = format!("{range}{}\n{expires}\n{path}", method.as_str());
+        self.fits(key, message.as_bytes())
+    }
+
+    /// The same for a message of another form.
+    pub(crate) fn fits(&self, key: &[u8], message: &[u8]) -> bool {
         let mac = match self.digest {
-            Digest::Sha1 => mac::<Hmac<Sha1>>(key, message.as_bytes()),
-            Digest::Sha256 => mac::<Hmac<Sha256>>(key, message.as_bytes()),
-            Digest::Sha512 => mac::<Hmac<Sha512>>(key, message.as_bytes()),
+            Digest::Sha1 => mac::<Hmac<Sha1>>(key, message),
+            Digest::Sha256 => mac::<Hmac<Sha256>>(key, message),
+            Digest::Sha512 => mac::<Hmac<Sha512>>(key, message),
         };
         mac.ct_eq(&self.bytes).into()
     }
