@@ -16,6 +16,7 @@ mod users;
 pub use members::Member;
 pub use policies::Policy;
 
+use crate::middleware::segment_rate::Limits;
 use crate::middleware::{
     bulk, cname_lookup, container_sync, domain_remap, formpost, gatekeeper, name_check, proxy_logging, ratelimit,
     read_only, slo, tempurl,
@@ -157,6 +158,8 @@ pub struct Config {
     pub cross_domain_policy: String,
     /// Links followed in a row.
     pub symloop_max: usize,
+    /// How fast segments of dynamic large objects are opened.
+    pub dlo_limits: Limits,
     /// See `middleware::slo`.
     pub slo: slo::Settings,
     /// Whether containers may be told to keep versions in another container (`allow_versioned_writes`).

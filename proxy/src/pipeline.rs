@@ -177,7 +177,7 @@ impl Pipeline {
         let dlo: Rc<dyn Application> = Rc::new(Dlo::new(Rc::clone(&config), linked));
         let mut bounded = dlo;
         if config.is_on(Member::Slo) {
-            bounded = Rc::new(Slo::new(Rc::clone(&config), bounded));
+            bounded = Rc::new(Slo::new(Rc::clone(&config), bounded, Rc::clone(&application)));
         }
         if config.is_on(Member::AccountQuotas) {
             bounded = Rc::new(AccountQuotas::new(Rc::clone(&config), bounded, Rc::clone(&application)));

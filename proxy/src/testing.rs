@@ -356,6 +356,13 @@ impl Fake {
         let method = request.head.method;
         let headers = request.head.headers.clone();
         self.backends.seen.borrow_mut().push(Seen { node: self.number, method, target, headers });
+        if method == Method::Update {
+            let mut request = request;
+            let Ok(body) = request.body.collect(usize::MAX).await else { return Response::empty(Status(499)) };
+            let stored = Stored { body, headers: request.head.headers, time: String::new() };
+            self.backends.stored.borrow_mut().insert((self.number, name), stored);
+            return Response::empty(Status(202));
+        }
         if name.matches('/').count() < 3 {
             return self.database(method, &name, request);
         }

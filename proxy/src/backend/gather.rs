@@ -6,13 +6,13 @@
 
 use super::Placement;
 use super::exchange::Exchange;
-use super::nodes::Candidates;
+use super::nodes::{Candidates, Node};
 use super::outgoing;
 use super::queue::{Sender, queue};
 use super::quorum::{Best, Progress, Quorum};
 use crate::core::Core;
 use base::http::client::Framing;
-use base::http::{Headers, Method, ResponseHead, Status};
+use base::http::{Headers, Method, RequestHead, ResponseHead, Status};
 use base::io;
 use base::names::Path;
 use bytes::Bytes;
@@ -52,12 +52,17 @@ pub struct Outcome {
 
 /// Sends `write` and waits for the outcome.
 pub async fn gather(core: &Rc<Core>, write: Write) -> Outcome {
+    gather_with(core, write, Bytes::new()).await
+}
+
+/// The same with a body, which is sent when a node asks for it: the fields must expect `100-continue`.
+pub async fn gather_with(core: &Rc<Core>, write: Write, body: Bytes) -> Outcome {
     let candidates = Rc::new(RefCell::new(core.backend.candidates(&write.placement)));
     let nodes = write.headers.len();
     let (sender, mut receiver) = queue(nodes);
     for headers in &write.headers {
         let (core, candidates, sender) = (core.clone(), candidates.clone(), sender.clone());
-        let request = (write.method, write.path.clone(), write.placement.partition, headers.clone());
+        let request = (write.method, write.path.clone(), write.placement.partition, headers.clone(), body.clone());
         io::spawn(async move { ask(&core, &candidates, request, sender).await });
     }
     drop(sender);
@@ -99,13 +104,13 @@ fn outcome(quorum: &Quorum, read_as: &[(u16, u16)], answers: Vec<(ResponseHead, 
     Outcome { status, headers, body, answers: heads }
 }
 
-type Request = (Method, Path, u32, Headers);
+type Request = (Method, Path, u32, Headers, Bytes);
 
 /// Asks candidates until one gives a usable answer; none left is a 503.
 async fn ask(
     core: &Rc<Core>,
     candidates: &RefCell<Candidates>,
-    (method, path, partition, headers): Request,
+    (method, path, partition, headers, body): Request,
     sender: Sender<(ResponseHead, Bytes)>,
 ) {
     // Ends: candidates are finite.
@@ -114,8 +119,11 @@ async fn ask(
         let Some(node) = next else { break };
         let head = outgoing::head(method, &node, partition, &path, "", headers.clone());
         // A POST or PUT without a body says so; DELETE needs no length.
-        let framing = if method == Method::Delete { Framing::None } else { Framing::Length(0) };
-        match Exchange::open(core, &node, &head, framing, core.config.node_timeout).await {
+        let framing = match u64::try_from(body.len()) {
+            Ok(0) if method == Method::Delete => Framing::None,
+            length => Framing::Length(length.unwrap_or(u64::MAX)),
+        };
+        match open(core, &node, &head, framing, &body).await {
             Ok((exchange, mut answer)) => {
                 if exchange.has_done(&headers, &answer) {
                     answer.status = Status(if method == Method::Delete { 204 } else { 202 });
@@ -131,4 +139,20 @@ async fn ask(
         }
     }
     let _ = sender.try_send((ResponseHead::new(Status(503)), Bytes::new()));
+}
+
+/// The exchange and its final answer.
+async fn open(
+    core: &Rc<Core>,
+    node: &Node,
+    head: &RequestHead,
+    framing: Framing,
+    body: &Bytes,
+) -> std::io::Result<(Exchange, ResponseHead)> {
+    let (exchange, mut answer) = Exchange::open(core, node, head, framing, core.config.node_timeout).await?;
+    if answer.status.0 == 100 {
+        exchange.send(body.clone()).await?;
+        answer = exchange.finish().await?;
+    }
+    Ok((exchange, answer))
 }

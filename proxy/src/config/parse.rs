@@ -1,6 +1,7 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
 use super::{Config, Member, Reseller, Secret, filters, members, policies, unused, users};
+use crate::middleware::segment_rate::Limits;
 use crate::middleware::tempurl::signature;
 use crate::middleware::{bulk, container_sync, crossdomain, domain_remap, formpost, ratelimit, slo, tempurl};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of Swift that have no meaning here; a file that holds them is not wrong. Each with the reason.
-const UNUSED: [(&str, &str); 13] = [
+const UNUSED: [(&str, &str); 9] = [
     ("workers", "cores are counted by `cores`"),
     ("user", "start the daemon as the user it should be"),
     ("log_facility", "logs go to standard error"),
@@ -21,10 +22,6 @@ const UNUSED: [(&str, &str); 13] = [
     ("eventlet_debug", "there is no eventlet"),
     ("backlog", "the kernel's maximum is used"),
     ("min_segment_size", "a segment has at least one byte"),
-    ("allow_async_delete", "segments are deleted before the answer"),
-    ("rate_limit_after_segment", "segments are read as fast as the client takes them"),
-    ("rate_limit_segments_per_sec", "segments are read as fast as the client takes them"),
-    ("rate_limit_under_size", "segments are read as fast as the client takes them"),
 ];
 
 /// See `Config::parse`.
@@ -117,6 +114,8 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
             .to_owned(),
         // [filter:symlink]
         symloop_max: size(section_of(&ini, "symlink"), "symloop_max", 2, 1..=100)?,
+        // [filter:dlo]
+        dlo_limits: segment_limits(of_dlo(&ini), None)?,
         // [filter:slo]
         slo: slo(section_of(&ini, "slo"))?,
         // [filter:versioned_writes]
@@ -237,6 +236,9 @@ fn bulk(section: &Section, constraints: &Constraints) -> Result<bulk::Settings, 
         max_failed_deletes: size(section, "max_failed_deletes", 1_000, 1..=100_000)?,
         yield_frequency: Duration::from_secs(section.integer("yield_frequency", 10, 1..=3_600)?),
         delete_concurrency: size(section, "delete_concurrency", 2, 1..=1_000)?,
+        // The last pause of twenty is an hour long.
+        delete_container_retry_count: u32::try_from(section.integer("delete_container_retry_count", 0, 0..=20)?)
+            .unwrap_or(0),
         max_path_length: constraints.max_object_name_length + constraints.max_container_name_length + 2,
         max_file_size: constraints.max_file_size,
     })
@@ -250,7 +252,25 @@ fn slo(section: &Section) -> Result<slo::Settings, ConfigError> {
         concurrency,
         delete_concurrency: size(section, "delete_concurrency", concurrency as u64, 1..=1_000)?,
         yield_frequency: Duration::from_secs(section.integer("yield_frequency", 10, 1..=3_600)?),
+        limits: segment_limits(section, Some(section.integer("rate_limit_under_size", 1_048_576, 0..=1 << 50)?))?,
+        allow_async_delete: section.boolean("allow_async_delete", true),
     })
+}
+
+fn segment_limits(section: &Section, under: Option<u64>) -> Result<Limits, ConfigError> {
+    Ok(Limits {
+        after: section.integer("rate_limit_after_segment", 10, 0..=1_000_000)?,
+        per_second: section.integer("rate_limit_segments_per_sec", 1, 0..=1_000_000)?,
+        under,
+    })
+}
+
+/// Where dynamic large objects have their options: once these were the application's own.
+fn of_dlo(ini: &Ini) -> &Section {
+    let own = section_of(ini, "dlo");
+    let says = |name: &str| own.get(name).is_some();
+    let is_own = says("rate_limit_after_segment") | says("rate_limit_segments_per_sec");
+    if is_own { own } else { ini.section_or_defaults("app:proxy-server") }
 }
 
 fn tempurl(section: &Section) -> Result<tempurl::Settings, ConfigError> {

@@ -180,3 +180,22 @@ fn values_out_of_bounds_are_refused() {
         assert!(parse(&text).is_err(), "{line}");
     }
 }
+
+#[test]
+fn segments_are_limited_as_in_swift_unless_told_otherwise() {
+    let limits = |after, per_second, under| Limits { after, per_second, under };
+    let plain = parse("[pipeline:main]\npipeline = slo dlo proxy-server\n").unwrap();
+    assert_eq!((plain.slo.limits, plain.dlo_limits), (limits(10, 1, Some(1_048_576)), limits(10, 1, None)));
+    assert!(plain.slo.allow_async_delete);
+    let set = parse(
+        "[pipeline:main]\npipeline = slo dlo proxy-server\n[filter:slo]\nrate_limit_after_segment = 1\n\
+         rate_limit_segments_per_sec = 2\nrate_limit_under_size = 3\nallow_async_delete = no\n\
+         [app:proxy-server]\nrate_limit_segments_per_sec = 5\n[filter:bulk]\ndelete_container_retry_count = 4\n",
+    )
+    .unwrap();
+    assert_eq!((set.slo.limits, set.slo.allow_async_delete), (limits(1, 2, Some(3)), false));
+    // Once these were the application's own options.
+    assert_eq!(set.dlo_limits, limits(10, 5, None));
+    assert_eq!(set.bulk.delete_container_retry_count, 4);
+    assert!(set.notices.iter().all(|notice| !notice.contains("rate_limit")), "{:?}", set.notices);
+}

@@ -7,6 +7,7 @@ mod post;
 mod put;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use crate::app;
 use crate::backend::gather::{Outcome, Write, gather};
@@ -31,6 +32,7 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
             if request.method == Method::Put { put::put(core, request).await } else { post::post(core, request).await }
         }
         Method::Delete => delete::delete(core, request).await,
+        Method::Update => update::update(core, request).await,
         Method::Options => app::options(ALLOWED),
         _ => respond::not_allowed(ALLOWED),
     }

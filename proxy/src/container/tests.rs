@@ -1,7 +1,9 @@
 //! Container and account verbs against scripted backends.
 
+use crate::request::Authority;
 use crate::testing::run;
 use base::http::Method;
+use base::http::server::RequestBody;
 use base::io;
 
 #[test]
@@ -17,6 +19,30 @@ fn the_first_container_makes_the_account() {
         assert_eq!(world.call(Method::Delete, "/AUTH_a/c").await.status, 204);
         assert_eq!(world.call(Method::Head, "/AUTH_a/c").await.status, 404);
         assert_eq!(world.put("/AUTH_a/c/o", "x").await.status, 404);
+    });
+}
+
+#[test]
+fn rows_of_a_queue_go_to_every_replica_and_only_by_the_systems_own_hand() {
+    run(7, |world| async move {
+        let update = || {
+            let mut update = world.request(Method::Update, "/.expiring_objects/0000086400");
+            update.body = RequestBody::full("[1]");
+            update
+        };
+        assert_eq!(world.send(update()).await.status, 202);
+        let updates = world.backends.requests(Method::Update, "/.expiring_objects/0000086400");
+        assert_eq!(updates.len(), 3);
+        for update in updates {
+            assert_eq!(update.headers.get_str("X-Backend-Storage-Policy-Index"), Some("0"));
+            assert_eq!(world.backends.body(update.node, "/.expiring_objects/0000086400").unwrap(), "[1]");
+        }
+        world.backends.clear();
+        let mut asked = update();
+        asked.authority = Authority::Ask;
+        asked.identity.groups.push(".reseller_admin".to_owned());
+        assert!(world.send(asked).await.status >= 400);
+        assert!(world.backends.requests(Method::Update, "/.expiring_objects/0000086400").is_empty());
     });
 }
 

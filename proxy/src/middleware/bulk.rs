@@ -40,6 +40,8 @@ pub struct Settings {
     pub yield_frequency: Duration,
     /// Deletions at once.
     pub delete_concurrency: usize,
+    /// How often a deletion is asked for again that met a conflict: a container whose last rows are on their way.
+    pub delete_container_retry_count: u32,
     /// Longest name of container and object with its slashes, in bytes.
     pub max_path_length: usize,
     /// Longest file, in bytes.

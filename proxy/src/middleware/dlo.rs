@@ -56,6 +56,7 @@ impl Application for Dlo {
             add_name(&mut request.headers, "X-Backend-Ignore-Range-If-Metadata-Present", "X-Object-Manifest");
         }
         let (limit, next) = (self.config.constraints.container_listing_limit, Rc::clone(&self.next));
+        let limits = self.config.dlo_limits;
         Box::pin(async move {
             // What is needed should it turn out to be a manifest; the request itself goes to the application.
             let caller = Caller {
@@ -65,8 +66,8 @@ impl Application for Dlo {
             let response = next.call(request).await;
             match manifest(&next, &caller, response).await {
                 Ok((manifest, container, prefix)) => {
-                    let segments =
-                        Segments::new(next, caller.base.subrequest(Method::Get, container).by("DLO"), prefix, limit);
+                    let listing = caller.base.subrequest(Method::Get, container).by("DLO");
+                    let segments = Segments::new(next, listing, prefix, limit, limits);
                     join(caller, manifest, segments).await
                 }
                 Err(response) => *response,

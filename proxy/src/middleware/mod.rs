@@ -3,6 +3,7 @@
 pub mod account_acl;
 pub mod account_quotas;
 pub mod acl;
+mod ahead;
 pub mod bulk;
 pub mod catch_errors;
 pub mod cname_lookup;
@@ -27,6 +28,7 @@ pub mod proxy_logging;
 pub mod ratelimit;
 pub mod read_only;
 mod report;
+pub mod segment_rate;
 pub mod slo;
 pub mod staticweb;
 pub mod symlink;

@@ -5,11 +5,13 @@
 //! - A GET opens one object after the other, when its turn comes; `read` decides, `segments` streams. What is not as the
 //!   manifest says ends it: 409 before the first byte, a cut body later.
 //! - A manifest may name manifests, [`DEPTH_MAX`] deep.
-//! - `DELETE ?multipart-manifest=delete` deletes what the manifest names, then the manifest; `delete` tells it.
+//! - `DELETE ?multipart-manifest=delete` deletes what the manifest names, then the manifest; `delete` tells it. With `async=yes`
+//!   the objects are left to the expirer; `delete_later` tells it.
 //! - No request by signature stores a manifest: a signature does not cover the query that asks for one.
 
 mod base64;
 mod delete;
+mod delete_later;
 mod elements;
 mod listing;
 mod manifest;
@@ -20,6 +22,7 @@ mod stored;
 
 use crate::config::Config;
 use crate::middleware::listing_formats;
+use crate::middleware::segment_rate::Limits;
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
@@ -52,6 +55,10 @@ pub struct Settings {
     pub delete_concurrency: usize,
     /// How often a waiting client gets a blank.
     pub yield_frequency: Duration,
+    /// How fast segments are opened.
+    pub limits: Limits,
+    /// Whether a DELETE may leave the objects to the expirer (`async=yes`).
+    pub allow_async_delete: bool,
 }
 
 impl Settings {
@@ -62,7 +69,7 @@ impl Settings {
             "max_manifest_size": self.max_manifest_size,
             "yield_frequency": self.yield_frequency.as_secs(),
             "min_segment_size": 1,
-            "allow_async_delete": false,
+            "allow_async_delete": self.allow_async_delete,
         })
     }
 }
@@ -72,12 +79,13 @@ impl Settings {
 pub struct Slo {
     config: Rc<Config>,
     next: Rc<dyn Application>,
+    application: Rc<dyn Application>,
 }
 
 impl Slo {
-    /// Around `next`.
-    pub fn new(config: Rc<Config>, next: Rc<dyn Application>) -> Self {
-        Self { config, next }
+    /// Around `next`; `application` knows containers and takes rows of the expirer's queue.
+    pub fn new(config: Rc<Config>, next: Rc<dyn Application>, application: Rc<dyn Application>) -> Self {
+        Self { config, next, application }
     }
 
     fn settings(&self) -> &Settings {
@@ -97,8 +105,12 @@ impl Application for Slo {
         }
         let asked = |verb: &str| request.query.get("multipart-manifest") == Some(verb.as_bytes());
         match request.method {
-            Method::Get | Method::Head => Box::pin(read::read(next, request)),
+            Method::Get | Method::Head => Box::pin(read::read(next, request, self.settings().limits)),
             Method::Put if asked("put") => Box::pin(put::put(self.clone(), request)),
+            Method::Delete if asked("delete") && self.settings().allow_async_delete && flag(&request, "async") => {
+                let deletion = delete_later::delete(self.clone(), request);
+                Box::pin(async move { deletion.await.unwrap_or_else(|refused| *refused) })
+            }
             Method::Delete if asked("delete") => Box::pin(std::future::ready(delete::delete(self.clone(), request))),
             _ if request.headers.contains(MARK) => Box::pin(std::future::ready(respond::told(Status(400), RESERVED))),
             _ => next.call(request),
@@ -121,5 +133,7 @@ fn flag(request: &ClientRequest, name: &str) -> bool {
     request.query.get(name).and_then(|value| std::str::from_utf8(value).ok()).is_some_and(is_true)
 }
 
+#[cfg(test)]
+mod paced_tests;
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,11 @@ use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::{BodyError, LocalFuture};
 use base::http::{Method, Status};
+use base::io;
 use base::names::Path;
 use base::quote::{quote, unquote};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Does it.
 pub(super) async fn run(settings: Rc<Settings>, next: Rc<dyn Application>, mut request: ClientRequest) -> Outcome {
@@ -98,7 +100,7 @@ async fn delete_all(
             while !pile.is_full()
                 && let Some(name) = waiting.next()
             {
-                match delete_one(next, request, &name) {
+                match delete_one(next, request, &name, settings.delete_container_retry_count) {
                     Some(deletion) => pile.push(deletion),
                     None => outcome.failed.push((quote(&name), status_line(Status(412)))),
                 }
@@ -136,18 +138,35 @@ async fn delete_all(
 
 type Deleted = (String, Status);
 
+/// In front of the second try.
+const RETRY_INTERVAL: Duration = Duration::from_millis(1500);
+
 /// The deletion of one name; `None` when nothing can be called so.
 fn delete_one(
     next: &Rc<dyn Application>,
     request: &ClientRequest,
     name: &[u8],
+    retries: u32,
 ) -> Option<LocalFuture<'static, Deleted>> {
     let rest = name.strip_prefix(b"/").unwrap_or(name);
     let path = format!("/{}/{}", quote(request.path.account.as_bytes()), quote(rest));
     let path = Path::parse(path.as_bytes()).ok().filter(|path| path.container.is_some())?;
-    let answer = next.call(request.subrequest(Method::Delete, path).by("BD"));
+    let (next, pattern) = (Rc::clone(next), request.subrequest(Method::Delete, path).by("BD"));
     let name = quote(name);
-    Some(Box::pin(async move { (name, answer.await.head.status) }))
+    Some(Box::pin(async move {
+        let mut status = next.call(pattern.subrequest(Method::Delete, pattern.path.clone())).await.head.status;
+        // What goes from it last may not have been counted yet: each pause is half as long again as the one before.
+        let mut pause = RETRY_INTERVAL;
+        for _ in 0..retries {
+            if status != Status(409) {
+                break;
+            }
+            io::sleep(pause).await;
+            pause = pause.mul_f64(1.5);
+            status = next.call(pattern.subrequest(Method::Delete, pattern.path.clone())).await.head.status;
+        }
+        (name, status)
+    }))
 }
 
 fn trimmed(name: &[u8]) -> &[u8] {

@@ -192,6 +192,42 @@ fn named_objects_are_deleted_before_containers() {
     assert_eq!(status, "400 Bad Request");
 }
 
+/// What becomes of a container that has rows for so many deletions, and seconds it took.
+fn delete_full(retries: u32, conflicts: u32) -> (String, u64) {
+    Sim::new(1, SimOptions::default()).run(async move {
+        let left = std::cell::Cell::new(conflicts);
+        let next = Fake::new(move |_| {
+            let status = if left.get() > 0 { 409 } else { 204 };
+            left.set(left.get().saturating_sub(1));
+            Response::empty(Status(status))
+        });
+        let mut settings = crate::config::tests::sample().bulk;
+        assert_eq!(settings.delete_container_retry_count, 0);
+        settings.delete_container_retry_count = retries;
+        let mut asked = request(Method::Post, "/AUTH_test");
+        asked.query = Query::parse(b"bulk-delete");
+        asked.body = RequestBody::full("c\n");
+        let start = base::io::monotonic();
+        let response = Bulk::new(settings, next).call(asked).await;
+        let text = crate::middleware::listing_formats::collect(response.body, usize::MAX).await.unwrap();
+        let took = base::io::monotonic().since(start).as_millis();
+        (String::from_utf8(text.to_vec()).unwrap(), u64::try_from(took).unwrap())
+    })
+}
+
+#[test]
+fn a_container_whose_rows_are_on_their_way_is_deleted_again() {
+    let (report, took) = delete_full(0, 1);
+    assert!(report.contains("c, 409 Conflict"), "{report}");
+    assert_eq!(took, 0);
+    let (report, took) = delete_full(3, 2);
+    assert!(report.contains("Number Deleted: 1"), "{report}");
+    assert_eq!(took, 1500 + 2250);
+    let (report, took) = delete_full(2, 3);
+    assert!(report.contains("c, 409 Conflict"), "{report}");
+    assert_eq!(took, 1500 + 2250);
+}
+
 #[test]
 fn other_requests_pass() {
     let layer = Bulk::new(crate::config::tests::sample().bulk, Fake::new(|_| Response::empty(Status(204))));

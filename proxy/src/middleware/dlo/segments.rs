@@ -1,13 +1,16 @@
-//! The bytes of the segments, one after the other, each opened when its turn comes.
+//! The bytes of the segments, one after the other, each opened when its turn comes or shortly before.
 //!
-//! Owns the one backend exchange it is reading from: dropped, in the middle of anything, nothing stays open.
+//! Owns the backend exchange it is reading from and the one ahead: dropped, in the middle of anything, nothing stays open.
 
 use super::plan::{self, Plan, Segment, Span};
+use crate::middleware::ahead::{Ahead, LEAD};
 use crate::middleware::listing_formats::collect;
+use crate::middleware::segment_rate::{Limits, SegmentRate};
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use base::http::server::{BodySource, LocalFuture, Response, ResponseBody};
 use base::http::{Method, Status};
+use base::io as door;
 use base::names::Path;
 use base::quote::{Query, quote};
 use bytes::Bytes;
@@ -31,8 +34,22 @@ pub(super) struct Segments {
     skip: u64,
     /// Bytes still to go out; `None`: until the segments end.
     remaining: Option<u64>,
-    current: Option<ResponseBody>,
+    /// Bytes of them that are not sent yet but of segments that were opened.
+    planned: u64,
+    current: Option<Current>,
+    /// The segment behind it, as soon as that is on the page.
+    ahead: Ahead<io::Result<Current>>,
+    rate: SegmentRate,
 }
+
+/// A segment being read.
+struct Current {
+    body: ResponseBody,
+    left: u64,
+}
+
+/// A segment being opened.
+type Opening = LocalFuture<'static, io::Result<Current>>;
 
 /// How opening the first segment went.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,9 +61,17 @@ pub(super) enum Opened {
 }
 
 impl Segments {
-    pub(super) fn new(next: Rc<dyn Application>, container: ClientRequest, prefix: Vec<u8>, limit: usize) -> Self {
-        let page = VecDeque::new();
-        Self { next, container, prefix, limit, page, marker: None, skip: 0, remaining: None, current: None }
+    pub(super) fn new(
+        next: Rc<dyn Application>,
+        container: ClientRequest,
+        prefix: Vec<u8>,
+        limit: usize,
+        limits: Limits,
+    ) -> Self {
+        let (page, rate) = (VecDeque::new(), SegmentRate::new(limits));
+        let (current, ahead) = (None, Ahead::Nothing);
+        let (marker, skip, remaining, planned) = (None, 0, None, 0);
+        Self { next, container, prefix, limit, page, marker, skip, remaining, planned, current, ahead, rate }
     }
 
     /// Reads the first page; the error is the answer for the client (the caller may not list, the container is gone …).
@@ -97,46 +122,77 @@ impl Segments {
 
     /// Opens the next segment that has bytes to send; false when there is none.
     async fn open_next(&mut self) -> io::Result<bool> {
-        // Ends: every turn takes a segment from the page, and every page begins behind the last.
+        if let Some(opened) = self.ahead.take().await {
+            self.current = Some(opened?);
+            return Ok(true);
+        }
+        // Ends: every page begins behind the last.
         while self.remaining != Some(0) {
-            let Some(segment) = self.page.pop_front() else {
-                let Some(marker) = self.marker.take() else { return Ok(false) };
-                self.read_page(&marker).await.map_err(|refused| failed("listing segments", &refused))?;
-                continue;
-            };
+            if let Some(opening) = self.step() {
+                self.current = Some(opening.await?);
+                return Ok(true);
+            }
+            let Some(marker) = self.marker.take() else { return Ok(false) };
+            self.read_page(&marker).await.map_err(|refused| failed("listing segments", &refused))?;
+        }
+        Ok(false)
+    }
+
+    /// The next segment of the page that has bytes to send.
+    fn step(&mut self) -> Option<Opening> {
+        let unplanned = self.remaining.map(|remaining| remaining.saturating_sub(self.planned));
+        // Ends: every turn takes a segment from the page.
+        while unplanned != Some(0) {
+            let segment = self.page.pop_front()?;
             if self.skip >= segment.bytes {
                 self.skip -= segment.bytes;
                 continue;
             }
             let first = std::mem::take(&mut self.skip);
             let available = segment.bytes - first;
-            let wanted = self.remaining.map_or(available, |remaining| remaining.min(available));
-            self.current = Some(self.open(&segment, first, wanted).await?);
-            return Ok(true);
+            let wanted = unplanned.map_or(available, |unplanned| unplanned.min(available));
+            self.planned += wanted;
+            return Some(self.opening(&segment, first, wanted));
         }
-        Ok(false)
+        None
     }
 
-    async fn open(&self, segment: &Segment, first: u64, wanted: u64) -> io::Result<ResponseBody> {
+    /// Little is left of the present segment: the next one may be opened.
+    fn look_ahead(&mut self) {
+        let is_due = self.current.as_ref().is_some_and(|current| current.left <= LEAD);
+        if is_due && self.ahead.is_nothing() {
+            self.ahead = self.step().map_or(Ahead::Nothing, Ahead::Running);
+        }
+    }
+
+    /// Opens a segment, when the rate allows it.
+    fn opening(&mut self, segment: &Segment, first: u64, wanted: u64) -> Opening {
         let path = Path { object: Some(segment.name.clone()), ..self.container.path.clone() };
         let mut request = self.container.subrequest(Method::Get, path).by("DLO");
         let is_part = wanted < segment.bytes;
         if is_part {
             request.headers.set("Range", format!("bytes={first}-{}", first + wanted - 1));
         }
-        let response = self.next.call(request).await;
-        if response.head.status.0 != if is_part { 206 } else { 200 } {
-            return Err(failed("reading a segment", &response));
-        }
-        let length = match &response.body {
-            ResponseBody::Empty => Some(0),
-            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
-            ResponseBody::Stream { length, .. } => *length,
-        };
-        if length.is_some_and(|length| length != wanted) {
-            return Err(io::Error::other("a segment has another length than its listing says"));
-        }
-        Ok(response.body)
+        let wait = self.rate.wait(segment.bytes, door::monotonic());
+        let next = Rc::clone(&self.next);
+        Box::pin(async move {
+            if !wait.is_zero() {
+                door::sleep(wait).await;
+            }
+            let response = next.call(request).await;
+            if response.head.status.0 != if is_part { 206 } else { 200 } {
+                return Err(failed("reading a segment", &response));
+            }
+            let length = match &response.body {
+                ResponseBody::Empty => Some(0),
+                ResponseBody::Full(bytes) => Some(bytes.len() as u64),
+                ResponseBody::Stream { length, .. } => *length,
+            };
+            if length.is_some_and(|length| length != wanted) {
+                return Err(io::Error::other("a segment has another length than its listing says"));
+            }
+            Ok(Current { body: response.body, left: wanted })
+        })
     }
 
     async fn next_piece(&mut self) -> Option<io::Result<Bytes>> {
@@ -145,12 +201,9 @@ impl Segments {
             if self.remaining == Some(0) {
                 return None;
             }
+            self.look_ahead();
             let piece = match &mut self.current {
-                Some(ResponseBody::Stream { source, .. }) => source.next().await,
-                Some(body) => match std::mem::replace(body, ResponseBody::Empty) {
-                    ResponseBody::Full(bytes) if !bytes.is_empty() => Some(Ok(bytes)),
-                    _ => None,
-                },
+                Some(current) => self.ahead.beside(current.piece()).await,
                 None => match self.open_next().await {
                     Ok(true) => continue,
                     // Fewer bytes than the head promised must not look like the end.
@@ -162,17 +215,39 @@ impl Segments {
             match piece {
                 Some(Ok(bytes)) => return Some(self.count(bytes)),
                 Some(Err(error)) => return Some(Err(error)),
-                None => self.current = None,
+                // The next one's bytes must not make up for what this one lacks.
+                None if self.current.take().is_some_and(|current| current.left > 0) => {
+                    return Some(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                None => {}
             }
         }
     }
 
     fn count(&mut self, bytes: Bytes) -> io::Result<Bytes> {
-        if let Some(remaining) = &mut self.remaining {
-            let left = remaining.checked_sub(bytes.len() as u64);
-            *remaining = left.ok_or_else(|| io::Error::other("a segment has more bytes than its listing says"))?;
-        }
+        let sent = bytes.len() as u64;
+        let left = self.current.as_mut().and_then(|current| {
+            current.left = current.left.checked_sub(sent)?;
+            self.planned = self.planned.checked_sub(sent)?;
+            if let Some(remaining) = &mut self.remaining {
+                *remaining = remaining.checked_sub(sent)?;
+            }
+            Some(())
+        });
+        left.ok_or_else(|| io::Error::other("a segment has more bytes than its listing says"))?;
         Ok(bytes)
+    }
+}
+
+impl Current {
+    async fn piece(&mut self) -> Option<io::Result<Bytes>> {
+        match &mut self.body {
+            ResponseBody::Stream { source, .. } => source.next().await,
+            body => match std::mem::replace(body, ResponseBody::Empty) {
+                ResponseBody::Full(bytes) if !bytes.is_empty() => Some(Ok(bytes)),
+                _ => None,
+            },
+        }
     }
 }
 

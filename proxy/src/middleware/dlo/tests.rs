@@ -1,10 +1,14 @@
 //! Dynamic large objects over an application with a manifest `c/big` of the segments `s/p/…`.
 
 use super::*;
+use crate::middleware::segment_rate::Limits;
 use crate::pipeline::tests::{Fake, block_on, full_body, request, streamed};
 use base::checksum::md5_hex;
+use base::io;
+use base::io::sim::{Sim, SimOptions};
 use base::range::{Resolved, resolve};
 use std::cell::RefCell;
+use std::time::Duration;
 
 const PARTS: [(&str, &str); 4] = [("p/1", "hello "), ("p/2", ""), ("p/3", "wide "), ("p/4", "world")];
 const WHOLE: &str = "hello wide world";
@@ -212,4 +216,59 @@ fn the_manifest_itself_can_be_read() {
     let (response, seen) = run(100, |get| get.query = base::quote::Query::parse(b"multipart-manifest=get"));
     assert_eq!(response.head.headers.get_str("Etag"), Some("d41d8cd98f00b204e9800998ecf8427e"));
     assert_eq!(seen.borrow().len(), 1);
+}
+
+/// Takes a second to open a segment, and another for each piece of it and for its end.
+struct Slow(Rc<dyn Application>);
+
+struct SlowBody(ResponseBody);
+
+impl base::http::server::BodySource for SlowBody {
+    fn next(&mut self) -> LocalFuture<'_, Option<std::io::Result<bytes::Bytes>>> {
+        Box::pin(async {
+            io::sleep(Duration::from_secs(1)).await;
+            match &mut self.0 {
+                ResponseBody::Stream { source, .. } => source.next().await,
+                ResponseBody::Empty | ResponseBody::Full(_) => None,
+            }
+        })
+    }
+}
+
+impl Application for Slow {
+    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+        let is_segment = request.path.container.as_deref() == Some("s") && request.path.object.is_some();
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let mut response = answer.await;
+            if is_segment {
+                io::sleep(Duration::from_secs(1)).await;
+                let body = std::mem::replace(&mut response.body, ResponseBody::Empty);
+                response.body = ResponseBody::Stream { length: None, source: Box::new(SlowBody(body)) };
+            }
+            response
+        })
+    }
+}
+
+/// Seconds until the whole was read, with so many rows a page and these limits.
+fn seconds(limit: usize, limits: Limits) -> u64 {
+    Sim::new(1, SimOptions::default()).run(async move {
+        let mut config = crate::config::tests::sample();
+        (config.constraints.container_listing_limit, config.dlo_limits) = (limit, limits);
+        let dlo = Dlo::new(Rc::new(config), Rc::new(Slow(cluster(limit).0)));
+        let start = io::monotonic();
+        let response = dlo.call(request(Method::Get, "/AUTH_test/c/big")).await;
+        let body = crate::middleware::listing_formats::collect(response.body, usize::MAX).await.unwrap();
+        assert_eq!(body, WHOLE);
+        io::monotonic().since(start).as_secs()
+    })
+}
+
+#[test]
+fn the_next_segment_of_the_page_is_opened_while_the_present_one_goes_out() {
+    let free = Limits { after: 0, per_second: 0, under: None };
+    // The first is opened, then three give a piece and their end; what stands on another page is opened when its turn comes.
+    assert_eq!(seconds(10, free), 1 + 3 * 2);
+    assert_eq!(seconds(1, free), 3 * 3);
 }

@@ -40,12 +40,21 @@ pub(super) fn delete(slo: Slo, request: ClientRequest) -> Response {
 }
 
 /// What is still to be deleted.
-struct Waiting {
+pub(super) struct Waiting {
     /// `/container/object`
-    name: String,
+    pub(super) name: String,
     /// Its parts first.
-    is_manifest: bool,
+    pub(super) is_manifest: bool,
     version: Option<Vec<u8>>,
+}
+
+impl Waiting {
+    /// The object that a request names.
+    pub(super) fn manifest(request: &ClientRequest) -> Waiting {
+        let part = |name: &Option<String>| name.clone().unwrap_or_default();
+        let name = format!("/{}/{}", part(&request.path.container), part(&request.path.object));
+        Waiting { name, is_manifest: true, version: request.query.get("version-id").map(<[u8]>::to_vec) }
+    }
 }
 
 pub(super) struct Deletion {
@@ -61,14 +70,7 @@ pub(super) struct Deletion {
 
 impl Deletion {
     pub(super) fn new(slo: Slo, request: ClientRequest) -> Deletion {
-        let path = &request.path;
-        let name = format!(
-            "/{}/{}",
-            path.container.as_deref().unwrap_or_default(),
-            path.object.as_deref().unwrap_or_default()
-        );
-        let version = request.query.get("version-id").map(<[u8]>::to_vec);
-        let waiting = VecDeque::from([Waiting { name, is_manifest: true, version }]);
+        let waiting = VecDeque::from([Waiting::manifest(&request)]);
         let (status, text) = (Status(200), String::new());
         Deletion { slo, request, waiting, deleted: 0, not_found: 0, failed: Vec::new(), status, text }
     }
@@ -110,43 +112,13 @@ impl Deletion {
 
     /// Its parts are put behind what waits, and it behind them.
     async fn expand(&mut self, manifest: Waiting) {
-        match self.parts(&manifest).await {
+        match parts(&self.slo, &self.request, &manifest).await {
             Ok(parts) => {
                 self.waiting.extend(parts);
                 self.waiting.push_back(Waiting { is_manifest: false, ..manifest });
             }
             Err((Status(404), _)) => self.not_found += 1,
             Err((_, text)) => self.fail(&manifest.name, text),
-        }
-    }
-
-    async fn parts(&self, manifest: &Waiting) -> Result<Vec<Waiting>, (Status, String)> {
-        let refused = |status: u16, text: &str| (Status(status), text.to_owned());
-        let path = target(&self.request.path.account, &manifest.name);
-        let path = path.ok_or_else(|| refused(500, "Unable to load SLO manifest"))?;
-        let mut get = self.request.subrequest(Method::Get, path).by("SLO");
-        let version = manifest.version.as_ref().map(|version| format!("&version-id={}", quote(version)));
-        get.query = Query::parse(format!("multipart-manifest=get{}", version.unwrap_or_default()).as_bytes());
-        // Of what is no manifest one byte is enough.
-        get.headers.set("Range", "bytes=-1");
-        add_name(&mut get.headers, "X-Backend-Ignore-Range-If-Metadata-Present", MARK);
-        let response = self.slo.next.call(get).await;
-        match response.head.status.0 {
-            200..=299 | 416 if !is_manifest(&response.head.headers) => Err(refused(400, "Not an SLO manifest")),
-            200..=299 => {
-                let segments = collect(response.body, STORED_MAX).await.as_deref().and_then(stored::segments);
-                let segments = segments.ok_or_else(|| refused(500, "Unable to load SLO manifest"))?;
-                let objects = segments.into_iter().filter_map(|segment| match segment.kind {
-                    Kind::Object(object) => {
-                        Some(Waiting { name: object.name, is_manifest: object.is_manifest, version: None })
-                    }
-                    Kind::Data(_) => None,
-                });
-                Ok(objects.collect())
-            }
-            404 => Err(refused(404, "SLO manifest not found")),
-            401 => Err(refused(401, "401 Unauthorized")),
-            _ => Err(refused(500, "Unable to load SLO manifest or segment.")),
         }
     }
 
@@ -193,5 +165,40 @@ impl Deletion {
         report.fields.insert("Number Deleted".into(), self.deleted.into());
         report.fields.insert("Number Not Found".into(), self.not_found.into());
         report
+    }
+}
+
+/// The objects a manifest names, asked for as the caller.
+pub(super) async fn parts(
+    slo: &Slo,
+    request: &ClientRequest,
+    manifest: &Waiting,
+) -> Result<Vec<Waiting>, (Status, String)> {
+    let refused = |status: u16, text: &str| (Status(status), text.to_owned());
+    let path = target(&request.path.account, &manifest.name);
+    let path = path.ok_or_else(|| refused(500, "Unable to load SLO manifest"))?;
+    let mut get = request.subrequest(Method::Get, path).by("SLO");
+    let version = manifest.version.as_ref().map(|version| format!("&version-id={}", quote(version)));
+    get.query = Query::parse(format!("multipart-manifest=get{}", version.unwrap_or_default()).as_bytes());
+    // Of what is no manifest one byte is enough.
+    get.headers.set("Range", "bytes=-1");
+    add_name(&mut get.headers, "X-Backend-Ignore-Range-If-Metadata-Present", MARK);
+    let response = slo.next.call(get).await;
+    match response.head.status.0 {
+        200..=299 | 416 if !is_manifest(&response.head.headers) => Err(refused(400, "Not an SLO manifest")),
+        200..=299 => {
+            let segments = collect(response.body, STORED_MAX).await.as_deref().and_then(stored::segments);
+            let segments = segments.ok_or_else(|| refused(500, "Unable to load SLO manifest"))?;
+            let objects = segments.into_iter().filter_map(|segment| match segment.kind {
+                Kind::Object(object) => {
+                    Some(Waiting { name: object.name, is_manifest: object.is_manifest, version: None })
+                }
+                Kind::Data(_) => None,
+            });
+            Ok(objects.collect())
+        }
+        404 => Err(refused(404, "SLO manifest not found")),
+        401 => Err(refused(401, "401 Unauthorized")),
+        _ => Err(refused(500, "Unable to load SLO manifest or segment.")),
     }
 }

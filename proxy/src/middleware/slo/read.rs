@@ -4,6 +4,7 @@ use super::segments::{Opened, Piece, Segments};
 use super::stored::{self, Segment};
 use super::{MARK, STORED_ETAG, STORED_MAX, STORED_SIZE, is_manifest};
 use crate::middleware::listing_formats::collect;
+use crate::middleware::segment_rate::Limits;
 use crate::pipeline::Application;
 use crate::request::{ClientRequest, add_name};
 use crate::respond;
@@ -19,11 +20,11 @@ use std::rc::Rc;
 type Refused<T> = Result<T, Box<Response>>;
 
 /// Reads the object.
-pub(super) async fn read(next: Rc<dyn Application>, request: ClientRequest) -> Response {
+pub(super) async fn read(next: Rc<dyn Application>, request: ClientRequest, limits: Limits) -> Response {
     if request.query.get("multipart-manifest") == Some(b"get") {
         return shown(&next, request).await;
     }
-    joined(next, request).await.unwrap_or_else(|refused| *refused)
+    joined(next, request, limits).await.unwrap_or_else(|refused| *refused)
 }
 
 /// The manifest, as stored or (`format=raw`) as it could be sent again.
@@ -94,7 +95,7 @@ impl Caller {
     }
 }
 
-async fn joined(next: Rc<dyn Application>, mut request: ClientRequest) -> Refused<Response> {
+async fn joined(next: Rc<dyn Application>, mut request: ClientRequest, limits: Limits) -> Refused<Response> {
     let mut caller = Caller::of(&request);
     add_name(&mut request.headers, ETAG_IS_AT, STORED_ETAG);
     // A range is about the whole.
@@ -129,7 +130,7 @@ async fn joined(next: Rc<dyn Application>, mut request: ClientRequest) -> Refuse
         segments = Some(read);
     }
     let Some(whole) = whole else { return Ok(unreadable()) };
-    let manifest = Manifest { whole, segments: segments.map(Rc::new) };
+    let manifest = Manifest { whole, segments: segments.map(Rc::new), limits };
     let head = headers(response.head.headers, &manifest);
     if let Some(refused) = condition(&mut caller, &head, &manifest) {
         return Ok(refused);
@@ -166,6 +167,7 @@ struct Manifest {
     whole: Whole,
     /// Read when they are needed.
     segments: Option<Rc<Vec<Segment>>>,
+    limits: Limits,
 }
 
 /// The manifest's fields, made those of the whole.
@@ -247,7 +249,7 @@ async fn answer(
         head.set("Content-Length", sent.to_string());
         return with_head(status, head, ResponseBody::Empty);
     }
-    let mut body = Segments::new(next, caller.base, segments, pieces);
+    let mut body = Segments::new(next, caller.base, segments, pieces, manifest.limits);
     match body.open_first().await {
         Opened::Ready => with_head(status, head, ResponseBody::Stream { length: Some(sent), source: Box::new(body) }),
         Opened::Failed(error) => {

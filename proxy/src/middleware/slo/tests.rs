@@ -34,7 +34,7 @@ fn cluster() -> (Slo, Objects) {
             _ => objects.get(&name).map_or_else(|| Response::empty(Status(404)), |found| shown(&request, found)),
         }
     });
-    (Slo::new(Rc::new(crate::config::tests::sample()), application), objects)
+    (Slo::new(Rc::new(crate::config::tests::sample()), Rc::clone(&application), application), objects)
 }
 
 fn shown(request: &ClientRequest, (stored, body): &(Headers, Bytes)) -> Response {
@@ -165,7 +165,7 @@ fn what_is_asked_is_asked_as_the_caller() {
         assert_eq!(request.authority, Authority::Ask, "nothing is read by the pipeline's own right");
         Response::empty(Status(403))
     });
-    let slo = Slo::new(Rc::new(crate::config::tests::sample()), fake);
+    let slo = Slo::new(Rc::new(crate::config::tests::sample()), Rc::clone(&fake), fake);
     let refused = full_body(put(&slo, "c/big", r#"[{"path":"s/1"}]"#));
     assert_eq!(refused, "Errors:\ns/1, 403 Forbidden\n");
 }
