@@ -137,8 +137,7 @@ pub(super) fn members(file: &str, ini: &Ini) -> Result<(Vec<Member>, Vec<String>
         if members.contains(&member) {
             return Err(ConfigError::new(format!("{file}: pipeline: `{name}` stands there twice, name it once")));
         }
-        let is_free = |member: &Member| ANYWHERE.contains(member);
-        if let Some(before) = members.iter().find(|before| **before > member && !is_free(before) && !is_free(&member)) {
+        if let Some(before) = members.iter().find(|before| **before > member && !may_swap(**before, member)) {
             return Err(ConfigError::new(format!("{file}: pipeline: `{name}` must stand before `{}`", before.name())));
         }
         members.push(member);
@@ -155,6 +154,18 @@ pub(super) fn members(file: &str, ini: &Ini) -> Result<(Vec<Member>, Vec<String>
     }
     members.sort_unstable();
     Ok((members, notices))
+}
+
+/// Members that Swift's samples place differently among those in front of the tokens; where they stand in the line means nothing.
+const ROAMING: [Member; 3] = [Member::ContainerSync, Member::Ratelimit, Member::Formpost];
+
+/// Whether two members may stand in either order.
+fn may_swap(one: Member, other: Member) -> bool {
+    let is_between = |member: Member| member > Member::ProxyLogging && member < Member::Tempauth;
+    let is_free = |member: Member| ANYWHERE.contains(&member);
+    is_free(one)
+        || is_free(other)
+        || (ROAMING.contains(&one) || ROAMING.contains(&other)) && is_between(one) && is_between(other)
 }
 
 /// A name of the line: through the `use = egg:swift#…` of its section, else by the name itself.

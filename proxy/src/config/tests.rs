@@ -120,6 +120,21 @@ fn a_pattern_or_template_that_cannot_be_read_is_refused_with_its_line() {
 }
 
 #[test]
+fn members_in_front_of_the_tokens_stand_where_swifts_samples_have_them() {
+    for line in [
+        "cache container_sync bulk tempurl ratelimit tempauth proxy-server",
+        "cache bulk tempurl ratelimit crossdomain container_sync tempauth proxy-server",
+        "cache formpost bulk container_sync tempurl ratelimit tempauth proxy-server",
+    ] {
+        let members = pipeline(line).unwrap();
+        assert!(members.contains(&Member::Ratelimit) && members.is_sorted(), "{line}");
+    }
+    for line in ["tempauth ratelimit proxy-server", "formpost gatekeeper proxy-server", "tempurl bulk proxy-server"] {
+        assert!(pipeline(line).unwrap_err().contains("must stand before"), "{line}");
+    }
+}
+
+#[test]
 fn a_member_is_found_through_its_egg() {
     let text = "[pipeline:main]\npipeline = auth front\n[filter:auth]\nuse = egg:swift#tempauth\nuser_a_b = c\n\
                 [app:front]\nuse = egg:swift#proxy\n";

@@ -22,7 +22,7 @@ pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
 /// Members of the plain pipeline.
 const PLAIN: &str = "catch_errors gatekeeper healthcheck proxy-logging listing_formats tempauth copy dlo proxy-server";
 /// Everything there is, in Swift's order.
-const CONFORMANCE: &str = "catch_errors gatekeeper healthcheck proxy-logging cache domain_remap etag-quoter listing_formats bulk tempurl crossdomain tempauth staticweb copy \
+const CONFORMANCE: &str = "catch_errors gatekeeper healthcheck proxy-logging cache domain_remap etag-quoter listing_formats container_sync bulk tempurl ratelimit crossdomain formpost tempauth staticweb copy \
      container-quotas account-quotas slo dlo versioned_writes symlink proxy-server";
 /// The users that Swift's functional tests log in as.
 const CONFORMANCE_USERS: &str = "\
