@@ -204,7 +204,7 @@ mod tests {
     const NOW: u64 = 1_400_000_000;
 
     fn ask(config: &Config, method: Method, target: &str) -> (u16, Value) {
-        let response = answer(config, &RequestHead::new(method, target.to_owned()), NOW);
+        let response = answer(config, &RequestHead::new(method, target.to_owned()), Vec::new(), NOW);
         let status = response.head.status.0;
         (status, serde_json::from_str(&full_body(response)).unwrap_or_default())
     }
@@ -271,7 +271,7 @@ mod tests {
     fn scripts_of_every_site_may_read_it() {
         let mut head = RequestHead::new(Method::Get, "/info");
         head.headers.set("Origin", "http://site");
-        let response = answer(&sample(), &head, NOW);
+        let response = answer(&sample(), &head, Vec::new(), NOW);
         assert_eq!(response.head.headers.get_str("Access-Control-Allow-Origin"), Some("http://site"));
     }
 }

@@ -77,6 +77,19 @@ fn a_form_stores_its_files_and_one_that_is_too_large_leaves_nothing() {
         assert!(world.backends.holders("/AUTH_a/c%20c/up/199999.txt").is_empty());
         let other = send(&pipeline, Method::Post, "/v1/AUTH_a/other/", &[kind], &form(200_000, "x")).await;
         assert_eq!(other.head.status, Status(401));
+        // Where nobody may write, no form does, whoever signed it.
+        let closed = self::pipeline(&world, &[Member::Formpost, Member::ReadOnly], |config| {
+            config.read_only.read_only = true;
+        });
+        let closed = closed.await;
+        let answer = send(&closed, Method::Post, "/v1/AUTH_a/c%20c/closed/", &[kind], &form(200_000, "x")).await;
+        assert_eq!(answer.head.status, Status(405));
+        // Nor by a name of the cluster that is not its own.
+        let denying = [Member::Formpost];
+        let denying = self::pipeline(&world, &denying, |config| config.deny_host_headers = vec!["evil".into()]).await;
+        let fields = [kind, ("Host", "evil:80")];
+        let answer = send(&denying, Method::Post, "/v1/AUTH_a/c%20c/up/", &fields, &form(200_000, "x")).await;
+        assert_eq!(answer.head.status, Status(403));
         // Without the member a POST of an object is what it was.
         let plain = Pipeline::new(Rc::clone(&world.core));
         let answer = send(&plain, Method::Post, "/v1/AUTH_a/c%20c/up/", &[kind], &form(200_000, "x")).await;
