@@ -2,14 +2,15 @@
 
 use crate::core::Core;
 use crate::facts::account_info;
-use crate::middleware::tempauth::{Acls, STORED_ACCOUNT_ACL, authorize};
+use crate::middleware::authorization::{Acls, Verdict, authorize, verdict};
+use crate::middleware::keystoneauth;
 use crate::request::{Authority, ClientRequest};
 use crate::{account, container, object, respond};
 use base::http::Method;
 use base::http::server::Response;
 use std::rc::Rc;
 
-/// Answers one request. Asks `middleware::tempauth::authorize` itself as soon as it knows the ACL (unless `Authority::Granted`).
+/// Answers one request. Asks `middleware::authorization` itself as soon as it knows the ACL (unless `Authority::Granted`).
 /// Listings are always asked from backends as JSON; the response's JSON is turned into the client's format by
 /// `middleware::listing_formats`.
 pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
@@ -20,6 +21,7 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
     {
         return *denial;
     }
+    note_project_domain(core, &mut request).await;
     match (&request.path.container, &request.path.object) {
         (None, _) => account::handle(core, request).await,
         (Some(_), None) => container::handle(core, request).await,
@@ -27,26 +29,31 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
     }
 }
 
-/// Asks with the container's ACL, now that it is known, and then with the account's; nothing to ask when already granted.
+/// Asks with the container's ACL, now that it is known, and with the account's fields where they decide; nothing to ask when
+/// already granted.
 pub(crate) async fn authorize_with(
     core: &Rc<Core>,
     request: &mut ClientRequest,
     container: Option<&str>,
 ) -> Result<(), Box<Response>> {
-    if request.authority == Authority::Granted {
-        return Ok(());
-    }
-    let without = authorize(&core.config, request, Acls { container, account: None });
-    if without.is_err() && request.identity.user.is_some() {
-        // Groups that an account's ACL could name are only those of somebody.
+    let without = Acls { container, account: None };
+    if verdict(&core.config, request, without) == Verdict::DependsOnAccount {
         let info = account_info(core, &request.path.account, &request.trans_id).await;
-        let account = info.headers.get_str(STORED_ACCOUNT_ACL);
-        authorize(&core.config, request, Acls { container, account })?;
+        authorize(&core.config, request, Acls { account: Some(&info.headers), ..without })?;
     } else {
-        without?;
+        authorize(&core.config, request, without)?;
     }
     request.authority = Authority::Granted;
     Ok(())
+}
+
+/// Lets keystoneauth write down whose domain an account is in, with the request that makes it.
+async fn note_project_domain(core: &Rc<Core>, request: &mut ClientRequest) {
+    let Some(settings) = &core.config.keystoneauth else { return };
+    if keystoneauth::may_note_domain(request) {
+        let info = account_info(core, &request.path.account, &request.trans_id).await;
+        keystoneauth::note_project_domain(settings, request, &info);
+    }
 }
 
 /// OPTIONS without an origin; preflights are answered by `middleware`.

@@ -18,8 +18,8 @@ pub use policies::Policy;
 
 use crate::middleware::segment_rate::Limits;
 use crate::middleware::{
-    bulk, cname_lookup, container_sync, domain_remap, formpost, gatekeeper, name_check, proxy_logging, ratelimit,
-    read_only, slo, tempurl,
+    authtoken, bulk, cname_lookup, container_sync, domain_remap, formpost, gatekeeper, keystoneauth, name_check,
+    proxy_logging, ratelimit, read_only, slo, tempurl,
 };
 use base::config::ConfigError;
 use base::hash_path::HashPath;
@@ -144,6 +144,10 @@ pub struct Config {
     pub keepalive_timeout: Duration,
     /// Scheme of `X-Storage-Url` behind something that ends TLS; `None` is our own, http.
     pub storage_url_scheme: Option<String>,
+    /// See `middleware::authtoken`; there when it is on.
+    pub authtoken: Option<authtoken::Settings>,
+    /// See `middleware::keystoneauth`; there when it is on.
+    pub keystoneauth: Option<keystoneauth::Settings>,
     /// See `middleware::cname_lookup`.
     pub cname_lookup: cname_lookup::Settings,
     /// See `middleware::domain_remap`.

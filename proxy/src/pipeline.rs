@@ -16,7 +16,7 @@
 //! | crossdomain | before tokens: a player asks without one |
 //! | read_only | behind tempurl, whose refusals come first; before rights, which do not matter where nobody may write |
 //! | formpost | before tokens: a form's signature is a right of its own; its files go through all that follows, one by one |
-//! | tempauth: tokens | before anything is done for someone who lies about who he is |
+//! | tempauth, or authtoken and keystoneauth: tokens | before anything is done for someone who lies about who he is |
 //! | etag-quoter | outside everything that compares ETags: they are bare inside |
 //! | bulk | outside everything that one object passes through: it sends many |
 //! | ratelimit | inside bulk, each of whose requests counts; outside copy and large objects, whose parts are one request; behind tokens, so that nobody uses up another's rate with a wrong one |
@@ -41,6 +41,7 @@ use crate::container::listing::ALLOW_RESERVED_NAMES;
 use crate::core::Core;
 use crate::facts::{account_info, container_info};
 use crate::middleware::account_quotas::AccountQuotas;
+use crate::middleware::authtoken::{self, Authtoken};
 use crate::middleware::bulk::Bulk;
 use crate::middleware::catch_errors::{self, CatchPanic};
 use crate::middleware::cname_lookup::CnameLookup;
@@ -60,7 +61,8 @@ use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
 use crate::middleware::versioned_writes::VersionedWrites;
 use crate::middleware::{
-    crossdomain, domain_remap, formpost, gatekeeper, healthcheck, info, name_check, read_only, tempauth, tempurl,
+    crossdomain, domain_remap, formpost, gatekeeper, healthcheck, info, keystoneauth, name_check, read_only, tempauth,
+    tempurl,
 };
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
@@ -72,6 +74,7 @@ use base::quote::{Query, unquote};
 use base::recon;
 use base::timestamp::Timestamp;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What answers a request for `/v1/…`: the proxy application, or a layer around it.
 pub trait Application: 'static {
@@ -109,6 +112,7 @@ pub struct Pipeline {
     application: Rc<dyn Application>,
     layers: Rc<dyn Application>,
     sync: ContainerSync,
+    authtoken: Option<Authtoken>,
 }
 
 struct App {
@@ -204,7 +208,8 @@ impl Pipeline {
         let log = Rc::new(config.proxy_logging.clone());
         let cname_lookup = CnameLookup::new(config.cname_lookup.clone());
         let sync = ContainerSync::new(Rc::clone(&config));
-        Pipeline { config, log, cname_lookup, application, layers, sync }
+        let authtoken = config.authtoken.as_ref().map(Authtoken::new);
+        Pipeline { config, log, cname_lookup, application, layers, sync, authtoken }
     }
 
     /// Answers one raw request.
@@ -304,15 +309,15 @@ impl Pipeline {
         (is_policy && config.is_on(Member::Crossdomain)).then(|| crossdomain::answer(&config.cross_domain_policy))
     }
 
-    async fn answer_path(&self, request: Request, trans_id: &str) -> Response {
+    async fn answer_path(&self, mut request: Request, trans_id: &str) -> Response {
         if let Some(response) = self.answer_outside(&request.head, trans_id).await {
             return response;
         }
         let now = io::unix_time();
-        let query = Query::parse(request.head.query());
         // A preflight carries no right.
-        let is_signed =
-            self.config.is_on(Member::Tempurl) && request.head.method != Method::Options && tempurl::is_claimed(&query);
+        let is_signed = self.config.is_on(Member::Tempurl)
+            && request.head.method != Method::Options
+            && tempurl::is_claimed(&Query::parse(request.head.query()));
         if self.config.is_on(Member::Formpost)
             && !is_signed
             && let Some(boundary) = formpost::boundary(request.head.method, &request.head.headers)
@@ -320,16 +325,46 @@ impl Pipeline {
             return self.answer_form(request, trans_id, boundary).await;
         }
         let is_synced = self.config.is_on(Member::ContainerSync) && container_sync::is_claimed(&request.head);
-        let mut identity = Identity::default();
-        if self.config.is_on(Member::Tempauth) && !is_signed && !is_synced {
-            if let Some(rest) = tempauth::auth_path(request.head.path()) {
-                return tempauth::give_token(&self.config, &request, rest, now.as_secs());
-            }
-            match tempauth::identify(&self.config, &request.head, now.as_secs()) {
-                Ok(known) => identity = known,
-                Err(refused) => return *refused,
-            }
+        let brings_right = is_signed || is_synced;
+        let mut response = match self.identify(&mut request, brings_right, now.as_secs()).await {
+            Ok(identity) => self.answer_somebody(request, trans_id, identity, is_signed, now).await,
+            Err(answer) => *answer,
+        };
+        if let Some(authtoken) = &self.authtoken {
+            authtoken.challenge(&mut response);
         }
+        response
+    }
+
+    /// Who is asking. The error is an answer: tempauth's to those who want a token, or a refusal.
+    async fn identify(&self, request: &mut Request, brings_right: bool, now: u64) -> Result<Identity, Box<Response>> {
+        let config = &self.config;
+        if let (Some(authtoken), Some(settings)) = (&self.authtoken, &config.keystoneauth) {
+            authtoken::remove_identity(&mut request.head.headers);
+            // A signature that counts needs nobody's word beside it.
+            if brings_right && settings.allow_overrides && authtoken.delays() {
+                return Ok(Identity::default());
+            }
+            let known = authtoken.identify(&request.head).await?;
+            return Ok(known.map(|known| keystoneauth::identity(settings, known)).unwrap_or_default());
+        }
+        if !config.is_on(Member::Tempauth) || brings_right {
+            return Ok(Identity::default());
+        }
+        match tempauth::auth_path(request.head.path()) {
+            Some(rest) => Err(Box::new(tempauth::give_token(config, request, rest, now))),
+            None => tempauth::identify(config, &request.head, now),
+        }
+    }
+
+    async fn answer_somebody(
+        &self,
+        request: Request,
+        trans_id: &str,
+        identity: Identity,
+        is_signed: bool,
+        now: Duration,
+    ) -> Response {
         let ends_with_slash = request.head.path().ends_with(b"/");
         let path = match route(&self.config, request.head.path(), allows_reserved(&request.head.headers)) {
             Route::Swift(path) => path,
@@ -342,12 +377,12 @@ impl Pipeline {
         if let Some(refused) = refuse_method(request.head.method) {
             return refused;
         }
-        let is_open = !self.config.is_on(Member::Tempauth);
+        let is_open = !self.config.is_on(Member::Tempauth) && !self.config.is_on(Member::Keystoneauth);
         let sent_path = unquote(request.head.path());
         let request = ClientRequest {
             method: request.head.method,
             path,
-            query,
+            query: Query::parse(request.head.query()),
             remote: request.peer.ip().to_string(),
             headers: request.head.headers,
             body: request.body,
@@ -375,7 +410,9 @@ impl Pipeline {
             // Only its middleware makes a manifest of an object.
             request.headers.remove("X-Static-Large-Object");
         }
-        if let Err(refused) = tempauth::clean_acls(&mut request) {
+        if self.config.is_on(Member::Tempauth)
+            && let Err(refused) = tempauth::clean_account_acl(&mut request)
+        {
             return *refused;
         }
         if !is_signed {
@@ -424,7 +461,11 @@ impl Pipeline {
     }
 
     /// A form that brings files. Who sends it does not matter, only who signed it.
-    async fn answer_form(&self, request: Request, trans_id: &str, boundary: String) -> Response {
+    async fn answer_form(&self, mut request: Request, trans_id: &str, boundary: String) -> Response {
+        // Its signature is its right, where signatures are one.
+        if let Err(refused) = self.identify(&mut request, true, io::unix_time().as_secs()).await {
+            return *refused;
+        }
         if is_denied(&self.config.deny_host_headers, &request.head.headers) {
             return respond::told(Status(403), "Invalid host header");
         }

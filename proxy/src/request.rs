@@ -1,5 +1,6 @@
 //! A client's request on its way through the pipeline.
 
+use crate::middleware::authtoken::Confirmed;
 use base::http::server::RequestBody;
 use base::http::{Headers, Method};
 use base::names::Path;
@@ -15,16 +16,20 @@ pub(crate) const OPEN_EXPIRED: &str = "X-Open-Expired";
 /// Who asks, as the auth middleware found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// `account:user`, for logs and `X-Object…` nothing; `None` when anonymous.
+    /// For logs: tempauth's `account:user`, Keystone's id; `None` when anonymous.
     pub user: Option<String>,
-    /// Groups: `test`, `test:tester`, `AUTH_test` (account admin), `.reseller_admin`.
+    /// Groups of tempauth: `test`, `test:tester`, `AUTH_test` (account admin), `.reseller_admin`.
     pub groups: Vec<String>,
+    /// Whether he may set what only resellers may (quotas).
+    pub is_reseller: bool,
+    /// What Keystone said of his tokens.
+    pub keystone: Option<Confirmed>,
 }
 
 /// How far authorization goes for this request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
-    /// Ask `middleware::tempauth::authorize` with the ACL at hand.
+    /// Ask `middleware::authorization` with the ACL at hand.
     Ask,
     /// Already allowed (sub-requests of the pipeline that were authorized themselves).
     Granted,

@@ -396,20 +396,25 @@ impl Fake {
                 stored.remove(&key);
                 204
             }
-            (Method::Get, true) => return Response::full(Status(200), "application/json; charset=utf-8", "[]"),
+            (Method::Get, true) => 200,
             (_, true) => 204,
         };
-        let mut response = Response::empty(Status(status));
-        if status == 204
+        let mut response = match status {
+            200 => Response::full(Status(200), "application/json; charset=utf-8", "[]"),
+            _ => Response::empty(Status(status)),
+        };
+        if matches!(status, 200 | 204)
             && let Some(found) = stored.get(&(self.number, name.to_owned()))
         {
-            copy(&found.headers, &mut response.head.headers, "x-container-");
-            copy(&found.headers, &mut response.head.headers, "x-account-sysmeta-");
-            let below = format!("{name}/");
-            let inside: std::collections::BTreeSet<&String> =
-                stored.keys().map(|(_, name)| name).filter(|name| name.starts_with(&below)).collect();
-            let containers = inside.iter().filter(|name| name.matches('/').count() == 2).count();
-            response.head.headers.set("X-Account-Container-Count", containers.to_string());
+            let is_account = name.matches('/').count() == 1;
+            copy(&found.headers, &mut response.head.headers, if is_account { "x-account-" } else { "x-container-" });
+            if is_account {
+                let below = format!("{name}/");
+                let inside: std::collections::BTreeSet<&String> =
+                    stored.keys().map(|(_, name)| name).filter(|name| name.starts_with(&below)).collect();
+                let containers = inside.iter().filter(|name| name.matches('/').count() == 2).count();
+                response.head.headers.set("X-Account-Container-Count", containers.to_string());
+            }
         }
         response
     }

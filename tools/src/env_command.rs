@@ -1,6 +1,7 @@
 //! `martlet env`: client settings of a cluster made by `up`, in a form that a shell can `eval`.
 
 use crate::Failure;
+use crate::up::Profile;
 use crate::up::layout::Layout;
 use std::path::PathBuf;
 
@@ -21,6 +22,10 @@ pub struct Options {
 /// Prints the settings.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let layout = Layout::open(&options.dir)?;
+    if layout.profile == Profile::Keystone {
+        let text = "the users of this cluster are in Keystone: clients take their settings from its openrc file";
+        return Err(Failure::usage(text));
+    }
     let (endpoint, user, key) = (layout.endpoint(), layout.user(), &layout.key);
     if options.rclone {
         println!("export RCLONE_CONFIG_MARTLET_TYPE=swift");

@@ -4,8 +4,7 @@ use crate::backend::outgoing::Origin;
 use crate::backend::read::{Found, Read, find};
 use crate::container::listing;
 use crate::core::Core;
-use crate::middleware::account_acl;
-use crate::middleware::tempauth::{ACCOUNT_ACL, STORED_ACCOUNT_ACL};
+use crate::middleware::authorization::show_account_fields;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::{Response, ResponseBody};
@@ -33,18 +32,13 @@ pub(super) async fn get(core: &Rc<Core>, request: ClientRequest) -> Response {
         tombstones: false,
     };
     match find(core, &read, &mut candidates).await {
-        Found::Source(source) => with_acl(listing::answer(core, *source, &request), &request),
+        Found::Source(source) => {
+            let mut response = listing::answer(core, *source, &request);
+            show_account_fields(&core.config, &request, &mut response);
+            response
+        }
         Found::Nothing(head) if head.status.0 == 404 => missing(core, &request, &head),
         Found::Nothing(head) => respond::standard(head.status),
-    }
-}
-
-/// Shows the account's ACL to its owner.
-fn with_acl(response: Response, request: &ClientRequest) -> Response {
-    let stored = response.head.headers.get_str(STORED_ACCOUNT_ACL).and_then(account_acl::parse);
-    match stored.map(|acl| acl.format()).filter(|shown| request.is_owner && !shown.is_empty()) {
-        Some(shown) => response.header(ACCOUNT_ACL, shown),
-        None => response,
     }
 }
 

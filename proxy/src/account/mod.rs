@@ -38,10 +38,13 @@ pub async fn handle(core: &Rc<Core>, request: ClientRequest) -> Response {
     }
 }
 
-/// Creates `account` on all its nodes; used by the first write to it.
-pub(crate) async fn autocreate(core: &Rc<Core>, origin: &Origin, account: &str) -> bool {
-    let path = Path { account: account.to_owned(), container: None, object: None };
-    write(core, Method::Put, path, origin.headers()).await.status.is_success()
+/// Creates the account of `request` on all its nodes; used by the first write to it. What middleware wants to be kept with the
+/// account is.
+pub(crate) async fn autocreate(core: &Rc<Core>, origin: &Origin, request: &ClientRequest) -> bool {
+    let path = Path { container: None, object: None, ..request.path.clone() };
+    let mut headers = origin.headers();
+    copy(&request.headers, &mut headers, |name| name.starts_with("x-account-sysmeta-"));
+    write(core, Method::Put, path, headers).await.status.is_success()
 }
 
 /// Sends a write to every replica and forgets what was cached.

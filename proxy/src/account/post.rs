@@ -23,7 +23,7 @@ pub(super) async fn post(core: &Rc<Core>, request: ClientRequest) -> Response {
     if !missing || !core.config.account_autocreate {
         return written(outcome);
     }
-    if !autocreate(core, &origin, &request.path.account).await {
+    if !autocreate(core, &origin, &request).await {
         return respond::standard(Status(503));
     }
     written(write(core, Method::Post, request.path, headers).await)

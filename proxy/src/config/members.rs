@@ -1,6 +1,6 @@
 //! Core: the `pipeline =` line: which members are on, and whether they stand in a legal order.
 
-use base::config::{Config as Ini, ConfigError};
+use base::config::{Config as Ini, ConfigError, Section};
 
 /// A member of the pipeline. The order of the variants is the only legal order; `pipeline.rs` says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,10 @@ pub enum Member {
     Formpost,
     /// Users, tokens, ACLs.
     Tempauth,
+    /// Tokens of Keystone.
+    Authtoken,
+    /// The rights of those whom Keystone knows.
+    Keystoneauth,
     /// Containers as web sites.
     Staticweb,
     /// COPY and `X-Copy-From`.
@@ -69,7 +73,7 @@ pub enum Member {
 
 use Member::ProxyServer;
 
-const ALL: [(Member, &str, &str); 30] = [
+const ALL: [(Member, &str, &str); 32] = [
     (Member::CatchErrors, "catch_errors", "catch_errors"),
     (Member::Gatekeeper, "gatekeeper", "gatekeeper"),
     (Member::Healthcheck, "healthcheck", "healthcheck"),
@@ -90,6 +94,8 @@ const ALL: [(Member, &str, &str); 30] = [
     (Member::ReadOnly, "read_only", "read_only"),
     (Member::Formpost, "formpost", "formpost"),
     (Member::Tempauth, "tempauth", "tempauth"),
+    (Member::Authtoken, "authtoken", "auth_token"),
+    (Member::Keystoneauth, "keystoneauth", "keystoneauth"),
     (Member::Staticweb, "staticweb", "staticweb"),
     (Member::Copy, "copy", "copy"),
     (Member::ContainerQuotas, "container-quotas", "container_quotas"),
@@ -145,6 +151,7 @@ pub(super) fn members(file: &str, ini: &Ini) -> Result<(Vec<Member>, Vec<String>
     if members.last() != Some(&ProxyServer) {
         return Err(ConfigError::new(format!("{file}: pipeline: the last member must be `proxy-server`")));
     }
+    check_auth(file, &members)?;
     let mut notices = Vec::new();
     for member in REQUIRED {
         if !members.contains(&member) {
@@ -168,13 +175,31 @@ fn may_swap(one: Member, other: Member) -> bool {
         || (ROAMING.contains(&one) || ROAMING.contains(&other)) && is_between(one) && is_between(other)
 }
 
-/// A name of the line: through the `use = egg:swift#…` of its section, else by the name itself.
+/// One system decides who may what, and each half of Keystone's needs the other.
+fn check_auth(file: &str, members: &[Member]) -> Result<(), ConfigError> {
+    let is_on = |member: Member| members.contains(&member);
+    let refuse = |text: &str| Err(ConfigError::new(format!("{file}: pipeline: {text}")));
+    match (is_on(Member::Tempauth), is_on(Member::Authtoken), is_on(Member::Keystoneauth)) {
+        (true, _, true) => refuse("`tempauth` and `keystoneauth` would both decide who may what, take one of them out"),
+        (_, true, false) => refuse("`authtoken` needs `keystoneauth` behind it, which decides what those it knows may"),
+        (_, false, true) => refuse("`keystoneauth` needs `authtoken` before it, which finds out who is asking"),
+        _ => Ok(()),
+    }
+}
+
+/// A name of the line: through what its section makes, else by the name itself.
 pub(super) fn resolve(file: &str, ini: &Ini, name: &str) -> Result<Member, ConfigError> {
     let section = ini.section(&format!("filter:{name}")).or_else(|| ini.section(&format!("app:{name}")));
-    let entry =
-        section.and_then(|section| section.get("use")).and_then(|egg| egg.split_once('#')).map(|(_, entry)| entry);
+    let entry = section.and_then(entry_of);
     let known = || ALL.iter().map(|(_, name, _)| *name).collect::<Vec<_>>().join(" ");
     Member::from_name(entry.unwrap_or(name)).ok_or_else(|| {
         ConfigError::new(format!("{file}: pipeline: `{name}` is not offered here, take it out; there are: {}", known()))
     })
+}
+
+/// What a section makes: the entry of `use = egg:swift#…`, or the module of `paste.filter_factory = keystonemiddleware.…:…`.
+pub(super) fn entry_of(section: &Section) -> Option<&str> {
+    let factory = section.get("paste.filter_factory").and_then(|factory| factory.split_once(':'));
+    let module = factory.and_then(|(module, _)| module.rsplit_once('.')).map(|(_, module)| module);
+    section.get("use").and_then(|egg| egg.split_once('#')).map(|(_, entry)| entry).or(module)
 }

@@ -3,7 +3,9 @@
 use super::{Config, Member, Reseller, Secret, filters, members, policies, unused, users};
 use crate::middleware::segment_rate::Limits;
 use crate::middleware::tempurl::signature;
-use crate::middleware::{bulk, container_sync, crossdomain, domain_remap, formpost, ratelimit, slo, tempurl};
+use crate::middleware::{
+    authtoken, bulk, container_sync, crossdomain, domain_remap, formpost, keystoneauth, ratelimit, slo, tempurl,
+};
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use base::limits::Constraints;
 use sha2::{Digest, Sha256};
@@ -12,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of Swift that have no meaning here; a file that holds them is not wrong. Each with the reason.
-const UNUSED: [(&str, &str); 9] = [
+const UNUSED: [(&str, &str); 25] = [
     ("workers", "cores are counted by `cores`"),
     ("user", "start the daemon as the user it should be"),
     ("log_facility", "logs go to standard error"),
@@ -22,6 +24,22 @@ const UNUSED: [(&str, &str); 9] = [
     ("eventlet_debug", "there is no eventlet"),
     ("backlog", "the kernel's maximum is used"),
     ("min_segment_size", "a segment has at least one byte"),
+    ("auth_version", "Keystone's third version is spoken"),
+    ("interface", "tokens are asked for at auth_url"),
+    ("region_name", "tokens are asked for at auth_url"),
+    ("cache", "each core keeps its own tokens"),
+    ("memcached_servers", "each core keeps its own tokens"),
+    ("memcache_security_strategy", "each core keeps its own tokens"),
+    ("memcache_secret_key", "each core keeps its own tokens"),
+    ("include_service_catalog", "nothing here reads the catalog"),
+    ("enforce_token_bind", "bound tokens are refused"),
+    ("service_type", "tokens with access rules are refused"),
+    ("cafile", "auth_url is an http address"),
+    ("certfile", "auth_url is an http address"),
+    ("keyfile", "auth_url is an http address"),
+    ("insecure", "auth_url is an http address"),
+    ("is_admin", "as in Swift, where it has had no effect for long"),
+    ("signing_dir", "there are no tokens to be checked without Keystone"),
 ];
 
 /// See `Config::parse`.
@@ -97,6 +115,13 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         resellers,
         token_life: Duration::from_secs(auth.integer("token_life", 86_400, 1..=315_360_000)?),
         storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
+        // [filter:authtoken]
+        authtoken: if pipeline.contains(&Member::Authtoken) { Some(authtoken(&ini)?) } else { None },
+        // [filter:keystoneauth]
+        keystoneauth: match pipeline.contains(&Member::Keystoneauth) {
+            true => Some(keystoneauth::Settings::parse(section_of(&ini, "keystoneauth"))?),
+            false => None,
+        },
         // [filter:cname_lookup]
         cname_lookup: filters::cname_lookup(section_of(&ini, "cname_lookup"))?,
         // [filter:domain_remap]
@@ -143,12 +168,15 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
 pub(super) fn section_of<'a>(ini: &'a Ini, kind: &str) -> &'a Section {
     let usual = [format!("filter:{kind}"), format!("filter:{}", kind.replace('_', "-"))];
     let names: Vec<&str> = ini.sections().filter(|name| name.starts_with("filter:")).collect();
-    let by_use = names.into_iter().find(|name| {
-        let section = ini.section(name);
-        section.and_then(|s| s.get("use")).and_then(|egg| egg.split_once('#')).is_some_and(|(_, entry)| entry == kind)
-    });
+    let by_use = names.into_iter().find(|name| ini.section(name).and_then(members::entry_of) == Some(kind));
     let by_name = || usual.iter().map(String::as_str).find(|name| ini.section(name).is_some());
     ini.section_or_defaults(by_use.or_else(by_name).unwrap_or_default())
+}
+
+/// Its section has keystonemiddleware's entry, or the usual name.
+fn authtoken(ini: &Ini) -> Result<authtoken::Settings, ConfigError> {
+    let by_entry = ini.sections().find(|name| ini.section(name).and_then(members::entry_of) == Some("auth_token"));
+    authtoken::Settings::parse(ini.section_or_defaults(by_entry.unwrap_or("filter:authtoken")))
 }
 
 fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {

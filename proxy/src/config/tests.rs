@@ -48,6 +48,39 @@ fn a_pipeline_that_cannot_be_meant_is_refused_in_one_sentence() {
     assert!(parse("[DEFAULT]\n").unwrap_err().message.contains("pipeline"));
 }
 
+/// A pipeline with these members between, and what authtoken needs.
+fn with_keystone(members: &str, section: &str) -> Result<Config, ConfigError> {
+    parse(&format!(
+        "[pipeline:main]\npipeline = {members} proxy-server\n{section}\nauth_url = http://127.0.0.1:5000\nusername = swift\n\
+         password = p455word\nproject_name = service\ndefault_domain_id = default\ncache = swift.cache\n\
+         [filter:keystoneauth]\nuse = egg:swift#keystoneauth\noperator_roles = boss\n"
+    ))
+}
+
+#[test]
+fn keystone_comes_in_two_halves_and_decides_alone() {
+    let usual = "[filter:authtoken]\npaste.filter_factory = keystonemiddleware.auth_token:filter_factory";
+    let config = with_keystone("authtoken keystoneauth", usual).unwrap();
+    assert_eq!(config.keystoneauth.as_ref().unwrap().resellers[0].operator_roles, ["boss"]);
+    assert_eq!(config.authtoken.as_ref().unwrap().keystone.port, 5000);
+    assert_eq!(config.notices.iter().filter(|notice| notice.contains("cache is not used")).count(), 1);
+    assert!(config.notices.iter().all(|notice| !notice.contains("factory")), "{:?}", config.notices);
+    assert!(!format!("{config:?}").contains("p455word"));
+    // Under another name, by its factory.
+    let renamed = usual.replace(":authtoken", ":tokens");
+    assert!(with_keystone("tokens keystoneauth", &renamed).unwrap().is_on(Member::Authtoken));
+    let refused = |members: &str, part: &str| {
+        let message = with_keystone(members, usual).unwrap_err().message;
+        assert!(message.contains(part), "{message}");
+    };
+    refused("authtoken", "`authtoken` needs `keystoneauth`");
+    refused("keystoneauth", "`keystoneauth` needs `authtoken`");
+    refused("keystoneauth authtoken", "`authtoken` must stand before `keystoneauth`");
+    refused("tempauth authtoken keystoneauth", "both decide");
+    // Off, nothing of it is looked at.
+    assert!(parse("[pipeline:main]\npipeline = proxy-server\n[filter:authtoken]\nauth_url = https://x\n").is_ok());
+}
+
 #[test]
 fn members_that_depend_on_nobody_stand_anywhere() {
     // As the documentation of Swift has them, and in every other place.

@@ -27,7 +27,7 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
     match request.method {
         Method::Get | Method::Head => get::get(core, request).await,
         Method::Put | Method::Post => {
-            // ACLs were cleaned on the way (`middleware::tempauth`).
+            // ACLs were cleaned on the way (`middleware::authorization`).
             remove_owner_fields(&mut request);
             if request.method == Method::Put { put::put(core, request).await } else { post::post(core, request).await }
         }

@@ -5,7 +5,7 @@ use crate::backend::outgoing::Origin;
 use crate::constraints::check_metadata;
 use crate::core::Core;
 use crate::facts::account_info;
-use crate::middleware::tempauth::clean_container_acls;
+use crate::middleware::authorization::clean_container_acls;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::Response;

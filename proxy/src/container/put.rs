@@ -7,7 +7,7 @@ use crate::config::{Config, Policy};
 use crate::constraints::check_metadata;
 use crate::core::Core;
 use crate::facts::{account_info, container_info};
-use crate::middleware::tempauth::clean_container_acls;
+use crate::middleware::authorization::clean_container_acls;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::Response;
@@ -90,7 +90,7 @@ async fn need_account(core: &Rc<Core>, request: &ClientRequest, origin: &Origin)
         200..=299 => Ok(()),
         404 if info.headers.get_str("X-Account-Status").is_some() => Err(Box::new(respond::standard(Status(404)))),
         404 if core.config.account_autocreate => {
-            if autocreate(core, origin, account).await {
+            if autocreate(core, origin, request).await {
                 Ok(())
             } else {
                 Err(Box::new(respond::standard(Status(503))))

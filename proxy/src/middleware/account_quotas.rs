@@ -41,7 +41,7 @@ impl Application for AccountQuotas {
                 response
             });
         }
-        if request.method != Method::Put || request.path.object.is_none() || is_reseller(&request) {
+        if request.method != Method::Put || request.path.object.is_none() || request.identity.is_reseller {
             return self.next.call(request);
         }
         let innermost = Rc::clone(&self.innermost);
@@ -55,10 +55,6 @@ impl Application for AccountQuotas {
             next.call(request).await
         })
     }
-}
-
-fn is_reseller(request: &ClientRequest) -> bool {
-    request.identity.groups.iter().any(|group| group == ".reseller_admin")
 }
 
 /// Names of the fields of one quota: as clients write it, and as it is stored.
@@ -79,7 +75,7 @@ fn each(policies: &[Policy]) -> impl Iterator<Item = (String, String)> {
 
 /// Turns the quotas of a PUT or POST into what is stored; 400 for what is no number, 403 from anyone but a reseller.
 fn store(policies: &[Policy], request: &mut ClientRequest) -> Result<(), Status> {
-    let reseller = is_reseller(request);
+    let reseller = request.identity.is_reseller;
     let headers = &mut request.headers;
     // The form of before there was system metadata.
     for prefix in ["X-", "X-Remove-"] {

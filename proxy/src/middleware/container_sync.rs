@@ -8,6 +8,7 @@
 //!   servers as to its form.
 
 use crate::config::Config;
+use crate::middleware::authorization;
 use crate::pipeline::Application;
 use crate::request::{Authority, ClientRequest};
 use crate::respond;
@@ -80,7 +81,9 @@ impl ContainerSync {
             let time = std::str::from_utf8(time).ok().and_then(|text| Timestamp::parse(text).ok());
             request.timestamp = time.ok_or_else(|| Box::new(respond::bad_request("Invalid X-Timestamp header")))?;
         }
-        request.authority = Authority::Granted;
+        if authorization::takes_signatures(&self.config) {
+            request.authority = Authority::Granted;
+        }
         request.is_synced = true;
         Ok(())
     }

@@ -13,7 +13,7 @@ mod form;
 
 use crate::config::Config;
 use crate::middleware::listing_formats::collect;
-use crate::middleware::{tempauth, tempurl};
+use crate::middleware::{authorization, tempurl};
 use crate::pipeline::Application;
 use crate::request::{Authority, ClientRequest};
 use crate::respond;
@@ -109,7 +109,7 @@ impl Refused {
             Refused::Body(BodyError::TimedOut) => respond::standard(Status(408)),
             Refused::Body(BodyError::Malformed) => respond::standard(Status(400)),
             Refused::Unauthorized(text) => {
-                let challenge = tempauth::unauthorized(None).head.headers.remove("Www-Authenticate");
+                let challenge = authorization::unauthorized(None).head.headers.remove("Www-Authenticate");
                 let body = format!("FormPost: {}", title(text));
                 let response = Response::full(Status(401), "text/html; charset=UTF-8", body);
                 response.header("Www-Authenticate", challenge.unwrap_or_default())

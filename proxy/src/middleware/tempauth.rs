@@ -1,14 +1,13 @@
 //! Core: tempauth: users in the configuration, tokens, ACLs.
 //!
-//! - `give_token` answers `/auth/v1.0`; `identify` finds out who a token is; `authorize` decides, asked by the application with the
-//!   ACL that applies.
+//! - `give_token` answers `/auth/v1.0`; `identify` finds out who a token is; `verdict` says what he may (`authorization` asks).
 //! - Who may what: a `.reseller_admin` everything, a `.reseller_reader` reading, an `.admin` his own account, others what an ACL says.
 
 use super::account_acl::{self, Role};
-use super::acl::{self, Kind};
-use super::token;
+use super::authorization::{Acls, Verdict, unauthorized};
+use super::{acl, token};
 use crate::config::{Config, User};
-use crate::request::{Authority, ClientRequest, Identity};
+use crate::request::{ClientRequest, Identity};
 use crate::respond;
 use base::http::server::{Request, Response};
 use base::http::{Headers, Method, RequestHead, Status};
@@ -17,48 +16,13 @@ use std::net::SocketAddr;
 
 /// The field that shows and sets an account's ACL.
 pub const ACCOUNT_ACL: &str = "X-Account-Access-Control";
+/// The group of those who may everything.
+const RESELLER_ADMIN: &str = ".reseller_admin";
 /// Where the account servers keep it (Swift's name).
 pub const STORED_ACCOUNT_ACL: &str = "X-Account-Sysmeta-Core-Access-Control";
 
-/// What decides whether a request may go on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Acls<'a> {
-    /// The container's read or write ACL, whichever applies.
-    pub container: Option<&'a str>,
-    /// The account's ACL, as stored (`X-Account-Sysmeta-Core-Access-Control`).
-    pub account: Option<&'a str>,
-}
-
-/// Decides whether `request` may go on given the ACLs that apply. Sets `request.is_owner`. The error is the finished 401
-/// (anonymous) or 403.
-pub fn authorize(config: &Config, request: &mut ClientRequest, acls: Acls<'_>) -> Result<(), Box<Response>> {
-    match &request.authority {
-        Authority::Granted => return Ok(()),
-        Authority::Signed { account, container } => {
-            let path = &request.path;
-            let is_within = *account == path.account && (container.is_none() || *container == path.container);
-            return if is_within { Ok(()) } else { Err(Box::new(unauthorized(Some(account)))) };
-        }
-        Authority::Ask => {}
-    }
-    match verdict(config, request, acls) {
-        Verdict::Owner => {
-            request.is_owner = true;
-            Ok(())
-        }
-        Verdict::Allowed => Ok(()),
-        Verdict::Denied if request.identity.user.is_some() => Err(Box::new(respond::standard(Status(403)))),
-        Verdict::Denied => Err(Box::new(unauthorized(Some(&request.path.account)))),
-    }
-}
-
-enum Verdict {
-    Owner,
-    Allowed,
-    Denied,
-}
-
-fn verdict(config: &Config, request: &ClientRequest, acls: Acls<'_>) -> Verdict {
+/// What a caller may.
+pub(super) fn verdict(config: &Config, request: &ClientRequest, acls: Acls<'_>) -> Verdict {
     let account = request.path.account.as_str();
     let reseller = config.resellers.iter().find(|reseller| account.starts_with(&reseller.prefix));
     let Some(reseller) = reseller.filter(|reseller| account.len() > reseller.prefix.len()) else {
@@ -70,7 +34,7 @@ fn verdict(config: &Config, request: &ClientRequest, acls: Acls<'_>) -> Verdict 
     let reads = matches!(request.method, Method::Get | Method::Head);
     // Accounts behind the prefix that begin with a dot are the cluster's own.
     let is_internal = account[reseller.prefix.len()..].starts_with('.');
-    if has(".reseller_admin") && !is_internal {
+    if has(RESELLER_ADMIN) && !is_internal {
         return Verdict::Owner;
     }
     if has(".reseller_reader") && !is_internal && reads {
@@ -95,7 +59,11 @@ fn verdict(config: &Config, request: &ClientRequest, acls: Acls<'_>) -> Verdict 
             return Verdict::Allowed;
         }
     }
-    match acls.account.and_then(account_acl::parse).and_then(|acl| acl.role(groups)) {
+    let Some(fields) = acls.account else {
+        // Groups that an account's ACL could name are only those of somebody.
+        return if request.identity.user.is_some() { Verdict::DependsOnAccount } else { Verdict::Denied };
+    };
+    match fields.get_str(STORED_ACCOUNT_ACL).and_then(account_acl::parse).and_then(|acl| acl.role(groups)) {
         Some(Role::Admin) => Verdict::Owner,
         Some(Role::ReadWrite) if request.path.container.is_some() || reads => Verdict::Allowed,
         Some(Role::ReadOnly) if reads => Verdict::Allowed,
@@ -115,6 +83,7 @@ pub fn identify(config: &Config, head: &RequestHead, now: u64) -> Result<Identit
     // A service asks for a user: what the service may is added to what the user may.
     let service = headers.get_str("X-Service-Token").and_then(|given| token::verify(config, given, now));
     identity.groups.extend(service.map(|service| identity_of(config, service).groups).unwrap_or_default());
+    identity.is_reseller = identity.groups.iter().any(|group| group == RESELLER_ADMIN);
     Ok(identity)
 }
 
@@ -127,7 +96,8 @@ fn identity_of(config: &Config, user: &User) -> Identity {
     if user.groups.iter().any(|group| group == ".admin") {
         groups.extend(config.resellers.iter().map(|reseller| format!("{}{}", reseller.prefix, user.account)));
     }
-    Identity { user: Some(name), groups }
+    let is_reseller = groups.iter().any(|group| group == RESELLER_ADMIN);
+    Identity { user: Some(name), groups, is_reseller, keystone: None }
 }
 
 /// What stands behind `/auth/`, if this path is for us.
@@ -207,8 +177,8 @@ fn own_address(bind: SocketAddr) -> String {
     if bind.ip().is_unspecified() { format!("127.0.0.1:{port}") } else { bind.to_string() }
 }
 
-/// Cleans the ACLs that a request would set; 400 says what is wrong with them. An account's ACL is stored as system metadata.
-pub fn clean_acls(request: &mut ClientRequest) -> Result<(), Box<Response>> {
+/// Cleans the ACL of an account that a request would set; 400 says what is wrong with it. It is stored as system metadata.
+pub fn clean_account_acl(request: &mut ClientRequest) -> Result<(), Box<Response>> {
     if let Some(value) = request.headers.get(ACCOUNT_ACL).cloned() {
         let value = String::from_utf8_lossy(&value).into_owned();
         let stored = account_acl::clean(&value).map_err(|reason| {
@@ -221,22 +191,12 @@ pub fn clean_acls(request: &mut ClientRequest) -> Result<(), Box<Response>> {
     Ok(())
 }
 
-/// The same for the ACLs of a container that is written. Asked when the caller's right is known: before that nobody is corrected.
-pub fn clean_container_acls(request: &mut ClientRequest) -> Result<(), Box<Response>> {
-    for (name, kind) in [("X-Container-Read", Kind::Read), ("X-Container-Write", Kind::Write)] {
-        let Some(value) = request.headers.get(name) else { continue };
-        let refuse = |reason: String| Box::new(respond::told(Status(400), reason));
-        let value = std::str::from_utf8(value).map_err(|_| refuse(format!("{name} must be UTF-8")))?;
-        let cleaned = acl::clean_acl(kind, value).map_err(refuse)?;
-        request.headers.set(name, cleaned);
+/// Shows the account's ACL.
+pub(super) fn show_account_acl(headers: &mut Headers) {
+    let stored = headers.get_str(STORED_ACCOUNT_ACL).and_then(account_acl::parse);
+    if let Some(shown) = stored.map(|acl| acl.format()).filter(|shown| !shown.is_empty()) {
+        headers.set(ACCOUNT_ACL, shown);
     }
-    Ok(())
-}
-
-/// 401 with the realm: the account asked for, or `unknown`. Quoted, as it is the client's own text.
-pub fn unauthorized(account: Option<&str>) -> Response {
-    let realm = account.map_or_else(|| "unknown".to_owned(), |account| quote(account.as_bytes()));
-    respond::standard(Status(401)).header("Www-Authenticate", format!("Swift realm=\"{realm}\""))
 }
 
 /// The account a raw path names, for the realm.

@@ -1,5 +1,6 @@
 //! What tests of the middleware share: an application made of a closure, and a way to run a future without a runtime.
 
+mod keystone;
 mod members;
 mod past_mistakes;
 mod small_members;

@@ -1,14 +1,15 @@
 //! Configuration files and rings of a dev cluster, written anew on every run from its `Layout`.
 
 use super::Profile;
+use super::keystone::Keystone;
 use super::layout::{ACCOUNT, Layout, make_dir, write_private};
 use crate::Failure;
 
 /// Writes everything the daemons read.
-pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
+pub(super) fn write(layout: &Layout, keystone: Option<&Keystone>) -> Result<(), Failure> {
     let etc = layout.etc();
     write_private(&etc.join("swift.conf"), swift_conf(layout).as_bytes())?;
-    write_private(&etc.join("proxy.conf"), proxy_conf(layout).as_bytes())?;
+    write_private(&etc.join("proxy.conf"), proxy_conf(layout, keystone).as_bytes())?;
     for (number, node) in layout.nodes.iter().enumerate() {
         for device in &node.devices {
             make_dir(&layout.devices(number).join(device))?;
@@ -40,27 +41,55 @@ user_test5_tester5 = testing5 service
 fn swift_conf(layout: &Layout) -> String {
     let policies = match layout.profile {
         Profile::Plain => "[storage-policy:0]\nname = Policy-0\ndefault = yes\n",
-        Profile::Conformance => "[storage-policy:0]\nname = gold\ndefault = yes\n\n[storage-policy:1]\nname = silver\n",
+        Profile::Conformance | Profile::Keystone => {
+            "[storage-policy:0]\nname = gold\ndefault = yes\n\n[storage-policy:1]\nname = silver\n"
+        }
     };
     format!("[swift-hash]\nswift_hash_path_suffix = {}\n\n{policies}", layout.hash_suffix)
 }
 
-fn proxy_conf(layout: &Layout) -> String {
-    let (pipeline, app, users) = match layout.profile {
-        Profile::Plain => (PLAIN, "", format!("user_{ACCOUNT}_{} = {} .admin\n", layout.user_name(), layout.key)),
-        Profile::Conformance => (CONFORMANCE, "allow_open_expired = true\n", CONFORMANCE_USERS.to_owned()),
+fn proxy_conf(layout: &Layout, keystone: Option<&Keystone>) -> String {
+    let managed = "allow_account_management = true\n";
+    let (pipeline, app, auth) = match (keystone, layout.profile) {
+        // Accounts come with the first write to them; the suite has tests for either setting of both options.
+        (Some(keystone), _) => {
+            (CONFORMANCE.replace("tempauth", "authtoken keystoneauth"), String::new(), keystone_auth(keystone))
+        }
+        (None, Profile::Plain) => {
+            let user = format!("user_{ACCOUNT}_{} = {} .admin\n", layout.user_name(), layout.key);
+            (PLAIN.to_owned(), managed.to_owned(), tempauth(layout, &user))
+        }
+        (None, Profile::Conformance | Profile::Keystone) => {
+            let app = format!("{managed}allow_open_expired = true\n");
+            (CONFORMANCE.to_owned(), app, tempauth(layout, CONFORMANCE_USERS))
+        }
     };
     format!(
         "[DEFAULT]\nbind_ip = {ip}\nbind_port = {port}\nswift_dir = {etc}\ncores = {cores}\n\n\
          [pipeline:main]\npipeline = {pipeline}\n\n\
-         [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nallow_account_management = true\n{app}\n\
+         [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n{app}\n\
          [filter:versioned_writes]\nuse = egg:swift#versioned_writes\nallow_versioned_writes = true\nallow_object_versioning = true\n\n\
-         [filter:tempauth]\nuse = egg:swift#tempauth\ntoken_secret = {secret}\n{users}",
+         {auth}",
         ip = layout.bind,
         port = layout.port,
         etc = layout.etc().display(),
         cores = layout.cores,
-        secret = layout.token_secret,
+    )
+}
+
+fn tempauth(layout: &Layout, users: &str) -> String {
+    format!("[filter:tempauth]\nuse = egg:swift#tempauth\ntoken_secret = {}\n{users}", layout.token_secret)
+}
+
+/// Who may what as Swift's functional tests expect it, and as a cluster with a Keystone has it. They send a user's token as that of
+/// a service, which must then be a service without rights, not a refusal.
+fn keystone_auth(keystone: &Keystone) -> String {
+    format!(
+        "[filter:authtoken]\npaste.filter_factory = keystonemiddleware.auth_token:filter_factory\n\
+         delay_auth_decision = true\nservice_token_roles_required = false\n{}\n\
+         [filter:keystoneauth]\nuse = egg:swift#keystoneauth\nreseller_prefix = AUTH, SERVICE\n\
+         operator_roles = admin, swiftoperator\nSERVICE_service_roles = service\n",
+        keystone.options
     )
 }
 
@@ -74,7 +103,7 @@ fn node_conf(layout: &Layout, number: usize) -> String {
          volume_size = 33554432\n{fallocate}\
          object_ports = {object}\ncontainer_ports = {container}\naccount_ports = {account}\n",
         // The suite announces uploads of 5 GiB that never come.
-        fallocate = if layout.profile == Profile::Conformance { "disable_fallocate = true\n" } else { "" },
+        fallocate = if layout.profile == Profile::Plain { "" } else { "disable_fallocate = true\n" },
         etc = layout.etc().display(),
         devices = layout.devices(number).display(),
         object = ports(0),

@@ -5,11 +5,13 @@
 //! (`processes`). Everything listens on loopback unless `--bind` says otherwise.
 
 mod files;
+mod keystone;
 pub mod layout;
 mod processes;
 mod rings;
 
 use crate::Failure;
+use keystone::Keystone;
 use layout::Layout;
 use processes::Cluster;
 use std::net::IpAddr;
@@ -42,6 +44,9 @@ pub struct Options {
     /// What the folder is made for: users, storage policies and pipeline (default: plain)
     #[arg(long, value_enum)]
     pub profile: Option<Profile>,
+    /// Keystone of `--profile keystone`; its service user is taken from OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME ...
+    #[arg(long, value_name = "URL", env = "OS_AUTH_URL")]
+    pub keystone_url: Option<String>,
 }
 
 /// Who may come and what the pipeline does, decided when the folder is made.
@@ -51,6 +56,8 @@ pub enum Profile {
     Plain,
     /// The users, storage policies and pipeline that Swift's own functional tests expect; their keys are public
     Conformance,
+    /// The same pipeline with the users of a Keystone, see --keystone-url
+    Keystone,
 }
 
 impl Profile {
@@ -59,6 +66,7 @@ impl Profile {
         match self {
             Profile::Plain => "plain",
             Profile::Conformance => "conformance",
+            Profile::Keystone => "keystone",
         }
     }
 }
@@ -66,11 +74,18 @@ impl Profile {
 /// Runs the cluster until Ctrl-C or SIGTERM.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let mut layout = Layout::open_or_create(options)?;
+    let keystone = match layout.profile {
+        Profile::Keystone => Some(Keystone::find(options)?),
+        Profile::Plain | Profile::Conformance => None,
+    };
     layout.prepare()?;
-    files::write(&layout)?;
+    files::write(&layout, keystone.as_ref())?;
     let mut cluster = Cluster::start(&layout)?;
     let outcome = cluster.wait_until_ready(&layout).and_then(|()| {
-        greet(&layout);
+        match &keystone {
+            Some(keystone) => greet_with_keystone(&layout, keystone),
+            None => greet(&layout),
+        }
         cluster.wait_for_end()
     });
     cluster.stop();
@@ -93,6 +108,26 @@ fn greet(layout: &Layout) {
     println!("  swift -A {auth} -U {} -K {} upload photos README.md", layout.user(), layout.key);
     println!("  eval \"$(martlet env --rclone '{dir}')\" && rclone copy docs martlet:photos/docs");
     println!("  curl -i -H 'X-Auth-User: {}' -H 'X-Auth-Key: {}' {auth}", layout.user(), layout.key);
+    farewell();
+}
+
+/// The same for a cluster whose users are in a Keystone.
+fn greet_with_keystone(layout: &Layout, keystone: &Keystone) {
+    let endpoint = layout.endpoint();
+    println!("Martlet serves {endpoint}");
+    println!("  auth     {}", keystone.url);
+    println!("  account  AUTH_ and the id of a project");
+    println!("  data     {}", layout.dir.display());
+    println!();
+    println!("Tell Keystone once, as its admin:");
+    println!("  openstack service create --name swift object-store");
+    println!("  openstack endpoint create --region RegionOne object-store public '{endpoint}/v1/AUTH_%(project_id)s'");
+    println!("Then, as a user with the role admin or swiftoperator in a project:");
+    println!("  swift upload photos README.md");
+    farewell();
+}
+
+fn farewell() {
     println!();
     println!("Ctrl-C stops it; the same command serves the same data again.");
     use std::io::Write;

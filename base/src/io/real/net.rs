@@ -19,7 +19,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -33,6 +33,11 @@ const BURST_MAX: u32 = 32;
 
 /// Pause when descriptors or memory ran out: accepting again at once would spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the system's resolver knows of a host.
+pub(in crate::io) async fn resolve(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    core().pool.run(move || Ok((host.as_str(), port).to_socket_addrs()?.collect())).await
+}
 
 /// A poll in flight for the next connection.
 type Readable = Pin<Box<dyn Future<Output = io::Result<()>>>>;

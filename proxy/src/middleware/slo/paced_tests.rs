@@ -215,7 +215,11 @@ fn what_the_expirer_cannot_do_is_refused_and_the_manifest_stays() {
             let mut asked = delete("multipart-manifest=delete&async=on");
             if !is_owner {
                 asked.authority = crate::request::Authority::Ask;
-                asked.identity = crate::request::Identity { user: Some("b:u".into()), groups: vec!["b".into()] };
+                asked.identity = crate::request::Identity {
+                    user: Some("b:u".into()),
+                    groups: vec!["b".into()],
+                    ..Default::default()
+                };
             }
             told.set(slo.call(asked).await.head.status.0);
             let is_deleted = slow.asked.borrow().iter().any(|(name, _)| name.starts_with("DELETE"));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::tests::sample;
+use crate::middleware::authorization::authorize;
 use crate::pipeline::tests::request;
 use base::http::server::RequestBody;
 
@@ -128,21 +129,4 @@ fn acls_open_containers_to_others() {
     check(None, object, "", None, 401);
     // What an ACL can name, a user must not become by his groups.
     check(Some("test:other"), object, ".admin", None, 403);
-}
-
-#[test]
-fn realms_are_quoted() {
-    let refused = unauthorized(Some("a\"\r\nSet-Cookie: x"));
-    let realm = refused.head.headers.get_str("Www-Authenticate").unwrap();
-    assert_eq!(realm, "Swift realm=\"a%22%0D%0ASet-Cookie%3A%20x\"");
-}
-
-#[test]
-fn acls_are_cleaned_when_set() {
-    let mut put = request(Method::Put, "/AUTH_test/c");
-    put.headers.set("X-Container-Read", " .referrer:* , test ");
-    assert!(clean_container_acls(&mut put).is_ok());
-    assert_eq!(put.headers.get_str("X-Container-Read"), Some(".r:*,test"));
-    put.headers.set("X-Container-Write", ".r:*");
-    assert_eq!(clean_container_acls(&mut put).unwrap_err().head.status, Status(400));
 }

@@ -2,6 +2,7 @@
 //! stand beside the code they concern.
 
 use super::*;
+use crate::middleware::authorization;
 use crate::testing::{Pieces, World, run};
 use base::http::RequestHead;
 use base::http::server::{BodyError, Request};
@@ -88,7 +89,7 @@ fn cve_2026_50221_no_field_of_a_client_says_where_updates_go() {
 fn cve_2014_3497_a_name_in_an_answer_splits_no_line() {
     let application = Fake::new(|mut request: ClientRequest| {
         let config = crate::config::tests::sample();
-        match tempauth::authorize(&config, &mut request, tempauth::Acls::default()) {
+        match authorization::authorize(&config, &mut request, authorization::Acls::default()) {
             Ok(()) => Response::empty(Status(204)),
             Err(refused) => *refused,
         }

@@ -1,6 +1,7 @@
 //! The whole pipeline around a fake application, in the simulator (it asks for the time and for chance).
 
 use super::*;
+use crate::middleware::authorization;
 use base::http::RequestHead;
 use base::http::server::RequestBody;
 use base::io::sim::{Sim, SimOptions};
@@ -10,8 +11,11 @@ fn run(head: RequestHead) -> Response {
     sim.run(async move {
         let application = Fake::new(|request: ClientRequest| {
             assert_ne!(request.path.account, "AUTH_panic", "the application panics");
-            let refused =
-                tempauth::authorize(&crate::config::tests::sample(), &mut { request }, tempauth::Acls::default());
+            let refused = authorization::authorize(
+                &crate::config::tests::sample(),
+                &mut { request },
+                authorization::Acls::default(),
+            );
             match refused {
                 Ok(()) => Response::empty(Status(204)).header("X-Backend-Secret", "1").header("X-Timestamp", "1.00000"),
                 Err(refused) => *refused,
