@@ -171,3 +171,14 @@ pub fn dns_reply(bytes: &[u8]) -> bool {
     assert_eq!(answer(&[bytes, b"more"].concat(), id, "www.customer.example"), found);
     true
 }
+
+/// What Keystone says of a token: whatever is taken from it can stand in a header, and nothing of it is empty.
+pub fn keystone_token(bytes: &[u8]) -> bool {
+    let Some(token) = proxy::middleware::authtoken::Token::parse(bytes) else { return false };
+    let named = [Some(&token.user), token.project.as_ref()].into_iter().flatten();
+    let texts = named.flat_map(|one| [Some(&one.id), Some(&one.name), one.domain_id.as_ref()]).flatten();
+    for text in texts.chain(&token.roles) {
+        assert!(!text.is_empty() && !text.contains(|character: char| character.is_control()), "{text:?}");
+    }
+    true
+}

@@ -326,11 +326,13 @@ impl Pipeline {
         }
         let is_synced = self.config.is_on(Member::ContainerSync) && container_sync::is_claimed(&request.head);
         let brings_right = is_signed || is_synced;
-        let mut response = match self.identify(&mut request, brings_right, now.as_secs()).await {
-            Ok(identity) => self.answer_somebody(request, trans_id, identity, is_signed, now).await,
-            Err(answer) => *answer,
+        let identity = match self.identify(&mut request, brings_right, now.as_secs()).await {
+            Ok(identity) => identity,
+            Err(answer) => return *answer,
         };
-        if let Some(authtoken) = &self.authtoken {
+        let mut response = self.answer_somebody(request, trans_id, identity, is_signed, now).await;
+        // Not to a bad signature: a token would not make it better.
+        if let Some(authtoken) = self.authtoken.as_ref().filter(|_| !brings_right) {
             authtoken.challenge(&mut response);
         }
         response

@@ -116,12 +116,9 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         token_life: Duration::from_secs(auth.integer("token_life", 86_400, 1..=315_360_000)?),
         storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
         // [filter:authtoken]
-        authtoken: if pipeline.contains(&Member::Authtoken) { Some(authtoken(&ini)?) } else { None },
+        authtoken: authtoken(&ini, &pipeline)?,
         // [filter:keystoneauth]
-        keystoneauth: match pipeline.contains(&Member::Keystoneauth) {
-            true => Some(keystoneauth::Settings::parse(section_of(&ini, "keystoneauth"))?),
-            false => None,
-        },
+        keystoneauth: keystoneauth(&ini, &pipeline)?,
         // [filter:cname_lookup]
         cname_lookup: filters::cname_lookup(section_of(&ini, "cname_lookup"))?,
         // [filter:domain_remap]
@@ -174,9 +171,15 @@ pub(super) fn section_of<'a>(ini: &'a Ini, kind: &str) -> &'a Section {
 }
 
 /// Its section has keystonemiddleware's entry, or the usual name.
-fn authtoken(ini: &Ini) -> Result<authtoken::Settings, ConfigError> {
+fn authtoken(ini: &Ini, pipeline: &[Member]) -> Result<Option<authtoken::Settings>, ConfigError> {
     let by_entry = ini.sections().find(|name| ini.section(name).and_then(members::entry_of) == Some("auth_token"));
-    authtoken::Settings::parse(ini.section_or_defaults(by_entry.unwrap_or("filter:authtoken")))
+    let section = ini.section_or_defaults(by_entry.unwrap_or("filter:authtoken"));
+    pipeline.contains(&Member::Authtoken).then(|| authtoken::Settings::parse(section)).transpose()
+}
+
+fn keystoneauth(ini: &Ini, pipeline: &[Member]) -> Result<Option<keystoneauth::Settings>, ConfigError> {
+    let section = section_of(ini, "keystoneauth");
+    pipeline.contains(&Member::Keystoneauth).then(|| keystoneauth::Settings::parse(section)).transpose()
 }
 
 fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {

@@ -130,11 +130,13 @@ impl Authtoken {
         answer
     }
 
-    /// 401 with the sentence of keystonemiddleware. `challenge` says where tokens are to be had.
+    /// 401 with the sentence of keystonemiddleware.
     fn refusal(&self) -> Response {
         let text = "{\"error\": {\"code\": 401, \"title\": \"Unauthorized\", \
                     \"message\": \"The request you have made requires authentication.\"}}";
-        Response::full(Status(401), "application/json; charset=UTF-8", text)
+        let mut refusal = Response::full(Status(401), "application/json; charset=UTF-8", text);
+        self.challenge(&mut refusal);
+        refusal
     }
 
     /// Tells whoever is refused with 401 where tokens are to be had.

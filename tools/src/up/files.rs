@@ -111,3 +111,42 @@ fn node_conf(layout: &Layout, number: usize) -> String {
         account = ports(2),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::up::Options;
+    use proxy::config::{Config, Member};
+
+    #[test]
+    fn what_is_written_for_each_profile_is_what_the_proxy_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        for profile in [Profile::Plain, Profile::Conformance, Profile::Keystone] {
+            let options = Options {
+                dir: folder.path().join(profile.name()),
+                port: Some(0),
+                bind: None,
+                devices: None,
+                replicas: None,
+                cores: Some(1),
+                nodes: None,
+                profile: Some(profile),
+                keystone_url: None,
+            };
+            let layout = Layout::open_or_create(&options).map_err(|failure| failure.message).unwrap();
+            let keystone = (profile == Profile::Keystone).then(|| Keystone {
+                url: "http://127.0.0.1:5000/v3".to_owned(),
+                options:
+                    "auth_url = http://127.0.0.1:5000/v3\nusername = swift\npassword = x\nuser_domain_id = default\n\
+                          project_id = y\n"
+                        .to_owned(),
+            });
+            let text = proxy_conf(&layout, keystone.as_ref());
+            let config = Config::parse("proxy.conf", &text, &swift_conf(&layout)).unwrap();
+            assert_eq!(config.is_on(Member::Keystoneauth), profile == Profile::Keystone, "{text}");
+            assert_eq!(config.is_on(Member::Tempauth), profile != Profile::Keystone, "{text}");
+            assert_eq!(config.notices, Vec::<String>::new(), "{text}");
+            assert_eq!(config.policies.len(), if profile == Profile::Plain { 1 } else { 2 });
+        }
+    }
+}

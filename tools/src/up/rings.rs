@@ -18,7 +18,7 @@ const SILVER: (&str, usize, usize) = ("object-1", 0, 2);
 
 /// Writes builder and ring of each service and storage policy.
 pub(super) fn write(layout: &Layout) -> Result<(), Failure> {
-    let silver = (layout.profile == Profile::Conformance).then_some(SILVER);
+    let silver = (layout.profile != Profile::Plain).then_some(SILVER);
     let services = SERVICES.into_iter().map(|(service, place)| (service, place, layout.replicas)).chain(silver);
     for (service, place, replicas) in services {
         let builder_file = layout.etc().join(format!("{service}.builder"));

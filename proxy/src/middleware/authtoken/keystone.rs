@@ -29,6 +29,8 @@ const ANSWER_MAX: usize = 256 * 1024;
 const RENEW_BEFORE: u64 = 60;
 /// How long a host's addresses are good.
 const ADDRESSES_LIFE: Duration = Duration::from_secs(30);
+/// The part of the deadline that one address may take: the next one shall have its turn.
+const CONNECT_SHARE: u32 = 3;
 /// Pause before the second attempt to connect; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,7 +50,9 @@ pub(super) struct Keystone {
     settings: Rc<Settings>,
     pool: Pool,
     slots: Slots,
-    addresses: RefCell<Option<(io::Instant, Vec<SocketAddr>)>>,
+    addresses: RefCell<Vec<SocketAddr>>,
+    resolved: Cell<Option<io::Instant>>,
+    resolutions: Rc<Flights<(), Vec<SocketAddr>>>,
     own: RefCell<Option<Own>>,
     renewals: Rc<Flights<(), Option<Rc<str>>>>,
 }
@@ -73,6 +77,8 @@ impl Keystone {
             pool: Pool::default(),
             slots: Slots { free: Cell::new(EXCHANGES_MAX), waiting: RefCell::default() },
             addresses: RefCell::default(),
+            resolved: Cell::default(),
+            resolutions: Flights::new(),
             own: RefCell::default(),
             renewals: Flights::new(),
         })
@@ -177,7 +183,7 @@ impl Keystone {
 
     async fn exchange(&self, head: &RequestHead, body: Bytes) -> std::io::Result<Reply> {
         let _slot = self.slots.take().await;
-        for address in self.addresses().await.unwrap_or_default() {
+        for address in self.addresses().await {
             // It may have been closed while it was idle: then a fresh one does it.
             if let Some(connection) = self.pool.take(address)
                 && let Ok(reply) = self.exchange_on(connection, head, body.clone()).await
@@ -227,28 +233,34 @@ impl Keystone {
     }
 
     async fn connect_once(&self) -> std::io::Result<Connection> {
-        let mut last = std::io::Error::from(std::io::ErrorKind::NotFound);
-        for address in self.addresses().await? {
-            match Connection::connect(address, self.settings.deadline).await {
+        let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "no address of Keystone is known");
+        for address in self.addresses().await {
+            match Connection::connect(address, self.settings.deadline / CONNECT_SHARE).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => last = error,
             }
         }
         // Perhaps it moved.
-        self.addresses.replace(None);
+        self.resolved.set(None);
         Err(last)
     }
 
-    async fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
-        if let Some((since, addresses)) = &*self.addresses.borrow()
-            && io::monotonic().since(*since) < ADDRESSES_LIFE
-        {
-            return Ok(addresses.clone());
+    /// Where Keystone is; the last that is known while the resolver does not answer.
+    async fn addresses(&self) -> Vec<SocketAddr> {
+        let is_fresh = |since: io::Instant| io::monotonic().since(since) < ADDRESSES_LIFE;
+        if !self.resolved.get().is_some_and(is_fresh) {
+            let (host, port) = (self.settings.keystone.host.clone(), self.settings.keystone.port);
+            // One at a time: a resolver that hangs holds one thread of the core, not all.
+            let resolution = || async move { io::resolve(&host, port).await.unwrap_or_default() };
+            let wait = self.settings.deadline / CONNECT_SHARE;
+            let found =
+                io::timeout(wait, self.resolutions.join((), resolution)).await.ok().flatten().unwrap_or_default();
+            if !found.is_empty() {
+                self.addresses.replace(found);
+                self.resolved.set(Some(io::monotonic()));
+            }
         }
-        let keystone = &self.settings.keystone;
-        let addresses = io::resolve(&keystone.host, keystone.port).await?;
-        self.addresses.replace(Some((io::monotonic(), addresses.clone())));
-        Ok(addresses)
+        self.addresses.borrow().clone()
     }
 }
 

@@ -252,14 +252,15 @@ fn a_refusal_says_where_tokens_are_to_be_had() {
     run(6, |_world| async move {
         let authtoken = authtoken("www_authenticate_uri = http://keystone.example.com:5000\n");
         let head = RequestHead::new(Method::Get, "/v1/AUTH_test-id/c");
-        let mut refused = *authtoken.identify(&head).await.unwrap_err();
-        authtoken.challenge(&mut refused);
+        let refused = *authtoken.identify(&head).await.unwrap_err();
         assert_eq!(refused.head.headers.get_str("Content-Type"), Some("application/json; charset=UTF-8"));
         let uri = refused.head.headers.get_str("Www-Authenticate");
         assert_eq!(uri, Some("Keystone uri=\"http://keystone.example.com:5000\""));
-        let mut other = Response::empty(Status(403));
-        authtoken.challenge(&mut other);
-        assert!(!other.head.headers.contains("Www-Authenticate"));
+        for (status, challenges) in [(401, 1), (403, 0), (204, 0)] {
+            let mut other = Response::empty(Status(status));
+            authtoken.challenge(&mut other);
+            assert_eq!(other.head.headers.get_all("Www-Authenticate").count(), challenges, "{status}");
+        }
     });
 }
 

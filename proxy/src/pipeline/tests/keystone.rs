@@ -102,6 +102,7 @@ fn a_refusal_names_keystone() {
             let refused = send(&pipeline, Method::Get, "/v1/AUTH_test-id", &[("X-Auth-Token", "nonsense")]).await;
             assert_eq!(refused.head.status, Status(401));
             let challenges: Vec<_> = refused.head.headers.get_all("Www-Authenticate").cloned().collect();
+            assert_eq!(challenges.iter().filter(|challenge| challenge.starts_with(b"Keystone")).count(), 1);
             assert_eq!(challenges.last().unwrap(), "Keystone uri=\"http://keystone.example.com\"");
             assert!(full_body(refused).starts_with(body));
         }
