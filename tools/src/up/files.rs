@@ -82,11 +82,11 @@ fn tempauth(layout: &Layout, users: &str) -> String {
 }
 
 /// Who may what as Swift's functional tests expect it, and as a cluster with a Keystone has it. They send a user's token as that of
-/// a service, which must then be a service without rights, not a refusal.
+/// a service, which must then be a service without rights, not a refusal. A Keystone beside a dev cluster may be slow.
 fn keystone_auth(keystone: &Keystone) -> String {
     format!(
         "[filter:authtoken]\npaste.filter_factory = keystonemiddleware.auth_token:filter_factory\n\
-         delay_auth_decision = true\nservice_token_roles_required = false\n{}\n\
+         delay_auth_decision = true\nservice_token_roles_required = false\nhttp_connect_timeout = 60\n{}\n\
          [filter:keystoneauth]\nuse = egg:swift#keystoneauth\nreseller_prefix = AUTH, SERVICE\n\
          operator_roles = admin, swiftoperator\nSERVICE_service_roles = service\n",
         keystone.options
