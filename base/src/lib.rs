@@ -7,6 +7,7 @@ pub mod config;
 pub mod hash_path;
 pub mod http;
 pub mod io;
+pub mod json;
 pub mod limits;
 pub mod names;
 pub mod quote;

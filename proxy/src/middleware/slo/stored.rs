@@ -4,6 +4,7 @@ use super::base64;
 use super::elements::Elements;
 use super::manifest::{Found, WholeEtag};
 use base::config::is_true;
+use base::json::quoted;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -24,11 +25,11 @@ impl Stored {
         let content_type = found.content_type.split(';').next().unwrap_or_default().trim_end();
         let mut text = format!(
             "{{\"name\": {}, \"bytes\": {}, \"hash\": {}, \"content_type\": {}, \"last_modified\": {}",
-            ascii(&name),
+            quoted(&name),
             found.bytes,
-            ascii(&found.etag),
-            ascii(content_type),
-            ascii(&modified),
+            quoted(&found.etag),
+            quoted(content_type),
+            quoted(&modified),
         );
         if let Some((first, last)) = range {
             text.push_str(&format!(", \"range\": \"{first}-{last}\""));
@@ -40,22 +41,6 @@ impl Stored {
         let length = range.map_or(found.bytes, |(first, last)| last - first + 1);
         Stored { text, etag: found.etag.clone(), range, length }
     }
-}
-
-/// A string of JSON in ASCII, as Python's `json.dumps` writes it.
-fn ascii(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    for part in Value::from(text).to_string().chars() {
-        if part.is_ascii() && part != '\u{7f}' {
-            quoted.push(part);
-        } else {
-            let mut units = [0; 2];
-            for unit in part.encode_utf16(&mut units) {
-                quoted.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    quoted
 }
 
 /// The manifest being written.
