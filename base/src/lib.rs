@@ -9,6 +9,7 @@ pub mod http;
 pub mod io;
 pub mod json;
 pub mod limits;
+pub mod memcache;
 pub mod names;
 pub mod quote;
 pub mod range;

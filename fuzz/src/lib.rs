@@ -10,13 +10,13 @@ mod store;
 mod wire;
 
 pub use store::{index_value, metadata, record_head, ring_file, scanner, volume_header};
-pub use wire::{config, dns_reply, http_request, keystone_token, mime, token};
+pub use wire::{config, dns_reply, http_request, keystone_token, memcache_reply, mime, token};
 
 /// A target's name and its check, which says whether the parser accepted anything.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All that must hold; `must_fail` is none of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("record_head", record_head),
     ("volume_header", volume_header),
     ("scanner", scanner),
@@ -29,6 +29,7 @@ pub const TARGETS: [Target; 12] = [
     ("token", token),
     ("dns_reply", dns_reply),
     ("keystone_token", keystone_token),
+    ("memcache_reply", memcache_reply),
 ];
 
 /// Fails on bytes that begin with `MLR1`: a rig that does not find them within a minute finds nothing.

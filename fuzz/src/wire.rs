@@ -4,6 +4,8 @@ use base::http::body::{BodyDecoder, Piece};
 use base::http::framing;
 use base::http::mime::{Event, MimeReader, parameters};
 use base::http::parser::{HeadLimits, HeadScanner, parse_request};
+use base::memcache::key::WireKey;
+use base::memcache::reply::{self, Wanted};
 use bytes::BytesMut;
 use proxy::middleware::cname_lookup::dns::{Answer, answer, question};
 use proxy::middleware::token as tokens;
@@ -181,4 +183,52 @@ pub fn keystone_token(bytes: &[u8]) -> bool {
         assert!(!text.is_empty() && !text.contains(|character: char| character.is_control()), "{text:?}");
     }
     true
+}
+
+/// Replies of memcached mean the same however their bytes arrive, are taken only for the keys asked for, and never need more
+/// memory than was announced and allowed.
+pub fn memcache_reply(bytes: &[u8]) -> bool {
+    let Some((choice, stream)) = bytes.split_first() else { return false };
+    // Keys of the corpus are written `@a`, `@b`, since no fuzzer finds an MD5.
+    let keys = [WireKey::of("a"), WireKey::of("b")];
+    let mut stream = stream.to_vec();
+    for (name, key) in ["@a", "@b"].into_iter().zip(&keys) {
+        while let Some(at) = stream.windows(2).position(|pair| pair == name.as_bytes()) {
+            stream.splice(at..at + 2, key.as_bytes().iter().copied());
+        }
+    }
+    let wanted = match choice % 4 {
+        0 => Wanted::Values(keys.to_vec()),
+        1 => Wanted::Stored,
+        2 => Wanted::Number,
+        _ => Wanted::Deleted,
+    };
+    let understood = replies(&stream, &wanted, stream.len().max(1));
+    assert_eq!(understood, replies(&stream, &wanted, usize::from(*choice) / 4 + 1));
+    understood.len() > 1
+}
+
+/// What is understood of a stream that comes in pieces: a text for each reply and one for the end.
+fn replies(stream: &[u8], wanted: &Wanted, piece: usize) -> Vec<String> {
+    let mut understood = Vec::new();
+    let mut pieces = stream.chunks(piece);
+    let mut buffer = BytesMut::new();
+    loop {
+        match reply::next(&mut buffer, wanted) {
+            Ok(Some(reply::Reply::Values(values))) => {
+                assert_eq!(values.len(), 2);
+                for value in values.iter().flatten() {
+                    assert!(value.bytes.len() <= base::memcache::value::BYTES_MAX);
+                    let _ = value.as_json();
+                }
+                understood.push(format!("{values:?}"));
+            }
+            Ok(Some(reply)) => understood.push(format!("{reply:?}")),
+            Err(refusal) => return refused(understood, "reply", &format!("{refusal:?}")),
+            Ok(None) => match pieces.next() {
+                Some(more) => buffer.extend_from_slice(more),
+                None => return refused(understood, "reply", "it ends"),
+            },
+        }
+    }
 }

@@ -108,6 +108,23 @@ impl Stream {
         }
     }
 
+    /// Ends it at once, without the long good-bye: when this returns the kernel counts no connection any more, whatever the peer
+    /// does. For connections whose number must be exact; no read or write may be in flight.
+    pub fn abort(&self) {
+        match &self.0 {
+            StreamInner::Real(stream) => stream.abort(),
+            StreamInner::Sim(stream) => stream.shutdown(),
+        }
+    }
+
+    /// Whether bytes came that nobody read, or the end: an idle connection with either is not good for another exchange.
+    pub fn has_input(&self) -> bool {
+        match &self.0 {
+            StreamInner::Real(stream) => stream.has_input(),
+            StreamInner::Sim(stream) => stream.has_input(),
+        }
+    }
+
     /// The other end.
     pub fn peer_address(&self) -> SocketAddr {
         match &self.0 {

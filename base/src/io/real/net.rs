@@ -15,7 +15,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, sockopt};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -231,6 +231,18 @@ impl Stream {
 
     pub(in crate::io) fn shutdown(&self) {
         self.0.registered.shutdown();
+    }
+
+    pub(in crate::io) fn abort(&self) {
+        // For TCP this is what dissolves a connection: a RST for the peer, and the socket is closed when the call returns. The
+        // close by the ring would come a turn later. An error means there is no connection.
+        let _ = rustix::net::connect_unspec(self.0.registered.borrow());
+    }
+
+    pub(in crate::io) fn has_input(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        // Only "it would have to wait" means that nothing came.
+        !matches!(rustix::net::recv(self.0.registered.borrow(), &mut [0_u8; 1][..], flags), Err(Errno::AGAIN))
     }
 
     pub(in crate::io) fn peer_address(&self) -> SocketAddr {

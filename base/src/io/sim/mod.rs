@@ -39,7 +39,7 @@ pub use step::{Defects, Planned};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::Path;
 use std::rc::Rc;
@@ -249,6 +249,12 @@ impl SimHandle {
         if let Some(state) = self.world.nodes.borrow_mut().get_mut(node.0) {
             state.mounts.insert(path.to_owned());
         }
+    }
+
+    /// Connections to `address` that are open on the connecting side, and the most there ever were at one time.
+    pub fn connections_to(&self, address: SocketAddr) -> (usize, usize) {
+        let net = self.world.net.borrow();
+        (net.open_to(address), net.most_open.get(&address).copied().unwrap_or(0))
     }
 
     /// Turns the faults of the options on (as at the start) or off.

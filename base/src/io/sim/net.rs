@@ -270,6 +270,14 @@ impl Stream {
         shut(&self.handle, false);
     }
 
+    /// Whether something came that nobody read, or the end.
+    pub(in crate::io) fn has_input(&self) -> bool {
+        let world = current();
+        let mut net = world.net.borrow_mut();
+        let end = net.end(self.handle.connection, self.handle.side);
+        end.is_none_or(|end| end.arrived_bytes > 0 || end.is_at_end || end.is_reset || end.is_shut)
+    }
+
     /// The other end.
     pub(in crate::io) fn peer_address(&self) -> SocketAddr {
         self.handle.peer
@@ -373,6 +381,7 @@ fn open(world: &World, node: NodeId, listener: u64, address: SocketAddr) -> io::
     listening.backlog.push_back(connection);
     let waker = listening.waker.take();
     net.connections.insert(connection, Connection { ends });
+    net.note_open(address);
     drop(net);
     world.note("connect", connection, u64::from(address.port()));
     if let Some(waker) = waker {

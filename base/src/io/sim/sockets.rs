@@ -29,6 +29,8 @@ pub(crate) struct Sockets {
     /// Pairs of nodes whose packets are never lost, the lower one first.
     pub(crate) reliable: BTreeSet<(NodeId, NodeId)>,
     pub(crate) buffer: usize,
+    /// By the address connected to: the most connections that were open at one time on the connecting side.
+    pub(crate) most_open: BTreeMap<SocketAddr, usize>,
 }
 
 /// A listening socket.
@@ -90,7 +92,24 @@ impl Sockets {
             partitions: BTreeSet::new(),
             reliable: BTreeSet::new(),
             buffer,
+            most_open: BTreeMap::new(),
         }
+    }
+
+    /// Connections to `address` whose connecting side is open.
+    pub(crate) fn open_to(&self, address: SocketAddr) -> usize {
+        let is_open = |connection: &&Connection| {
+            let [connecting, accepting] = &connection.ends;
+            connecting.is_open && accepting.address == address
+        };
+        self.connections.values().filter(is_open).count()
+    }
+
+    /// Remembers how many are open to `address` now.
+    pub(crate) fn note_open(&mut self, address: SocketAddr) {
+        let open = self.open_to(address);
+        let most = self.most_open.entry(address).or_default();
+        *most = open.max(*most);
     }
 
     pub(crate) fn is_partitioned(&self, a: NodeId, b: NodeId) -> bool {
