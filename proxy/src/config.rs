@@ -24,6 +24,7 @@ use crate::middleware::{
 use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;
+use base::memcache;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -90,6 +91,8 @@ pub struct Config {
     pub swift_dir: PathBuf,
     /// The listeners' address.
     pub bind: SocketAddr,
+    /// Where `metrics` answers, if anywhere.
+    pub metrics_bind: Option<SocketAddr>,
     /// From `swift.conf`.
     pub hash_path: HashPath,
     /// From `swift.conf`.
@@ -124,6 +127,12 @@ pub struct Config {
     pub recheck_account_existence: Duration,
     /// See above.
     pub recheck_container_existence: Duration,
+    /// Part of requests (0.0 to 1.0) that ask the backends for the account although it is known: `account_existence_skip_cache_pct`.
+    pub account_existence_skip_cache: f64,
+    /// See above.
+    pub container_existence_skip_cache: f64,
+    /// The level all proxies share; `None` without `cache` in the pipeline.
+    pub memcache: Option<memcache::Settings>,
     /// Nodes tried for a read: `request_node_count`, default 2 * replicas.
     pub request_node_count: Option<usize>,
     /// Members of the pipeline that are on, in their order, by Swift's names.
@@ -217,8 +226,18 @@ pub struct Config {
 impl Config {
     /// From the text of `proxy-server.conf` and of `swift.conf`.
     pub fn parse(conf_file: &str, conf: &str, swift_conf: &str) -> Result<Config, ConfigError> {
+        Config::parse_with(conf_file, conf, swift_conf, None)
+    }
+
+    /// The same, with the text of `memcache.conf` where there is one.
+    pub fn parse_with(
+        conf_file: &str,
+        conf: &str,
+        swift_conf: &str,
+        memcache_conf: Option<&str>,
+    ) -> Result<Config, ConfigError> {
         // Without `cores`, all there are.
-        parse::parse(conf_file, conf, swift_conf, base::io::real::available_cores())
+        parse::parse(conf_file, conf, swift_conf, memcache_conf, base::io::real::available_cores())
     }
 
     /// Whether a member of the pipeline is on.

@@ -1,12 +1,24 @@
-//! Cached facts of accounts and containers (Swift's account_info and container_info), bounded, per core.
+//! Facts of accounts and containers (Swift's account_info and container_info), in two levels: what this core knows (`cache`), and what
+//! all proxies know (`shared`: memcached). Behind them are the backends.
 //!
 //! # Invariants
 //!
-//! - One backend request per name at a time; everybody else who asks waits for it.
-//! - A name that does not exist, or could not be asked for, is never cached: creating it on one core is seen by all at once.
-//! - A name that exists is cached for `recheck_*_existence`, until this core writes to it. Where several cores serve, others may
-//!   see an older ACL for at most [`SHARED_LIFE_MAX`] (docs/decisions/0002-facts-per-core.md).
-//! - What was being asked for while a write finished is not cached.
+//! - One question per name and core at a time; everybody else who asks waits for it.
+//! - A name that does not exist, or could not be asked for, is never kept by a core: creating it through any proxy is seen by all at
+//!   once. Memcached keeps it for a tenth of the time, as in Swift.
+//! - A name that exists is kept for `recheck_*_existence`, until somebody writes to it through this proxy, on any of its cores (`news`).
+//!   A fact older than [`FRESH`] is still answered at once, and memcached is asked meanwhile whether another proxy knows better.
+//! - What was being asked for while a write finished is neither kept nor told.
+//!
+//! Why it is so: docs/decisions/0004-two-levels-of-facts.md.
+
+mod cache;
+mod doubts;
+pub mod news;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use crate::backend::outgoing::Origin;
 use crate::backend::queue::{Sender, queue};
@@ -15,9 +27,13 @@ use crate::config::Config;
 use crate::core::Core;
 use base::http::{Headers, Method};
 use base::io;
+use base::memcache::tls::Trust;
+use base::memcache::{Memcache, Report};
 use base::names::Path;
 use base::timestamp::Timestamp;
-use std::cell::RefCell;
+use cache::{Cache, Name, Named};
+use shared::{Shared, Told};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -61,8 +77,7 @@ impl Info {
 
 /// What is known of `account`.
 pub async fn account_info(core: &Rc<Core>, account: &str, trans_id: &str) -> Rc<Info> {
-    let path = Path { account: account.to_owned(), container: None, object: None };
-    info(core, path, trans_id).await
+    info(core, account, None, trans_id).await
 }
 
 /// What is known of `account/container`; a container of an account that is gone is gone as well.
@@ -74,144 +89,270 @@ pub async fn container_info(core: &Rc<Core>, account: &str, container: &str, tra
             return Rc::new(Info { status: of_account.status, headers: Headers::new() });
         }
     }
-    let path = Path { account: account.to_owned(), container: Some(container.to_owned()), object: None };
-    info(core, path, trans_id).await
+    info(core, account, Some(container), trans_id).await
 }
 
-/// The cache.
+/// A fact younger than this is not asked about again: at most one look into memcached per second, core and name.
+pub const FRESH: Duration = Duration::from_secs(1);
+
+/// Both levels as one core has them.
 pub struct Facts {
     account_life: Duration,
     container_life: Duration,
+    /// Parts of all requests that refresh what they need, though it is known.
+    account_skip: f64,
+    container_skip: f64,
     cache: RefCell<Cache>,
+    flights: RefCell<BTreeMap<Name, Rc<Flight>>>,
+    shared: Option<Rc<Shared>>,
+    counters: Counters,
 }
 
-/// How long a fact is good when other cores may change it unheard: one backend request per second, core and name is cheap, and a
-/// revoked ACL is gone after a second.
-pub const SHARED_LIFE_MAX: Duration = Duration::from_secs(1);
-
-/// Facts one core remembers: about 1 KiB each.
-const MAX_ENTRIES: usize = 10_000;
-
+/// What happened, since the start of this core.
 #[derive(Default)]
-struct Cache {
-    entries: BTreeMap<Path, Entry>,
-    /// Use number → name, for the one used longest ago.
-    by_use: BTreeMap<u64, Path>,
-    uses: u64,
-    flights: BTreeMap<Path, Rc<Flight>>,
+struct Counters {
+    hits: Cell<u64>,
+    misses: Cell<u64>,
+    shared_hits: Cell<u64>,
+    shared_misses: Cell<u64>,
+    backend: Cell<u64>,
 }
 
-struct Entry {
-    info: Rc<Info>,
-    since: io::Instant,
-    used: u64,
+/// The same, as it is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Facts this core knew.
+    pub hits: u64,
+    /// Facts it did not know.
+    pub misses: u64,
+    /// Facts found in memcached.
+    pub shared_hits: u64,
+    /// Facts not found there.
+    pub shared_misses: u64,
+    /// Questions to the backends.
+    pub backend: u64,
+    /// Facts this core knows now.
+    pub kept: usize,
+    /// Each memcached server.
+    pub servers: Vec<Report>,
 }
 
-/// A request under way and who waits for it.
+/// A question under way and who waits for it.
 #[derive(Default)]
 struct Flight {
     waiters: RefCell<Vec<Sender<Rc<Info>>>>,
 }
 
+/// Where to look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Memcached, and what it does not know the backends.
+    Both,
+    /// Whether memcached knows better than this core.
+    Confirm,
+    /// The backends.
+    Backends,
+}
+
 impl Facts {
-    /// Empty.
-    pub fn new(config: &Config) -> Facts {
-        let life_max = if config.cores > 1 { SHARED_LIFE_MAX } else { Duration::MAX };
-        Facts {
-            account_life: config.recheck_account_existence.min(life_max),
-            container_life: config.recheck_container_existence.min(life_max),
-            cache: RefCell::new(Cache::default()),
-        }
-    }
-
-    /// Forgets an account or container that this core has written to.
-    pub fn forget(&self, path: &Path) {
-        let mut cache = self.cache.borrow_mut();
-        cache.remove(path);
-        cache.flights.remove(path);
-    }
-
-    fn cached(&self, path: &Path) -> Option<Rc<Info>> {
-        let life = self.life(path);
-        let mut cache = self.cache.borrow_mut();
-        let entry = cache.entries.get(path)?;
-        if io::monotonic().since(entry.since) >= life {
-            cache.remove(path);
-            return None;
-        }
-        cache.touch(path)
-    }
-
-    fn life(&self, path: &Path) -> Duration {
-        if path.container.is_some() { self.container_life } else { self.account_life }
-    }
-
-    /// Ends a flight: caches what it found unless it was forgotten meanwhile, and tells the waiters.
-    fn landed(&self, path: &Path, flight: &Rc<Flight>, info: &Rc<Info>) {
-        let life = self.life(path);
-        let mut cache = self.cache.borrow_mut();
-        if cache.flights.get(path).is_some_and(|current| Rc::ptr_eq(current, flight)) {
-            cache.flights.remove(path);
-            if info.exists() && !life.is_zero() {
-                cache.insert(path.clone(), info.clone());
+    /// Nothing known yet.
+    pub async fn open(config: &Config, number: usize) -> std::io::Result<Facts> {
+        let memcache = match config.memcache.clone() {
+            Some(settings) => {
+                let trust = match &settings.tls {
+                    Some(tls) => Some(Trust::load(tls).await?),
+                    None => None,
+                };
+                Some(Memcache::encrypted(settings, trust, config.cores, number))
             }
+            None => None,
+        };
+        Ok(Facts {
+            account_life: config.recheck_account_existence,
+            container_life: config.recheck_container_existence,
+            account_skip: config.account_existence_skip_cache,
+            container_skip: config.container_existence_skip_cache,
+            cache: RefCell::default(),
+            flights: RefCell::default(),
+            shared: memcache.map(|memcache| Rc::new(Shared::new(memcache, config))),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Memcached, for middleware that counts or keeps something there; `None` when there is none.
+    pub fn memcache(&self) -> Option<&Memcache> {
+        self.shared.as_ref().map(|shared| &shared.memcache)
+    }
+
+    /// What was counted.
+    pub fn numbers(&self) -> Numbers {
+        let counters = &self.counters;
+        Numbers {
+            hits: counters.hits.get(),
+            misses: counters.misses.get(),
+            shared_hits: counters.shared_hits.get(),
+            shared_misses: counters.shared_misses.get(),
+            backend: counters.backend.get(),
+            kept: self.cache.borrow().len(),
+            servers: self.memcache().map(Memcache::report).unwrap_or_default(),
         }
-        drop(cache);
-        for waiter in flight.waiters.take() {
-            let _ = waiter.try_send(info.clone());
+    }
+
+    fn shared(&self) -> Option<&Rc<Shared>> {
+        self.shared.as_ref()
+    }
+
+    /// Forgets a name that was written to: what is known, what is being asked, what memcached will say for a while.
+    fn forget(&self, path: &Path) {
+        let name: &dyn Named = &(path.account.as_str(), path.container.as_deref());
+        self.cache.borrow_mut().remove(name);
+        self.flights.borrow_mut().remove(name);
+        self.doubt(path);
+    }
+
+    fn doubt(&self, path: &Path) {
+        if let Some(shared) = &self.shared {
+            shared.doubt(path);
         }
+    }
+
+    fn life(&self, container: Option<&str>) -> Duration {
+        if container.is_some() { self.container_life } else { self.account_life }
+    }
+
+    /// What this core knows, and how it is to be looked after meanwhile.
+    fn known(&self, name: &(&str, Option<&str>)) -> Option<(Rc<Info>, Option<Depth>)> {
+        let now = io::monotonic();
+        let known = self.cache.borrow_mut().get(name, now, self.life(name.1))?;
+        if self.skips(name.1) {
+            return Some((known.info, Some(Depth::Backends)));
+        }
+        let is_due = known.unconfirmed >= FRESH && self.shared.as_ref().is_some_and(|shared| shared.is_believed(name));
+        if is_due {
+            self.cache.borrow_mut().touch(name, now);
+        }
+        Some((known.info, is_due.then_some(Depth::Confirm)))
+    }
+
+    /// The chance of Swift's `*_existence_skip_cache_pct`.
+    fn skips(&self, container: Option<&str>) -> bool {
+        let chance = if container.is_some() { self.container_skip } else { self.account_skip };
+        // 53 bits are what a double holds exactly.
+        chance > 0.0 && ((io::random_u64() >> 11) as f64) < chance * (1_u64 << 53) as f64
+    }
+
+    fn is_current(&self, name: &dyn Named, flight: &Rc<Flight>) -> bool {
+        self.flights.borrow().get(name).is_some_and(|current| Rc::ptr_eq(current, flight))
     }
 }
 
-impl Cache {
-    fn insert(&mut self, path: Path, info: Rc<Info>) {
-        self.remove(&path);
-        if self.entries.len() >= MAX_ENTRIES
-            && let Some((_, oldest)) = self.by_use.pop_first()
-        {
-            self.entries.remove(&oldest);
+async fn info(core: &Rc<Core>, account: &str, container: Option<&str>, trans_id: &str) -> Rc<Info> {
+    let counters = &core.facts.counters;
+    let name = (account, container);
+    if let Some((info, care)) = core.facts.known(&name) {
+        counters.hits.set(counters.hits.get() + 1);
+        let is_asked = core.facts.flights.borrow().contains_key(&name as &dyn Named);
+        if let Some(depth) = care.filter(|_| !is_asked) {
+            start(core, account, container, trans_id, depth, Vec::new());
         }
-        self.uses += 1;
-        self.by_use.insert(self.uses, path.clone());
-        self.entries.insert(path, Entry { info, since: io::monotonic(), used: self.uses });
-    }
-
-    fn remove(&mut self, path: &Path) {
-        if let Some(entry) = self.entries.remove(path) {
-            self.by_use.remove(&entry.used);
-        }
-    }
-
-    fn touch(&mut self, path: &Path) -> Option<Rc<Info>> {
-        self.uses += 1;
-        let entry = self.entries.get_mut(path)?;
-        self.by_use.remove(&entry.used);
-        entry.used = self.uses;
-        self.by_use.insert(self.uses, path.clone());
-        Some(entry.info.clone())
-    }
-}
-
-async fn info(core: &Rc<Core>, path: Path, trans_id: &str) -> Rc<Info> {
-    if let Some(info) = core.facts.cached(&path) {
         return info;
     }
+    counters.misses.set(counters.misses.get() + 1);
     let (sender, mut receiver) = queue(1);
-    let flight = core.facts.cache.borrow().flights.get(&path).cloned();
+    let flight = core.facts.flights.borrow().get(&name as &dyn Named).cloned();
     match flight {
         Some(flight) => flight.waiters.borrow_mut().push(sender),
         None => {
-            let flight = Rc::new(Flight { waiters: RefCell::new(vec![sender]) });
-            core.facts.cache.borrow_mut().flights.insert(path.clone(), flight.clone());
-            // A task of its own: the one who asked first may go away, the others still want the answer.
-            let (core, trans_id) = (core.clone(), trans_id.to_owned());
-            io::spawn(async move {
-                let info = Rc::new(ask(&core, &path, &trans_id).await);
-                core.facts.landed(&path, &flight, &info);
-            });
+            let skips = core.facts.life(container).is_zero() || core.facts.skips(container);
+            let depth = if skips { Depth::Backends } else { Depth::Both };
+            start(core, account, container, trans_id, depth, vec![sender]);
         }
     }
     receiver.receive().await.unwrap_or_else(|| Rc::new(Info { status: 503, headers: Headers::new() }))
+}
+
+/// Asks in a task of its own: the one who asked first may go away, the others still want the answer.
+fn start(
+    core: &Rc<Core>,
+    account: &str,
+    container: Option<&str>,
+    trans_id: &str,
+    depth: Depth,
+    waiters: Vec<Sender<Rc<Info>>>,
+) {
+    let path = Path { account: account.to_owned(), container: container.map(str::to_owned), object: None };
+    let flight = Rc::new(Flight { waiters: RefCell::new(waiters) });
+    core.facts.flights.borrow_mut().insert(Name::of(&path), flight.clone());
+    let (core, trans_id) = (core.clone(), trans_id.to_owned());
+    io::spawn(async move { fly(&core, &path, &trans_id, depth, &flight).await });
+}
+
+/// One question from its start to what is kept and told of its answer.
+async fn fly(core: &Rc<Core>, path: &Path, trans_id: &str, depth: Depth, flight: &Rc<Flight>) {
+    let facts = &core.facts;
+    let name: &dyn Named = &(path.account.as_str(), path.container.as_deref());
+    let told = match &facts.shared {
+        Some(shared) if depth != Depth::Backends => shared.look(&core.config, path, &facts.counters).await,
+        _ => Told::Silent,
+    };
+    let now = io::monotonic();
+    // Who came while this was only about confirming a fact waits for an answer: then there must be one.
+    let only_confirms = depth == Depth::Confirm && flight.waiters.borrow().is_empty();
+    match told {
+        Told::Known(info, witness) if facts.is_current(name, flight) => {
+            let mut cache = facts.cache.borrow_mut();
+            match (depth, info.exists()) {
+                (Depth::Confirm, true) => cache.confirm(name, info.clone(), witness, now),
+                (_, true) if !facts.life(path.container.as_deref()).is_zero() => {
+                    cache.put(Name::of(path), info.clone(), Some(witness), now);
+                }
+                (_, true) => {}
+                // Another proxy says that it is gone.
+                (_, false) => cache.remove(name),
+            }
+            drop(cache);
+            return land(core, name, flight, &info);
+        }
+        Told::Known(..) => {}
+        // It is there no more: another proxy wrote. A server that was restarted has only lost its memory.
+        Told::Nothing(witness) if only_confirms && facts.cache.borrow_mut().witness(name) != Some(witness) => {
+            return cancel(core, name, flight);
+        }
+        Told::Silent if only_confirms && depth == Depth::Confirm => return cancel(core, name, flight),
+        Told::Nothing(_) | Told::Silent => {}
+    }
+    facts.counters.backend.set(facts.counters.backend.get() + 1);
+    let info = Rc::new(ask(core, path, trans_id).await);
+    let is_current = facts.is_current(name, flight);
+    if is_current {
+        let mut cache = facts.cache.borrow_mut();
+        if info.exists() && !facts.life(path.container.as_deref()).is_zero() {
+            cache.put(Name::of(path), info.clone(), None, io::monotonic());
+        } else if info.status / 100 != 5 {
+            cache.remove(name);
+        }
+    }
+    land(core, name, flight, &info);
+    if let Some(shared) = &facts.shared
+        && is_current
+        && let Some(witness) = shared.tell(&core.config, path, &info).await
+    {
+        facts.cache.borrow_mut().set_witness(name, witness);
+    }
+}
+
+/// Ends a flight and tells the waiters.
+fn land(core: &Rc<Core>, name: &dyn Named, flight: &Rc<Flight>, info: &Rc<Info>) {
+    cancel(core, name, flight);
+    for waiter in flight.waiters.take() {
+        let _ = waiter.try_send(info.clone());
+    }
+}
+
+fn cancel(core: &Rc<Core>, name: &dyn Named, flight: &Rc<Flight>) {
+    if core.facts.is_current(name, flight) {
+        core.facts.flights.borrow_mut().remove(name);
+    }
 }
 
 async fn ask(core: &Rc<Core>, path: &Path, trans_id: &str) -> Info {

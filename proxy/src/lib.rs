@@ -9,6 +9,7 @@ pub mod container;
 pub mod core;
 pub mod facts;
 pub mod flights;
+pub mod metrics;
 pub mod middleware;
 pub mod object;
 pub mod pipeline;

@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use crate::core::Core;
+use crate::facts::news::Letters;
 use crate::pipeline::Pipeline;
-use crate::respond;
+use crate::{metrics, respond};
 use base::http::Status;
 use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
 use base::io::Listener;
@@ -15,16 +16,20 @@ use std::rc::Rc;
 const MAX_HEADER_BLOCK: usize = 128 * 1024;
 
 /// Runs one core of the proxy until drained: loads rings, binds with SO_REUSEPORT, serves.
-pub async fn run_core(config: Rc<Config>, core_number: usize, drain: Drain) -> io::Result<()> {
+/// `letters` are the boxes of all cores.
+pub async fn run_core(config: Rc<Config>, core_number: usize, letters: Letters, drain: Drain) -> io::Result<()> {
     if core_number == 0 {
         for notice in &config.notices {
             tracing::warn!(target: "proxy", "{notice}");
         }
     }
     // Rings first: a core that cannot place anything must not accept a connection.
-    let core = Core::new(Rc::clone(&config)).await?;
+    let core = Core::open(Rc::clone(&config), core_number, letters).await?;
     let listener = Listener::bind(config.bind, true)?;
     tracing::info!(target: "proxy", core = core_number, address = %listener.local_address(), "serving");
+    if let Some(address) = config.metrics_bind.filter(|_| core_number == 0) {
+        metrics::serve(Rc::clone(&core), address, drain.clone()).await?;
+    }
     let handler = Rc::new(Front { pipeline: Pipeline::new(core) });
     accept_loop(listener, Rc::new(limits(&config)), config.max_clients, handler, drain).await;
     Ok(())

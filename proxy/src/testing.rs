@@ -3,6 +3,7 @@
 use crate::app;
 use crate::config::Config;
 use crate::core::Core;
+use crate::facts::news::Letters;
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
 use base::checksum::md5_hex;
@@ -112,6 +113,8 @@ fn name_of(target: &str) -> String {
 /// Everything a test has at hand; runs on the client's node.
 pub(crate) struct World {
     pub(crate) core: Rc<Core>,
+    /// All cores of the proxy; `core` is the first.
+    pub(crate) cores: Vec<Rc<Core>>,
     pub(crate) backends: Rc<Backends>,
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) sim: SimHandle,
@@ -127,6 +130,17 @@ pub(crate) fn run<F: Future<Output = ()> + 'static>(seed: u64, test: impl FnOnce
 pub(crate) fn run_in<F: Future<Output = ()> + 'static>(
     seed: u64,
     options: SimOptions,
+    test: impl FnOnce(Rc<World>) -> F + 'static,
+) {
+    run_cores(seed, options, 1, "", test);
+}
+
+/// The same with so many cores, and with these lines in `[filter:cache]`; no filter without a line.
+pub(crate) fn run_cores<F: Future<Output = ()> + 'static>(
+    seed: u64,
+    options: SimOptions,
+    cores: usize,
+    cache: &'static str,
     test: impl FnOnce(Rc<World>) -> F + 'static,
 ) {
     let sim = Sim::new(seed, options);
@@ -149,8 +163,14 @@ pub(crate) fn run_in<F: Future<Output = ()> + 'static>(
         }
         write_rings().await;
         io::sleep(Duration::from_millis(10)).await;
-        let core = Core::new(Rc::new(config())).await.unwrap();
-        let world = World { core, backends, nodes, sim: handle, clock: RefCell::new(180_000_000_000_000) };
+        let config = Rc::new(Config { cores, ..config(cache) });
+        let letters = Letters::new(cores);
+        let mut open = Vec::new();
+        for number in 0..cores {
+            open.push(Core::open(config.clone(), number, letters.clone()).await.unwrap());
+        }
+        let clock = RefCell::new(180_000_000_000_000);
+        let world = World { core: open[0].clone(), cores: open, backends, nodes, sim: handle, clock };
         test(Rc::new(world)).await;
     });
 }
@@ -159,12 +179,16 @@ fn ip(number: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 0, 1, u8::try_from(number).unwrap() + 1))
 }
 
-fn config() -> Config {
-    let proxy = "[DEFAULT]\nswift_dir = /etc/swift\n[pipeline:main]\npipeline = proxy-server\n\
+fn config(cache: &str) -> Config {
+    let member = if cache.is_empty() { "" } else { "cache " };
+    let proxy = format!(
+        "[DEFAULT]\nswift_dir = /etc/swift\n[pipeline:main]\npipeline = {member}proxy-server\n\
         [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nallow_account_management = true\n\
-        conn_timeout = 0.5\nnode_timeout = 5\nrecoverable_node_timeout = 3\n";
+        conn_timeout = 0.5\nnode_timeout = 5\nrecoverable_node_timeout = 3\n\
+        [filter:cache]\nuse = egg:swift#memcache\n{cache}\n"
+    );
     let swift = "[swift-hash]\nswift_hash_path_suffix = suffix\n";
-    Config::parse("proxy-server.conf", proxy, swift).unwrap()
+    Config::parse("proxy-server.conf", &proxy, swift).unwrap()
 }
 
 async fn write_rings() {
@@ -233,7 +257,12 @@ impl World {
     }
 
     pub(crate) async fn send(&self, request: ClientRequest) -> Answer {
-        let response = app::handle(&self.core, request).await;
+        self.send_to(&self.core, request).await
+    }
+
+    /// To one of several cores.
+    pub(crate) async fn send_to(&self, core: &Rc<Core>, request: ClientRequest) -> Answer {
+        let response = app::handle(core, request).await;
         let mut body = Vec::new();
         let mut complete = true;
         match response.body {

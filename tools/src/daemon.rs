@@ -24,15 +24,17 @@ pub struct Options {
 pub fn proxy(options: &Options) -> Result<(), Failure> {
     prepare(options)?;
     let (file, text, swift_conf) = read_configuration(&options.conf)?;
-    let config =
-        proxy::config::Config::parse(&file, &text, &swift_conf).map_err(|error| Failure::usage(error.message))?;
+    let memcache_conf = read_memcache_conf(&file, &text)?;
+    let config = proxy::config::Config::parse_with(&file, &text, &swift_conf, memcache_conf.as_deref())
+        .map_err(|error| Failure::usage(error.message))?;
     let cores = config.cores;
+    let letters = proxy::facts::news::Letters::new(cores);
     real::daemon(cores, "proxy", move |core, shutdown| {
-        let config = Rc::new(config.clone());
+        let (config, letters) = (Rc::new(config.clone()), letters.clone());
         async move {
             let drain = Drain::new();
             watch(shutdown, drain.clone());
-            proxy::server::run_core(config, core, drain.clone()).await?;
+            proxy::server::run_core(config, core, letters, drain.clone()).await?;
             drain.finished(DRAIN).await;
             Ok(())
         }
@@ -82,10 +84,19 @@ fn prepare(options: &Options) -> Result<(), Failure> {
 pub(crate) fn read_configuration(conf: &Path) -> Result<(String, String, String), Failure> {
     let file = conf.display().to_string();
     let text = read_text(conf)?;
-    let parsed = base::config::Config::parse(&file, &text).map_err(|error| Failure::usage(error.message))?;
-    let swift_dir = parsed.defaults().get("swift_dir").unwrap_or("/etc/swift");
-    let swift_conf = read_text(&Path::new(swift_dir).join("swift.conf"))?;
+    let swift_conf = read_text(&swift_dir(&file, &text)?.join("swift.conf"))?;
     Ok((file, text, swift_conf))
+}
+
+/// The text of `memcache.conf` beside `swift.conf`; most clusters have none.
+fn read_memcache_conf(file: &str, text: &str) -> Result<Option<String>, Failure> {
+    let path = swift_dir(file, text)?.join("memcache.conf");
+    if path.exists() { read_text(&path).map(Some) } else { Ok(None) }
+}
+
+fn swift_dir(file: &str, text: &str) -> Result<PathBuf, Failure> {
+    let parsed = base::config::Config::parse(file, text).map_err(|error| Failure::usage(error.message))?;
+    Ok(PathBuf::from(parsed.defaults().get("swift_dir").unwrap_or("/etc/swift")))
 }
 
 #[expect(clippy::disallowed_methods, reason = "configuration is read before any core exists")]

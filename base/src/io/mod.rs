@@ -16,6 +16,7 @@ mod datagram;
 pub mod fs;
 pub mod kv;
 pub mod maintenance;
+pub mod post;
 pub mod real;
 mod resolve;
 mod shutdown;

@@ -8,6 +8,7 @@ use super::key::WireKey;
 use super::reply::{Reply, Wanted};
 use super::ring::Ring;
 use super::settings::Settings;
+use super::tls::Trust;
 use super::value::{self, Value};
 use crate::io;
 use std::rc::Rc;
@@ -68,10 +69,16 @@ pub struct Report {
 impl Memcache {
     /// The part of core `core` of `cores`.
     pub fn new(settings: Settings, cores: usize, core: usize) -> Memcache {
+        Memcache::encrypted(settings, None, cores, core)
+    }
+
+    /// The same over TLS, when somebody is trusted.
+    pub fn encrypted(settings: Settings, trust: Option<Trust>, cores: usize, core: usize) -> Memcache {
         let settings = Rc::new(settings);
         let slice = settings.slice(cores, core);
         let names: Vec<String> = settings.servers.iter().map(|server| server.name.clone()).collect();
-        let server = |address: &super::settings::Server| Server::new(settings.clone(), address.clone(), slice);
+        let server =
+            |address: &super::settings::Server| Server::new(settings.clone(), address.clone(), trust.clone(), slice);
         let servers = settings.servers.iter().map(|address| Rc::new(server(address))).collect();
         Memcache { ring: Ring::new(&names), servers, is_open: slice > 0, settings }
     }
@@ -91,8 +98,9 @@ impl Memcache {
         let key = WireKey::of(key);
         let script = || Script::Commands(command::get(&[key]), vec![Wanted::Values(vec![key])]);
         let Some((place, replies)) = self.first(&key, script).await else { return Lookup::Unavailable };
-        let Some(server) = self.servers.get(place) else { return Lookup::Unavailable };
-        let witness = Witness { server: place, epoch: server.epoch.get() };
+        let (Some(server), Some(witness)) = (self.servers.get(place), self.witness(place)) else {
+            return Lookup::Unavailable;
+        };
         match replies.into_iter().next() {
             Some(Reply::Values(values)) => match values.into_iter().next().flatten() {
                 Some(value) => {
@@ -108,15 +116,16 @@ impl Memcache {
         }
     }
 
-    /// Stores a value for `life` (zero: for ever). Whether a server has it.
-    pub async fn set(&self, key: &str, value: &Value, life: Duration) -> bool {
+    /// Stores a value for `life` (zero: for ever). Which server has it; `None`: none said so.
+    pub async fn set(&self, key: &str, value: &Value, life: Duration) -> Option<Witness> {
         if !self.fits(key, value) {
-            return false;
+            return None;
         }
         let key = WireKey::of(key);
         let bytes = command::set(&key, value, command::expiry(life, io::unix_time()));
         let script = || Script::Commands(bytes.clone(), vec![Wanted::Stored]);
-        self.first(&key, script).await.is_some_and(|(_, replies)| replies == [Reply::Stored])
+        let (place, replies) = self.first(&key, script).await?;
+        (replies == [Reply::Stored]).then(|| self.witness(place)).flatten()
     }
 
     /// Stores a value if there is none. `None`: nobody could say.
@@ -209,6 +218,10 @@ impl Memcache {
     #[cfg(test)]
     pub(super) fn leak_on_timeout(&self, leaks: bool) {
         self.servers.iter().for_each(|server| server.leaks_on_timeout.set(leaks));
+    }
+
+    fn witness(&self, place: usize) -> Option<Witness> {
+        self.servers.get(place).map(|server| Witness { server: place, epoch: server.epoch.get() })
     }
 
     /// The first server that works, and its replies.

@@ -14,6 +14,7 @@ use super::key::WireKey;
 use super::reply::{Refusal, Reply, Wanted};
 use super::settings::{self, Settings};
 use super::slots::{Asked, Grant, Slots, Ticket};
+use super::tls::Trust;
 use super::value::Value;
 use crate::io::{self as door, Stream};
 use bytes::Bytes;
@@ -81,6 +82,7 @@ pub(super) enum Script {
 pub(super) struct Server {
     settings: Rc<Settings>,
     address: settings::Server,
+    trust: Option<Trust>,
     slots: RefCell<Slots<Connection>>,
     wakers: RefCell<BTreeMap<Ticket, Waker>>,
     limit: RefCell<ErrorLimit>,
@@ -92,11 +94,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(settings: Rc<Settings>, address: settings::Server, slice: usize) -> Server {
+    pub(super) fn new(settings: Rc<Settings>, address: settings::Server, trust: Option<Trust>, slice: usize) -> Server {
         let limit = ErrorLimit::new(settings.error_suppression_limit, settings.error_suppression_interval);
         Server {
             settings,
             address,
+            trust,
             slots: RefCell::new(Slots::new(slice)),
             wakers: RefCell::default(),
             limit: RefCell::new(limit),
@@ -205,14 +208,18 @@ impl Server {
     async fn connect(&self) -> Result<Connection, Failure> {
         let deadline = self.settings.connect_timeout;
         let started = door::monotonic();
+        let left = || deadline.saturating_sub(door::monotonic().since(started));
         let connected = async {
             let address = self.resolve(deadline).await?;
-            let left = deadline.saturating_sub(door::monotonic().since(started));
-            Stream::connect(address, left).await
+            Stream::connect(address, left()).await
         };
         let stream = connected.await.map_err(Failure::Unreachable)?;
         self.count(|counts| counts.connects += 1);
-        Ok(Connection::new(stream))
+        let session = self.trust.as_ref().map(|trust| trust.session(&self.address.host)).transpose();
+        let mut connection = Connection::new(stream.clone(), session.map_err(Failure::Unreachable)?);
+        let greeted = async { connection.greet().await.map_err(Failure::Unreachable) };
+        within(&stream, left(), greeted).await?;
+        Ok(connection)
     }
 
     async fn resolve(&self, deadline: Duration) -> io::Result<SocketAddr> {

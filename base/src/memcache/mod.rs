@@ -6,7 +6,7 @@
 //! - `ring`: which servers a key is asked of; `error_limit`: which of them are left out for a while;
 //! - `slots`: how many connections there are, and who waits for one; `settings`: what an operator says.
 //!
-//! Drivers: `connection` moves the bytes of one connection, `exchange` gives it a deadline and its slot back, `client` is what a
+//! Drivers: `connection` moves the bytes of one connection (`tls` encrypts them), `exchange` gives it a deadline and its slot back, `client` is what a
 //! core of the proxy holds.
 //!
 //! # Invariants
@@ -29,8 +29,10 @@ pub mod settings;
 pub mod slots;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod value;
 
-pub use client::{Lookup, Memcache, Settled};
+pub use client::{Lookup, Memcache, Report, Settled, Witness};
+pub use exchange::Counts;
 pub use settings::Settings;
 pub use value::Value;

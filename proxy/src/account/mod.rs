@@ -6,7 +6,7 @@ mod post;
 mod put;
 
 use crate::app;
-use crate::backend::gather::{Outcome, Write, gather};
+use crate::backend::gather::{Outcome, Write, settle};
 use crate::backend::outgoing::{Origin, copy};
 use crate::core::Core;
 use crate::request::ClientRequest;
@@ -47,14 +47,11 @@ pub(crate) async fn autocreate(core: &Rc<Core>, origin: &Origin, request: &Clien
     write(core, Method::Put, path, headers).await.status.is_success()
 }
 
-/// Sends a write to every replica and forgets what was cached.
+/// Sends a write to every replica; everybody forgets what was known.
 async fn write(core: &Rc<Core>, method: Method, path: Path, headers: Headers) -> Outcome {
     let placement = core.backend.place(&core.config, &path);
     let replicas = placement.primaries().len();
-    let write = Write { method, path: path.clone(), placement, headers: vec![headers; replicas], read_as: &[] };
-    let outcome = gather(core, write).await;
-    core.facts.forget(&path);
-    outcome
+    settle(core, Write { method, path, placement, headers: vec![headers; replicas], read_as: &[] }).await
 }
 
 /// The metadata fields of a client's PUT or POST; `X-Remove-Account-Meta-x` becomes an empty `X-Account-Meta-x`.

@@ -11,6 +11,7 @@ use super::outgoing;
 use super::queue::{Sender, queue};
 use super::quorum::{Best, Progress, Quorum};
 use crate::core::Core;
+use crate::facts::news::written;
 use base::http::client::Framing;
 use base::http::{Headers, Method, RequestHead, ResponseHead, Status};
 use base::io;
@@ -48,6 +49,25 @@ pub struct Outcome {
     pub body: Bytes,
     /// Heads of all answers that came in time.
     pub answers: Vec<ResponseHead>,
+}
+
+/// Sends a write to an account or container, and waits until nobody here answers from what was known before it. All of it in a
+/// task of its own: a client that goes away must not leave the caches with what is not true any more.
+pub async fn settle(core: &Rc<Core>, write: Write) -> Outcome {
+    settle_with(core, write, Bytes::new()).await
+}
+
+/// The same with a body; see [`gather_with`].
+pub async fn settle_with(core: &Rc<Core>, write: Write, body: Bytes) -> Outcome {
+    let core = core.clone();
+    let task = io::spawn(async move {
+        let path = write.path.clone();
+        let outcome = gather_with(&core, write, body).await;
+        written(&core, &path).await;
+        outcome
+    });
+    let lost = || Outcome { status: Status(503), headers: Headers::new(), body: Bytes::new(), answers: Vec::new() };
+    task.await.unwrap_or_else(lost)
 }
 
 /// Sends `write` and waits for the outcome.

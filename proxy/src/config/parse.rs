@@ -8,13 +8,14 @@ use crate::middleware::{
 };
 use base::config::{Config as Ini, ConfigError, Section, SwiftConf};
 use base::limits::Constraints;
+use base::memcache;
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of Swift that have no meaning here; a file that holds them is not wrong. Each with the reason.
-const UNUSED: [(&str, &str); 25] = [
+const UNUSED: [(&str, &str); 29] = [
     ("workers", "cores are counted by `cores`"),
     ("user", "start the daemon as the user it should be"),
     ("log_facility", "logs go to standard error"),
@@ -40,11 +41,21 @@ const UNUSED: [(&str, &str); 25] = [
     ("insecure", "auth_url is an http address"),
     ("is_admin", "as in Swift, where it has had no effect for long"),
     ("signing_dir", "there are no tokens to be checked without Keystone"),
+    ("recheck_updating_shard_ranges", "containers are not sharded yet"),
+    ("recheck_listing_shard_ranges", "containers are not sharded yet"),
+    ("container_updating_shard_ranges_skip_cache_pct", "containers are not sharded yet"),
+    ("container_listing_shard_ranges_skip_cache_pct", "containers are not sharded yet"),
 ];
 
 /// See `Config::parse`.
 #[expect(clippy::too_many_lines, reason = "one line per option")]
-pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: usize) -> Result<Config, ConfigError> {
+pub(super) fn parse(
+    file: &str,
+    text: &str,
+    swift_text: &str,
+    memcache_text: Option<&str>,
+    available_cores: usize,
+) -> Result<Config, ConfigError> {
     let ini = Ini::parse(file, text)?;
     let swift = SwiftConf::parse("swift.conf", swift_text)?;
     let swift_ini = Ini::parse("swift.conf", swift_text)?;
@@ -59,16 +70,20 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         notices.push(format!("{file}: tempauth has no users: nobody can get a token"));
     }
     let policies = policies::policies("swift.conf", &swift_ini)?;
+    let cores = size(defaults, "cores", available_cores as u64, 1..=1024)?;
+    let memcache = pipeline.contains(&Member::Cache).then(|| memcache(&ini, memcache_text)).transpose()?;
+    notices.extend(memcache.as_ref().and_then(|memcache| memcache.notice(cores)));
     let config = Config {
         swift_dir: PathBuf::from(defaults.get("swift_dir").unwrap_or("/etc/swift")),
         bind: bind(defaults)?,
+        metrics_bind: metrics_bind(defaults)?,
         hash_path: swift.hash_path,
         bulk: bulk(section_of(&ini, "bulk"), &swift.constraints)?,
         // [filter:recon]
         recon: filters::recon(&ini, section_of(&ini, "recon"), &policies),
         policies,
         // [DEFAULT]
-        cores: size(defaults, "cores", available_cores as u64, 1..=1024)?,
+        cores,
         max_clients: size(defaults, "max_clients", 1024, 1..=65_536)?,
         client_timeout: defaults.seconds("client_timeout", 60.0)?,
         keepalive_timeout: keepalive_timeout(defaults)?,
@@ -107,7 +122,11 @@ pub(super) fn parse(file: &str, text: &str, swift_text: &str, available_cores: u
         error_suppression_interval: app.seconds("error_suppression_interval", 60.0)?,
         recheck_account_existence: app.seconds("recheck_account_existence", 60.0)?,
         recheck_container_existence: app.seconds("recheck_container_existence", 60.0)?,
+        account_existence_skip_cache: percent(app, "account_existence_skip_cache_pct")?,
+        container_existence_skip_cache: percent(app, "container_existence_skip_cache_pct")?,
         request_node_count: request_node_count(app)?,
+        // [filter:cache]
+        memcache,
         // [filter:tempauth]
         users,
         token_secret,
@@ -182,6 +201,25 @@ fn keystoneauth(ini: &Ini, pipeline: &[Member]) -> Result<Option<keystoneauth::S
     pipeline.contains(&Member::Keystoneauth).then(|| keystoneauth::Settings::parse(section)).transpose()
 }
 
+/// `[filter:cache]`, and `memcache.conf` where Swift looks into it.
+fn memcache(ini: &Ini, text: Option<&str>) -> Result<memcache::Settings, ConfigError> {
+    let conf = text.map(|text| Ini::parse("memcache.conf", text)).transpose()?;
+    memcache::Settings::read(cache_section(ini), conf.as_ref())
+}
+
+/// The filter is called `cache` wherever it is used, its egg entry `memcache`.
+fn cache_section(ini: &Ini) -> &Section {
+    match ini.section("filter:cache") {
+        Some(section) => section,
+        None => section_of(ini, "memcache"),
+    }
+}
+
+/// A part of a hundred, as a part of one.
+fn percent(section: &Section, name: &str) -> Result<f64, ConfigError> {
+    Ok(section.float(name, 0.0, 0.0..=100.0)? / 100.0)
+}
+
 fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {
     let ip: IpAddr =
         defaults.get("bind_ip").unwrap_or("0.0.0.0").parse().map_err(|_| defaults.error("bind_ip", "an IP address"))?;
@@ -190,6 +228,11 @@ fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {
     }
     let port = defaults.integer("bind_port", 8080, 0..=65_535)?;
     Ok(SocketAddr::new(ip, u16::try_from(port).unwrap_or_default()))
+}
+
+fn metrics_bind(defaults: &Section) -> Result<Option<SocketAddr>, ConfigError> {
+    let Some(text) = defaults.get("metrics_bind").filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| defaults.error("metrics_bind", "an address and a port, such as 127.0.0.1:9100"))
 }
 
 pub(super) fn size(

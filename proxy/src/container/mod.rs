@@ -10,7 +10,7 @@ mod tests;
 mod update;
 
 use crate::app;
-use crate::backend::gather::{Outcome, Write, gather};
+use crate::backend::gather::{Outcome, Write, settle};
 use crate::backend::outgoing::{ACCOUNT_UPDATE, copy, spread_updates};
 use crate::core::Core;
 use crate::request::ClientRequest;
@@ -66,7 +66,7 @@ fn metadata(request: &ClientRequest, target: &mut Headers) {
 const PLAIN_FIELDS: [&str; 4] =
     ["x-container-read", "x-container-write", "x-container-sync-key", "x-container-sync-to"];
 
-/// Sends a write to every replica, each told which account replica to update, and forgets what was cached.
+/// Sends a write to every replica, each told which account replica to update; everybody forgets what was known.
 async fn write(core: &Rc<Core>, method: Method, path: &Path, headers: Headers, update_account: bool) -> Outcome {
     let placement = core.backend.place(&core.config, path);
     let mut requests = vec![headers; placement.primaries().len()];
@@ -76,10 +76,7 @@ async fn write(core: &Rc<Core>, method: Method, path: &Path, headers: Headers, u
         let updated = of_account.primaries();
         spread_updates(&mut requests, &ACCOUNT_UPDATE, of_account.partition, &updated, updated.len());
     }
-    let write = Write { method, path: path.clone(), placement, headers: requests, read_as: &[] };
-    let outcome = gather(core, write).await;
-    core.facts.forget(path);
-    outcome
+    settle(core, Write { method, path: path.clone(), placement, headers: requests, read_as: &[] }).await
 }
 
 fn written(outcome: Outcome) -> Response {

@@ -1,7 +1,7 @@
 //! UPDATE of a container: rows that the proxy itself writes to a queue of the system's (Swift's private method). No client
 //! gets here: the pipeline refuses the verb.
 
-use crate::backend::gather::{Write, gather_with};
+use crate::backend::gather::{Write, settle_with};
 use crate::backend::outgoing::Origin;
 use crate::core::Core;
 use crate::request::{Authority, ClientRequest};
@@ -27,7 +27,6 @@ pub(super) async fn update(core: &Rc<Core>, mut request: ClientRequest) -> Respo
     let headers = vec![headers; placement.primaries().len()];
     let path = request.path.clone();
     let outcome =
-        gather_with(core, Write { method: request.method, path, placement, headers, read_as: &[] }, rows).await;
-    core.facts.forget(&request.path);
+        settle_with(core, Write { method: request.method, path, placement, headers, read_as: &[] }, rows).await;
     respond::written(outcome.status, &outcome.headers, outcome.body)
 }

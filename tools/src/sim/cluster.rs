@@ -5,6 +5,7 @@
 use base::http::server::Drain;
 use base::io::fs;
 use base::io::sim::{CLIENT, Defects, NodeId, SimHandle};
+use proxy::facts::news::Letters;
 use ring::builder::Builder;
 use ring::{Device, FormatVersion};
 use std::cell::Cell;
@@ -178,7 +179,8 @@ async fn run_proxy(ip: IpAddr) -> std::io::Result<()> {
     );
     let config = proxy::config::Config::parse("proxy-server.conf", &text, SWIFT_CONF)
         .map_err(|error| std::io::Error::other(error.message))?;
-    proxy::server::run_core(Rc::new(config), 0, Drain::new()).await
+    let config = proxy::config::Config { cores: 1, ..config };
+    proxy::server::run_core(Rc::new(config), 0, Letters::new(1), Drain::new()).await
 }
 
 async fn run_storage(ip: IpAddr) -> std::io::Result<()> {

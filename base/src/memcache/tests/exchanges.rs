@@ -36,7 +36,7 @@ fn value(found: &Lookup) -> Option<&[u8]> {
 fn a_request_given_up_at_any_point_leaves_the_count_right() {
     for micros in (0..4_000).step_by(50) {
         run(micros, 1, move |memcache, fake, sim| async move {
-            assert!(memcache.set("k", &Value::text("1"), LIFE).await);
+            assert!(memcache.set("k", &Value::text("1"), LIFE).await.is_some());
             // One holds the only slot, the other waits; both are given up after the same time.
             let both = (0..2).map(|_| {
                 let memcache = memcache.clone();
@@ -63,7 +63,7 @@ fn a_reply_nobody_asked_for_ends_its_connection() {
     for mood in [Mood::Twice, Mood::Late] {
         for seed in 0..20 {
             run(seed, 1, move |memcache, fake, _| async move {
-                assert!(memcache.set("k", &Value::text("1"), LIFE).await);
+                assert!(memcache.set("k", &Value::text("1"), LIFE).await.is_some());
                 fake.mood.set(mood);
                 let _ = memcache.get("k").await;
                 sleep(Duration::from_millis(100)).await;
@@ -116,7 +116,7 @@ fn a_core_without_a_slice_never_connects() {
         let memcache = Memcache::new(Settings::of(&["10.0.2.1"], 2).unwrap(), 3, 2);
         assert!(!memcache.is_open());
         assert_eq!(memcache.get("k").await, Lookup::Unavailable);
-        assert!(!memcache.set("k", &Value::text("1"), LIFE).await);
+        assert!(memcache.set("k", &Value::text("1"), LIFE).await.is_none());
         assert_eq!(sim.connections_to(fake.address), (0, 0));
     });
 }
@@ -125,7 +125,7 @@ fn a_core_without_a_slice_never_connects() {
 fn values_beyond_the_limit_are_not_sent() {
     run(1, 1, |memcache, fake, _| async move {
         let large = "x".repeat(crate::memcache::value::BYTES_MAX + 1);
-        assert!(!memcache.set("k", &Value::text(large), LIFE).await);
+        assert!(memcache.set("k", &Value::text(large), LIFE).await.is_none());
         assert!(fake.seen.borrow().is_empty());
     });
 }
@@ -138,7 +138,7 @@ fn finds_the_old_value(seed: u64, awaits: bool) -> bool {
         // Several idle connections, so that delete and get take different ones.
         let busy = (0..4).map(|_| {
             let memcache = memcache.clone();
-            spawn(async move { memcache.set("account/a", &Value::json("{\"status\": 404}"), LIFE).await })
+            spawn(async move { memcache.set("account/a", &Value::json("{\"status\": 404}"), LIFE).await.is_some() })
         });
         for task in busy.collect::<Vec<_>>() {
             assert_eq!(task.await, Some(true));

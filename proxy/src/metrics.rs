@@ -1,0 +1,166 @@
+//! What the proxy counts, for whoever runs it: `/metrics` as Prometheus reads it, `/recon/memcache` as JSON. On an address of its own
+//! (`metrics_bind`), since clients have no business with it; the first core answers for all.
+
+use crate::core::Core;
+use crate::facts::Numbers;
+use crate::facts::news::numbers;
+use base::http::Status;
+use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
+use base::io::Listener;
+use base::memcache::Report;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// Scrapers at the same time.
+const CONNECTIONS_MAX: usize = 16;
+
+/// One number of a memcached server.
+type OfServer = (&'static str, &'static str, fn(&Report) -> u64);
+
+/// Name, what it means, where it is. Names that end in `_total` only grow.
+const OF_SERVERS: [OfServer; 14] = [
+    ("connections", "connections open or being made", |report| number(report.open)),
+    ("connections_most", "the most connections there ever were", |report| number(report.most_open)),
+    ("connections_limit", "connections this core may have", |report| number(report.slice)),
+    ("suppressed", "1 while the server is left out", |report| u64::from(report.is_suppressed)),
+    ("exchanges_total", "commands that were answered", |report| report.counts.exchanges),
+    ("hits_total", "values found", |report| report.counts.hits),
+    ("misses_total", "values not found", |report| report.counts.misses),
+    ("connects_total", "connections made", |report| report.counts.connects),
+    ("waits_total", "requests that waited for a connection", |report| report.counts.waits),
+    ("wait_timeouts_total", "requests that waited for pool_timeout in vain", |report| report.counts.wait_timeouts),
+    ("timeouts_total", "connections and commands that were not done in time", |report| report.counts.timeouts),
+    ("errors_total", "connections refused or broken", |report| report.counts.errors),
+    ("refusals_total", "errors the server told, and replies that were none", |report| report.counts.refusals),
+    ("suppressions_total", "times the server was left out", |report| report.counts.suppressions),
+];
+
+/// One number of the facts of a core.
+type OfFacts = (&'static str, &'static str, fn(&Numbers) -> u64);
+
+const OF_FACTS: [OfFacts; 6] = [
+    ("core_hits_total", "facts the core knew", |numbers| numbers.hits),
+    ("core_misses_total", "facts the core did not know", |numbers| numbers.misses),
+    ("memcache_hits_total", "facts found in memcached", |numbers| numbers.shared_hits),
+    ("memcache_misses_total", "facts not found in memcached", |numbers| numbers.shared_misses),
+    ("backend_requests_total", "facts asked of the backends", |numbers| numbers.backend),
+    ("kept", "facts the core knows now", |numbers| number(numbers.kept)),
+];
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Answers on `address` until drained.
+pub(crate) async fn serve(core: Rc<Core>, address: SocketAddr, drain: Drain) -> io::Result<()> {
+    let listener = Listener::bind(address, false)?;
+    tracing::info!(target: "proxy", address = %listener.local_address(), "serving metrics");
+    let limits = Rc::new(ServerLimits::default());
+    base::io::spawn(
+        async move { accept_loop(listener, limits, CONNECTIONS_MAX, Rc::new(Metrics { core }), drain).await },
+    );
+    Ok(())
+}
+
+struct Metrics {
+    core: Rc<Core>,
+}
+
+impl Handler for Metrics {
+    fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response> {
+        Box::pin(async move {
+            match &request.head.target[..] {
+                b"/metrics" => Response::full(
+                    Status(200),
+                    "text/plain; version=0.0.4; charset=utf-8",
+                    text(&numbers(&self.core).await),
+                ),
+                b"/recon/memcache" => {
+                    let value = recon(&numbers(&self.core).await);
+                    Response::full(Status(200), "application/json", value.to_string())
+                }
+                _ => Response::full(Status(404), "text/plain", "there are /metrics and /recon/memcache\n"),
+            }
+        })
+    }
+}
+
+/// Prometheus' text.
+fn text(cores: &[(usize, Numbers)]) -> String {
+    let mut text = String::new();
+    for (name, help, read) in OF_FACTS {
+        head(&mut text, &format!("martlet_facts_{name}"), help);
+        for (core, numbers) in cores {
+            let _ = writeln!(text, "martlet_facts_{name}{{core=\"{core}\"}} {}", read(numbers));
+        }
+    }
+    for (name, help, read) in OF_SERVERS {
+        head(&mut text, &format!("martlet_memcache_{name}"), help);
+        for (core, report) in
+            cores.iter().flat_map(|(core, numbers)| numbers.servers.iter().map(move |report| (core, report)))
+        {
+            let server = report.server.replace('\\', "\\\\").replace('"', "\\\"");
+            let _ = writeln!(text, "martlet_memcache_{name}{{core=\"{core}\",server=\"{server}\"}} {}", read(report));
+        }
+    }
+    text
+}
+
+fn head(text: &mut String, name: &str, help: &str) {
+    let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+/// The same for `martlet recon --memcache`.
+fn recon(cores: &[(usize, Numbers)]) -> Value {
+    let of_core = |(core, numbers): &(usize, Numbers)| {
+        let servers = numbers.servers.iter().map(|report| {
+            let mut value = json!({"server": report.server});
+            OF_SERVERS.into_iter().for_each(|(name, _, read)| value[name] = read(report).into());
+            value
+        });
+        let mut value = json!({"core": core, "servers": servers.collect::<Vec<_>>()});
+        OF_FACTS.into_iter().for_each(|(name, _, read)| value[name] = read(numbers).into());
+        value
+    };
+    cores.iter().map(of_core).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cores() -> Vec<(usize, Numbers)> {
+        let report = Report {
+            server: "a\"b:1".into(),
+            open: 2,
+            most_open: 3,
+            slice: 4,
+            is_suppressed: true,
+            counts: base::memcache::Counts { waits: 5, ..Default::default() },
+        };
+        vec![(0, Numbers { hits: 7, servers: vec![report], ..Numbers::default() }), (1, Numbers::default())]
+    }
+
+    #[test]
+    fn every_number_has_its_core_its_server_and_its_kind() {
+        let text = text(&cores());
+        for line in [
+            "# TYPE martlet_facts_core_hits_total counter",
+            "martlet_facts_core_hits_total{core=\"0\"} 7",
+            "martlet_facts_core_hits_total{core=\"1\"} 0",
+            "# TYPE martlet_memcache_connections gauge",
+            "martlet_memcache_connections{core=\"0\",server=\"a\\\"b:1\"} 2",
+            "martlet_memcache_connections_limit{core=\"0\",server=\"a\\\"b:1\"} 4",
+            "martlet_memcache_waits_total{core=\"0\",server=\"a\\\"b:1\"} 5",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+        }
+        let value = recon(&cores());
+        assert_eq!(value[0]["servers"][0]["connections_most"], 3);
+        assert_eq!(value[1]["core"], 1);
+    }
+}
