@@ -127,10 +127,9 @@ pub struct Config {
     pub recheck_account_existence: Duration,
     /// See above.
     pub recheck_container_existence: Duration,
-    /// Part of requests (0.0 to 1.0) that ask the backends for the account although it is known: `account_existence_skip_cache_pct`.
-    pub account_existence_skip_cache: f64,
-    /// See above.
-    pub container_existence_skip_cache: f64,
+    /// Parts of the requests (0.0 to 1.0) that have the account and the container asked for although they are known:
+    /// `account_existence_skip_cache_pct` and `container_existence_skip_cache_pct`.
+    pub existence_skip_cache: [f64; 2],
     /// The level all proxies share; `None` without `cache` in the pipeline.
     pub memcache: Option<memcache::Settings>,
     /// Nodes tried for a read: `request_node_count`, default 2 * replicas.

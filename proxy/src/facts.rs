@@ -99,9 +99,8 @@ pub const FRESH: Duration = Duration::from_secs(1);
 pub struct Facts {
     account_life: Duration,
     container_life: Duration,
-    /// Parts of all requests that refresh what they need, though it is known.
-    account_skip: f64,
-    container_skip: f64,
+    /// Parts of all requests that refresh the account and the container they need, though it is known.
+    skip: [f64; 2],
     cache: RefCell<Cache>,
     flights: RefCell<BTreeMap<Name, Rc<Flight>>>,
     shared: Option<Rc<Shared>>,
@@ -170,8 +169,7 @@ impl Facts {
         Ok(Facts {
             account_life: config.recheck_account_existence,
             container_life: config.recheck_container_existence,
-            account_skip: config.account_existence_skip_cache,
-            container_skip: config.container_existence_skip_cache,
+            skip: config.existence_skip_cache,
             cache: RefCell::default(),
             flights: RefCell::default(),
             shared: memcache.map(|memcache| Rc::new(Shared::new(memcache, config))),
@@ -236,7 +234,8 @@ impl Facts {
 
     /// The chance of Swift's `*_existence_skip_cache_pct`.
     fn skips(&self, container: Option<&str>) -> bool {
-        let chance = if container.is_some() { self.container_skip } else { self.account_skip };
+        let [of_account, of_container] = self.skip;
+        let chance = if container.is_some() { of_container } else { of_account };
         // 53 bits are what a double holds exactly.
         chance > 0.0 && ((io::random_u64() >> 11) as f64) < chance * (1_u64 << 53) as f64
     }

@@ -8,13 +8,14 @@ use base::http::Status;
 use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
 use base::io::Listener;
 use base::memcache::Report;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-/// Scrapers at the same time.
+/// Scrapers at the same time, beyond the connections of clients: all of a core's are counted together, and many clients are no reason
+/// to stay silent.
 const CONNECTIONS_MAX: usize = 16;
 
 /// One number of a memcached server.
@@ -59,9 +60,8 @@ pub(crate) async fn serve(core: Rc<Core>, address: SocketAddr, drain: Drain) -> 
     let listener = Listener::bind(address, false)?;
     tracing::info!(target: "proxy", address = %listener.local_address(), "serving metrics");
     let limits = Rc::new(ServerLimits::default());
-    base::io::spawn(
-        async move { accept_loop(listener, limits, CONNECTIONS_MAX, Rc::new(Metrics { core }), drain).await },
-    );
+    let most = core.config.max_clients.saturating_add(CONNECTIONS_MAX);
+    base::io::spawn(async move { accept_loop(listener, limits, most, Rc::new(Metrics { core }), drain).await });
     Ok(())
 }
 
@@ -116,15 +116,17 @@ fn head(text: &mut String, name: &str, help: &str) {
 
 /// The same for `martlet recon --memcache`.
 fn recon(cores: &[(usize, Numbers)]) -> Value {
+    let of_server = |report: &Report| {
+        let mut value = Map::from_iter([("server".to_owned(), Value::from(report.server.as_str()))]);
+        value.extend(OF_SERVERS.iter().map(|(name, _, read)| ((*name).to_owned(), Value::from(read(report)))));
+        Value::Object(value)
+    };
     let of_core = |(core, numbers): &(usize, Numbers)| {
-        let servers = numbers.servers.iter().map(|report| {
-            let mut value = json!({"server": report.server});
-            OF_SERVERS.into_iter().for_each(|(name, _, read)| value[name] = read(report).into());
-            value
-        });
-        let mut value = json!({"core": core, "servers": servers.collect::<Vec<_>>()});
-        OF_FACTS.into_iter().for_each(|(name, _, read)| value[name] = read(numbers).into());
-        value
+        let servers: Vec<Value> = numbers.servers.iter().map(of_server).collect();
+        let head = [("core".to_owned(), Value::from(*core)), ("servers".to_owned(), Value::from(servers))];
+        let mut value = Map::from_iter(head);
+        value.extend(OF_FACTS.iter().map(|(name, _, read)| ((*name).to_owned(), Value::from(read(numbers)))));
+        Value::Object(value)
     };
     cores.iter().map(of_core).collect()
 }

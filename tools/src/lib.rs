@@ -2,7 +2,9 @@
 
 pub mod daemon;
 pub mod env_command;
+pub mod memcache_command;
 pub mod proof;
+pub mod recon_command;
 pub mod ring_command;
 pub mod sim;
 pub mod store_command;

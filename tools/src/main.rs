@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tools::{daemon, env_command, proof, store_command, up};
+use tools::{daemon, env_command, memcache_command, proof, recon_command, store_command, up};
 
 /// An object store that speaks OpenStack Swift.
 #[derive(Parser)]
@@ -25,6 +25,10 @@ enum Command {
     Proxy(daemon::Options),
     /// Run one storage node: object, container and account services
     Objectd(daemon::Options),
+    /// Look into the memcached servers of a cluster
+    Memcache(memcache_command::Options),
+    /// Ask the running daemons what they counted
+    Recon(recon_command::Options),
     /// Look at, check, rebuild or export the packed store of a device
     Store(store_command::Options),
     /// Build rings: `martlet ring FILE.builder create|add|rebalance ...`
@@ -59,6 +63,8 @@ fn main() -> ExitCode {
         Command::Env(options) => report(env_command::run(&options)),
         Command::Proxy(options) => report(daemon::proxy(&options)),
         Command::Objectd(options) => report(daemon::objectd(&options)),
+        Command::Memcache(options) => report(memcache_command::run(&options)),
+        Command::Recon(options) => report(recon_command::run(&options)),
         Command::Store(options) => report(store_command::run(&options)),
         Command::Ring { words } => exit_code(tools::ring_command::main(words)),
         Command::Bench(options) => exit_code(bench::main(&options)),

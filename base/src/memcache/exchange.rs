@@ -219,6 +219,10 @@ impl Server {
         let mut connection = Connection::new(stream.clone(), session.map_err(Failure::Unreachable)?);
         let greeted = async { connection.greet().await.map_err(Failure::Unreachable) };
         within(&stream, left(), greeted).await?;
+        // While none was open the server may have been restarted unseen.
+        if self.slots.borrow().in_use() <= 1 {
+            self.epoch.set(self.epoch.get() + 1);
+        }
         Ok(connection)
     }
 

@@ -63,16 +63,14 @@ pub(super) fn parse(
     let defaults = ini.defaults();
     let app = ini.section_or_defaults("app:proxy-server");
     let auth = section_of(&ini, "tempauth");
-    let users = users::users(auth)?;
-    let resellers = resellers(auth)?;
+    let (users, resellers) = (users::users(auth)?, resellers(auth)?);
     let token_secret = token_secret(auth, &swift_ini, &users)?;
     if pipeline.contains(&Member::Tempauth) && users.is_empty() {
         notices.push(format!("{file}: tempauth has no users: nobody can get a token"));
     }
     let policies = policies::policies("swift.conf", &swift_ini)?;
     let cores = size(defaults, "cores", available_cores as u64, 1..=1024)?;
-    let memcache = pipeline.contains(&Member::Cache).then(|| memcache(&ini, memcache_text)).transpose()?;
-    notices.extend(memcache.as_ref().and_then(|memcache| memcache.notice(cores)));
+    let memcache = memcache(&ini, memcache_text, &pipeline, cores, &mut notices)?;
     let config = Config {
         swift_dir: PathBuf::from(defaults.get("swift_dir").unwrap_or("/etc/swift")),
         bind: bind(defaults)?,
@@ -122,10 +120,8 @@ pub(super) fn parse(
         error_suppression_interval: app.seconds("error_suppression_interval", 60.0)?,
         recheck_account_existence: app.seconds("recheck_account_existence", 60.0)?,
         recheck_container_existence: app.seconds("recheck_container_existence", 60.0)?,
-        account_existence_skip_cache: percent(app, "account_existence_skip_cache_pct")?,
-        container_existence_skip_cache: percent(app, "container_existence_skip_cache_pct")?,
+        existence_skip_cache: existence_skip_cache(app)?,
         request_node_count: request_node_count(app)?,
-        // [filter:cache]
         memcache,
         // [filter:tempauth]
         users,
@@ -201,10 +197,21 @@ fn keystoneauth(ini: &Ini, pipeline: &[Member]) -> Result<Option<keystoneauth::S
     pipeline.contains(&Member::Keystoneauth).then(|| keystoneauth::Settings::parse(section)).transpose()
 }
 
-/// `[filter:cache]`, and `memcache.conf` where Swift looks into it.
-fn memcache(ini: &Ini, text: Option<&str>) -> Result<memcache::Settings, ConfigError> {
+/// `[filter:cache]`, and `memcache.conf` where Swift looks into it; nothing when `cache` is not in the pipeline.
+fn memcache(
+    ini: &Ini,
+    text: Option<&str>,
+    pipeline: &[Member],
+    cores: usize,
+    notices: &mut Vec<String>,
+) -> Result<Option<memcache::Settings>, ConfigError> {
     let conf = text.map(|text| Ini::parse("memcache.conf", text)).transpose()?;
-    memcache::Settings::read(cache_section(ini), conf.as_ref())
+    let settings = memcache::Settings::read(cache_section(ini), conf.as_ref())?;
+    if !pipeline.contains(&Member::Cache) {
+        return Ok(None);
+    }
+    notices.extend(settings.notice(cores));
+    Ok(Some(settings))
 }
 
 /// The filter is called `cache` wherever it is used, its egg entry `memcache`.
@@ -215,9 +222,10 @@ fn cache_section(ini: &Ini) -> &Section {
     }
 }
 
-/// A part of a hundred, as a part of one.
-fn percent(section: &Section, name: &str) -> Result<f64, ConfigError> {
-    Ok(section.float(name, 0.0, 0.0..=100.0)? / 100.0)
+/// Parts of a hundred, as parts of one.
+fn existence_skip_cache(app: &Section) -> Result<[f64; 2], ConfigError> {
+    let percent = |name: &str| app.float(name, 0.0, 0.0..=100.0).map(|part| part / 100.0);
+    Ok([percent("account_existence_skip_cache_pct")?, percent("container_existence_skip_cache_pct")?])
 }
 
 fn bind(defaults: &Section) -> Result<SocketAddr, ConfigError> {

@@ -163,7 +163,7 @@ fn a_write_whose_client_went_away_is_seen_all_the_same() {
             let acl: &'static str = if micros % 1_000 == 0 { ".r:even" } else { ".r:odd" };
             let gone = io::timeout(Duration::from_micros(micros), write(&world, &world.core, acl)).await.is_err();
             sleep(SECOND).await;
-            let seen: Vec<_> = world.cores.iter().map(|core| read(core)).collect();
+            let seen: Vec<_> = world.cores.iter().map(read).collect();
             for info in seen {
                 let acl_seen = info.await.read_acl().map(str::to_owned);
                 // Either it was never sent, or every core knows it.

@@ -64,14 +64,16 @@ fn proxy_conf(layout: &Layout, keystone: Option<&Keystone>) -> String {
             (CONFORMANCE.to_owned(), app, tempauth(layout, CONFORMANCE_USERS))
         }
     };
+    let (pipeline, cache) = cache(&pipeline, layout);
     format!(
-        "[DEFAULT]\nbind_ip = {ip}\nbind_port = {port}\nswift_dir = {etc}\ncores = {cores}\n\n\
-         [pipeline:main]\npipeline = {pipeline}\n\n\
+        "[DEFAULT]\nbind_ip = {ip}\nbind_port = {port}\nswift_dir = {etc}\ncores = {cores}\nmetrics_bind = {metrics}\n\n\
+         [pipeline:main]\npipeline = {pipeline}\n\n{cache}\
          [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n{app}\n\
          [filter:versioned_writes]\nuse = egg:swift#versioned_writes\nallow_versioned_writes = true\nallow_object_versioning = true\n\n\
          {auth}",
         ip = layout.bind,
         port = layout.port,
+        metrics = layout.metrics_address(),
         etc = layout.etc().display(),
         cores = layout.cores,
     )
@@ -91,6 +93,20 @@ fn keystone_auth(keystone: &Keystone) -> String {
          operator_roles = admin, swiftoperator\nSERVICE_service_roles = service\n",
         keystone.options
     )
+}
+
+/// The pipeline with or without the member `cache`, and its section: memcached is used only when it was asked for.
+fn cache(pipeline: &str, layout: &Layout) -> (String, String) {
+    let others = pipeline.split_whitespace().filter(|name| *name != "cache");
+    let Some((servers, connections)) = &layout.memcached else {
+        return (others.collect::<Vec<_>>().join(" "), String::new());
+    };
+    let members = others.flat_map(|name| if name == "proxy-logging" { vec![name, "cache"] } else { vec![name] });
+    let connections = connections.unwrap_or(2 * layout.cores);
+    let section = format!(
+        "[filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = {servers}\nmax_memcache_connections = {connections}\n\n"
+    );
+    (members.collect::<Vec<_>>().join(" "), section)
 }
 
 fn node_conf(layout: &Layout, number: usize) -> String {
@@ -132,6 +148,8 @@ mod tests {
                 nodes: None,
                 profile: Some(profile),
                 keystone_url: None,
+                memcached: None,
+                max_memcache_connections: None,
             };
             let layout = Layout::open_or_create(&options).map_err(|failure| failure.message).unwrap();
             let keystone = (profile == Profile::Keystone).then(|| Keystone {

@@ -30,6 +30,10 @@ pub struct Layout {
     pub bind: IpAddr,
     /// Its port.
     pub port: u16,
+    /// Port of the proxy's metrics, on loopback.
+    pub metrics_port: u16,
+    /// Memcached servers and the number of connections, as asked for in this run.
+    pub memcached: Option<(String, Option<usize>)>,
     /// Copies of every object.
     pub replicas: usize,
     /// Cores of each daemon.
@@ -61,11 +65,14 @@ impl Layout {
     pub fn open_or_create(options: &Options) -> Result<Layout, Failure> {
         let dir = std::path::absolute(&options.dir)
             .map_err(|error| Failure::usage(format!("{}: {error}", options.dir.display())))?;
-        if !description(&dir).exists() {
-            return Layout::create(dir, options);
-        }
-        let mut layout = Layout::open(&dir)?;
-        layout.refuse_changes(options)?;
+        let mut layout = if description(&dir).exists() {
+            let layout = Layout::open(&dir)?;
+            layout.refuse_changes(options)?;
+            layout
+        } else {
+            Layout::create(dir, options)?
+        };
+        layout.memcached = options.memcached.clone().map(|servers| (servers, options.max_memcache_connections));
         layout.port = options.port.unwrap_or(layout.port);
         layout.bind = options.bind.unwrap_or(layout.bind);
         Ok(layout)
@@ -104,6 +111,8 @@ impl Layout {
             dir,
             bind: options.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: options.port.unwrap_or(8080),
+            metrics_port: 0,
+            memcached: None,
             replicas,
             cores,
             profile,
@@ -181,7 +190,8 @@ impl Layout {
         })?;
         self.port = probe.local_addr().map_or(self.port, |address| address.port());
         let mut taken = vec![probe];
-        for port in self.nodes.iter_mut().flat_map(|node| node.ports.iter_mut().flatten()) {
+        let of_nodes = self.nodes.iter_mut().flat_map(|node| node.ports.iter_mut().flatten());
+        for port in of_nodes.chain([&mut self.metrics_port]) {
             let listener = match loopback(*port) {
                 Ok(listener) if *port != 0 => listener,
                 _ => any_internal_port()?,
@@ -209,6 +219,14 @@ impl Layout {
         let host = if self.bind.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { self.bind };
         format!("http://{}", SocketAddr::new(host, self.port))
     }
+    /// `http://127.0.0.1:21001/metrics`
+    pub fn metrics(&self) -> String {
+        format!("http://{}/metrics", self.metrics_address())
+    }
+    /// Where the proxy's metrics are.
+    pub fn metrics_address(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.metrics_port)
+    }
     /// `test:tester`
     pub fn user(&self) -> String {
         format!("{ACCOUNT}:{USER}")
@@ -222,7 +240,7 @@ impl Layout {
         let nodes: Vec<Value> =
             self.nodes.iter().map(|node| json!({"ports": node.ports, "devices": node.devices})).collect();
         let value = json!({
-            "format": 1, "bind": self.bind.to_string(), "port": self.port, "replicas": self.replicas, "cores": self.cores,
+            "format": 1, "bind": self.bind.to_string(), "port": self.port, "metrics_port": self.metrics_port, "replicas": self.replicas, "cores": self.cores,
             "profile": self.profile.name(), "key": self.key, "hash_suffix": self.hash_suffix, "token_secret": self.token_secret, "nodes": nodes,
         });
         write_private(&description(&self.dir), format!("{value:#}\n").as_bytes())
@@ -250,6 +268,9 @@ fn from_json(dir: PathBuf, value: &Value) -> Option<Layout> {
         dir,
         bind: text("bind")?.parse().ok()?,
         port: u16::try_from(number("port")?).ok()?,
+        // Folders of before there were metrics have no port for them; the next run finds one.
+        metrics_port: number("metrics_port").and_then(|port| u16::try_from(port).ok()).unwrap_or(0),
+        memcached: None,
         replicas: number("replicas")?,
         cores: number("cores")?,
         // Folders of before there were profiles name none.

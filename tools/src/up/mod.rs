@@ -47,6 +47,12 @@ pub struct Options {
     /// Keystone of `--profile keystone`; its service user is taken from OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME ...
     #[arg(long, value_name = "URL", env = "OS_AUTH_URL")]
     pub keystone_url: Option<String>,
+    /// Memcached servers that the proxy uses: HOST:PORT, several with commas between them (default: none)
+    #[arg(long, value_name = "HOST:PORT[,...]")]
+    pub memcached: Option<String>,
+    /// Connections to each memcached server, of all cores of the proxy together (default: two for every core)
+    #[arg(long, value_name = "N", requires = "memcached")]
+    pub max_memcache_connections: Option<usize>,
 }
 
 /// Who may come and what the pipeline does, decided when the folder is made.
@@ -102,6 +108,7 @@ fn greet(layout: &Layout) {
     println!("  user     {}", layout.user());
     println!("  key      {}", layout.key);
     println!("  data     {dir}");
+    println!("  metrics  {}", layout.metrics());
     println!();
     println!("Paste one of these:");
     let auth = format!("{endpoint}/auth/v1.0");

@@ -1,0 +1,493 @@
+"""What .ci/memcached looks at: Martlet, Swift's memcached client, and memcached itself. Ends what it started."""
+import http.client
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+from swift.common.memcached import MemcacheRing
+from swift.proxy.controllers.base import (headers_from_container_info, headers_to_account_info,
+                                          headers_to_container_info)
+
+MARTLET, WORK = sys.argv[1], sys.argv[2]
+CLUSTER = os.path.join(WORK, 'cluster')
+CORES, CONNECTIONS, LOAD, CONTAINERS = 2, 4, 64, 60
+POOL_TIMEOUT = 1.0
+GETS = int(os.environ.get('MEMCACHED_GETS', '100000'))
+started = time.time()
+children = []
+
+
+def say(text):
+    print('-- %4.0f s  %s' % (time.time() - started, text), flush=True)
+
+
+def must(fact, text):
+    if not fact:
+        raise SystemExit('memcached: ' + str(text))
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *args, **kwargs: None
+
+
+def free_port(host='127.0.0.1'):
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+class Memcached:
+    """One server on a port of its own."""
+
+    def __init__(self, host='127.0.0.1', extra=()):
+        self.host, self.port, self.extra = host, free_port(host), list(extra)
+        self.name = ('[%s]:%d' if ':' in host else '%s:%d') % (host, self.port)
+        self.start()
+
+    def start(self):
+        user = ['-u', 'root'] if os.getuid() == 0 else []
+        log = open(os.path.join(WORK, 'memcached.log'), 'ab')
+        self.process = subprocess.Popen(
+            ['memcached', '-l', self.host, '-p', str(self.port), '-U', '0', '-m', '32'] + user + self.extra, stderr=log)
+        children.append(self.process)
+        for _ in range(200):
+            try:
+                socket.create_connection((self.host, self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise SystemExit('memcached: a server does not start')
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+
+def request(endpoint, method, path, headers=None, body=None, connection=None):
+    own = connection or http.client.HTTPConnection(endpoint, timeout=60)
+    try:
+        own.request(method, path, body=body, headers=headers or {})
+        answer = own.getresponse()
+        return answer.status, dict((k.lower(), v) for k, v in answer.getheaders()), answer.read()
+    finally:
+        if connection is None:
+            own.close()
+
+
+def martlet(*words):
+    done = subprocess.run([MARTLET, *words], capture_output=True, text=True)
+    return done.returncode, done.stdout.strip()
+
+
+def up(servers):
+    process = subprocess.Popen(
+        [MARTLET, 'up', CLUSTER, '--port', '0', '--cores', str(CORES), '--devices', '3', '--memcached', ','.join(servers),
+         '--max-memcache-connections', str(CONNECTIONS)],
+        stdout=subprocess.PIPE, stderr=open(os.path.join(WORK, 'up.log'), 'wb'), text=True)
+    children.append(process)
+    said = {}
+    for line in process.stdout:
+        words = line.split()
+        if len(words) == 2:
+            said[words[0]] = words[1]
+        if line.startswith('Ctrl-C'):
+            break
+    must('auth' in said, 'martlet up did not start')
+    return said
+
+
+def second_proxy(change):
+    """A proxy of the same cluster whose configuration is changed by `change`; its endpoint."""
+    with open(os.path.join(CLUSTER, 'etc', 'proxy.conf')) as source:
+        text = source.read()
+    port = free_port()
+    text = re.sub(r'bind_port = \d+', 'bind_port = %d' % port, text)
+    text = re.sub(r'metrics_bind = .*', 'metrics_bind = 127.0.0.1:%d' % free_port(), text)
+    path = os.path.join(WORK, 'proxy-%d.conf' % port)
+    with open(path, 'w') as target:
+        target.write(change(text))
+    log = open(os.path.join(WORK, 'proxy-%d.log' % port), 'wb')
+    process = subprocess.Popen([MARTLET, 'proxy', path], stderr=log)
+    children.append(process)
+    endpoint = '127.0.0.1:%d' % port
+    for _ in range(200):
+        try:
+            if request(endpoint, 'GET', '/healthcheck')[0] == 200:
+                return endpoint, process
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit('memcached: a second proxy does not start')
+
+
+def metrics(address):
+    text = request(address, 'GET', '/metrics')[2].decode()
+    numbers = {}
+    for line in text.splitlines():
+        if not line.startswith('#'):
+            name, value = line.rsplit(' ', 1)
+            numbers[name] = int(value)
+    return numbers
+
+
+def total(numbers, name):
+    return sum(value for key, value in numbers.items() if key.startswith(name + '{'))
+
+
+class Load:
+    """So many connections, each with one GET after the other of an object in any container."""
+
+    def __init__(self, endpoint, token, objects):
+        self.endpoint, self.objects, self.headers = endpoint, objects, {'X-Auth-Token': token}
+        self.done, self.wrong, self.is_over = [], [], False
+        self.threads = [threading.Thread(target=self.work, args=(number,), daemon=True) for number in range(LOAD)]
+        for thread in self.threads:
+            thread.start()
+
+    def work(self, seed):
+        chance = random.Random(seed)
+        connection = http.client.HTTPConnection(self.endpoint, timeout=60)
+        while not self.is_over:
+            path = chance.choice(self.objects)
+            start = time.time()
+            try:
+                status, _, body = request(self.endpoint, 'GET', path, self.headers, connection=connection)
+            except Exception as error:
+                self.wrong.append('%s: %r' % (path, error))
+                return
+            self.done.append((start, time.time() - start))
+            if status != 200 or body != path.encode():
+                self.wrong.append('%s: %s' % (path, status))
+
+    def end(self):
+        self.is_over = True
+        for thread in self.threads:
+            thread.join(60)
+        must(not self.wrong, 'wrong answers under load: %s' % self.wrong[:5])
+
+    def p99(self, since, until):
+        times = sorted(took for start, took in list(self.done) if since <= start < until)
+        must(len(times) > 100, 'only %d requests in a phase' % len(times))
+        return times[len(times) * 99 // 100], len(times)
+
+
+class Watch:
+    """Counts the proxy's sockets to every server as the kernel shows them."""
+
+    def __init__(self, pid, ports):
+        self.pid, self.ports, self.most, self.looks, self.is_over = pid, ports, dict.fromkeys(ports, 0), 0, False
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self):
+        while not self.is_over:
+            shown = subprocess.run(['ss', '-tnpH'], capture_output=True, text=True).stdout
+            self.looks += 1
+            mine = [line for line in shown.splitlines() if 'pid=%d,' % self.pid in line]
+            for port in self.ports:
+                count = sum(1 for line in mine if line.split()[4].endswith(':%d' % port))
+                self.most[port] = max(self.most[port], count)
+            time.sleep(0.02)
+
+    def end(self):
+        self.is_over = True
+        self.thread.join(10)
+        return self.most
+
+
+def placement(servers, ring):
+    for _ in range(30):
+        key = 'container/AUTH_test/%d' % random.getrandbits(40)
+        ours = martlet('memcache', '--servers', ','.join(servers), 'where', key)[1].split()
+        from swift.common.memcached import MemcacheCommand
+        theirs = []
+        for server, fp, sock in ring._get_conns(MemcacheCommand('get', key)):
+            theirs.append(server)
+            ring._return_conn(server, fp, sock)
+        must(ours == theirs, 'servers of %s: %s, Swift asks %s' % (key, ours, theirs))
+
+
+def keys_both_ways(servers, ring):
+    tool = ['memcache', '--servers', ','.join(servers)]
+    values = {
+        'AUTH_/token/AUTH_tk%032x' % random.getrandbits(128): [1895434142.5, 'test,test:tester,AUTH_test'],
+        'AUTH_/user/test:tester': 'AUTH_tk0123',
+        'shard-updating-v2/AUTH_test/shd': [['', '.shards_AUTH_test/shd-0'], ['obj\u00fc', '.shards_AUTH_test/shd-1']],
+        'shard-listing-v2/AUTH_test/shd': [['', '.shards_AUTH_test/shd-0']],
+        'account/AUTH_x': headers_to_account_info({}, 204),
+        'container/AUTH_x/gr\u00fcn': headers_to_container_info({}, 204),
+    }
+    for key, value in values.items():
+        plain = json.loads(json.dumps(value))
+        ring.set(key, value, time=60)
+        code, text = martlet(*tool, 'get', key)
+        must(code == 0 and json.loads(text) == plain, '%s: Martlet reads %r' % (key, text))
+        ring.delete(key)
+        must(martlet(*tool, 'get', key)[0] == 1, '%s is still there' % key)
+        must(martlet(*tool, 'set', key, json.dumps(plain))[0] == 0, '%s is not stored' % key)
+        must(ring.get(key) == plain, '%s: Swift reads %r' % (key, ring.get(key)))
+        must(martlet(*tool, 'delete', key)[0] == 0 and ring.get(key) is None, '%s is not removed' % key)
+
+
+def facts_both_ways(endpoint, account, token, ring):
+    """What the proxies themselves keep, in both directions."""
+    headers = {'X-Auth-Token': token}
+    request(endpoint, 'GET', '%s/c0/o' % account, headers)
+    time.sleep(0.2)
+    name = account.rsplit('/', 1)[1]
+    info = ring.get('container/%s/c0' % name)
+    model = headers_to_container_info({}, 204)
+    must(info and list(info) == list(model), 'container info of Martlet: %r' % info)
+    must(headers_from_container_info(info) is not None, 'Swift cannot use %r' % info)
+    must(info['meta'] == {'color': 'gr\u00fcn 0'} and info['status'] == 204, info)
+    of_account = ring.get('account/%s' % name)
+    must(of_account and list(of_account) == list(headers_to_account_info({}, 204)), 'account info: %r' % of_account)
+    must(of_account['account_really_exists'] is True and int(of_account['container_count']) > 0, of_account)
+    request(endpoint, 'GET', '%s/none/o' % account, headers)
+    time.sleep(0.2)
+    must((ring.get('container/%s/none' % name) or {}).get('status') == 404, 'a missing container is not kept')
+
+    # A proxy that has written nothing believes what Swift's proxies keep.
+    other, process = second_proxy(lambda text: text)
+    info['read_acl'] = '.r:*'
+    ring.set('container/%s/c1' % name, info, time=60)
+    must(request(other, 'GET', '%s/c1/o' % account)[0] == 200, 'the ACL that Swift keeps is not used')
+    must(request(endpoint, 'GET', '%s/c1/o' % account)[0] == 401, 'the proxy that wrote believes another')
+    ring.set('container/%s/c2' % name, headers_to_container_info({}, 404), time=60)
+    must(request(other, 'PUT', '%s/c2/new' % account, headers, b'x')[0] == 404, 'what Swift keeps as missing is found')
+    ghost = headers_to_account_info({'X-Account-Container-Count': '1', 'X-Account-Object-Count': '1',
+                                     'X-Account-Bytes-Used': '1'}, 204)
+    ring.set('account/AUTH_ghost', ghost, time=60)
+    ring.set('container/AUTH_ghost/c', info, time=60)
+    must(request(other, 'GET', '/v1/AUTH_ghost/c/o')[0] == 404, 'the account that Swift keeps is not used')
+    must(request(other, 'GET', '/v1/AUTH_ghost2/c/o')[0] == 401, 'the check above can tell nothing')
+    for key in ('c1', 'c2'):
+        ring.delete('container/%s/%s' % (name, key))
+    process.terminate()
+    process.wait()
+
+
+def own_writes(endpoint, account, token, until, counted, wrong):
+    """Changes who may read, and looks from new connections, on any core, whether it is so."""
+    path = '%s/acl' % account
+    headers = {'X-Auth-Token': token}
+    while not until.is_set():
+        for acl, expected in (('.r:*', 200), ('', 401)):
+            status = request(endpoint, 'POST', path, dict(headers, **{'X-Container-Read': acl}))[0]
+            if status != 204:
+                wrong.append('POST says %d' % status)
+            for _ in range(4):
+                seen = request(endpoint, 'GET', path + '/o')[0]
+                if seen != expected:
+                    wrong.append('after X-Container-Read: %r a GET says %d' % (acl, seen))
+            counted.append(1)
+        time.sleep(0.05)
+
+
+def faults(load, servers, endpoint, account, token, address):
+    wrong, writes, over = [], [], threading.Event()
+    writer = threading.Thread(target=own_writes, args=(endpoint, account, token, over, writes, wrong), daemon=True)
+    time.sleep(3)
+    normal_from = time.time()
+    time.sleep(8)
+    normal, count = load.p99(normal_from, time.time())
+    say('normal: p99 %.0f ms of %d requests' % (normal * 1000, count))
+    writer.start()
+    before, began = metrics(address), time.time()
+
+    def phase(name, seconds):
+        start = time.time()
+        time.sleep(seconds)
+        p99, count = load.p99(start, time.time())
+        say('%s: p99 %.0f ms of %d requests' % (name, p99 * 1000, count))
+        must(p99 <= 1.5 * normal + POOL_TIMEOUT, '%s: p99 %.3f s, normally %.3f s' % (name, p99, normal))
+
+    for server in servers:
+        server.kill()
+    phase('killed', 8)
+    for server in servers:
+        server.start()
+    phase('started again, empty', 8)
+    for server in servers:
+        server.signal(signal.SIGSTOP)
+    phase('frozen', 12)
+    for server in servers:
+        server.signal(signal.SIGCONT)
+    phase('thawed', 8)
+    over.set()
+    writer.join(60)
+    must(not wrong, 'own writes: %s' % wrong[:5])
+    asked = total(metrics(address), 'martlet_facts_backend_requests_total') - total(before, 'martlet_facts_backend_requests_total')
+    periods = int((time.time() - began) / 60) + 1
+    # Every name once per core and period; a write makes its name unknown on every core.
+    allowed = (CONTAINERS + 2) * CORES * periods + len(writes) * CORES
+    after = metrics(address)
+    say('memcached: %d hits, %d misses, %d timeouts, %d errors' % tuple(
+        total(after, 'martlet_memcache_' + name) - total(before, 'martlet_memcache_' + name)
+        for name in ('hits_total', 'misses_total', 'timeouts_total', 'errors_total')))
+    must(total(after, 'martlet_memcache_timeouts_total') > 0, 'nobody noticed that the servers were frozen')
+    must(total(after, 'martlet_memcache_hits_total') > 100, 'memcached was hardly asked')
+    say('%d writes seen by all; %d questions to the backends, at most %d' % (len(writes), asked, allowed))
+    must(asked <= allowed, 'the backends were asked %d times, at most %d is right' % (asked, allowed))
+
+
+def futexes(endpoint, path, token, pid):
+    """So many pipelined GETs of one object while strace counts."""
+    line = ('GET %s HTTP/1.1\r\nHost: %s\r\nX-Auth-Token: %s\r\n\r\n' % (path, endpoint, token)).encode()
+    host, port = endpoint.split(':')
+
+    def gets(count, failures):
+        with socket.create_connection((host, int(port)), 60) as connection:
+            left = count
+            while left > 0:
+                batch = min(left, 20)
+                connection.sendall(line * batch)
+                came, seen = b'', 0
+                while seen < batch:
+                    piece = connection.recv(65536)
+                    if not piece:
+                        failures.append('closed')
+                        return
+                    came += piece
+                    seen = came.count(b'HTTP/1.1 ')
+                    if came.count(b'HTTP/1.1 200') != seen:
+                        failures.append(came[:100])
+                        return
+                    # A head may be cut; what follows it is read with the next batch's first bytes otherwise.
+                    while seen == batch and not came.endswith(path.encode()):
+                        came += connection.recv(65536)
+                left -= batch
+
+    def run(count):
+        failures = []
+        threads = [threading.Thread(target=gets, args=(count // 8, failures)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        must(not failures, failures[:1])
+
+    run(2000)
+    report = os.path.join(WORK, 'strace.log')
+    trace = subprocess.Popen(['strace', '-f', '-c', '-o', report, '-e', 'trace=futex,sendto,io_uring_enter', '-p', str(pid)],
+                             stderr=subprocess.DEVNULL)
+    children.append(trace)
+    time.sleep(2)
+    start = time.time()
+    run(GETS)
+    took = time.time() - start
+    trace.send_signal(signal.SIGINT)
+    trace.wait()
+    calls = {}
+    for row in open(report).read().splitlines():
+        words = row.split()
+        if words and words[-1] in ('futex', 'sendto', 'io_uring_enter'):
+            calls[words[-1]] = int(words[3])
+    say('%d GETs under strace in %.0f s: %s' % (GETS, took, calls))
+    must(sum(calls.values()) > GETS / 1000, 'strace saw nothing: %r' % calls)
+    must(calls.get('futex', 0) == 0, 'futex was called %d times' % calls.get('futex', 0))
+
+
+def encrypted(account, token):
+    """TLS over IPv6, told by memcache.conf; a certificate that nobody vouches for is refused."""
+    def make(*words):
+        subprocess.run(['openssl', *words], check=True, capture_output=True, cwd=WORK)
+    make('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '30', '-subj', '/CN=ca')
+    make('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=memcached')
+    with open(os.path.join(WORK, 'names'), 'w') as names:
+        names.write('subjectAltName = IP:::1\n')
+    make('x509', '-req', '-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '30',
+         '-extfile', 'names', '-out', 'server.pem')
+    make('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'other.key', '-out', 'other.pem', '-days', '30', '-subj', '/CN=other')
+    server = Memcached('::1', ['-Z', '-o', 'ssl_chain_cert=%s/server.pem,ssl_key=%s/server.key' % (WORK, WORK)])
+    for authority, hits in (('ca.pem', True), ('other.pem', False)):
+        with open(os.path.join(CLUSTER, 'etc', 'memcache.conf'), 'w') as conf:
+            conf.write('[memcache]\nmemcache_servers = %s\nmemcache_max_connections = 2\ntls_enabled = yes\n'
+                       'tls_cafile = %s/%s\n' % (server.name, WORK, authority))
+        plain = lambda text: re.sub(r'(memcache_servers|max_memcache_connections) = .*\n', '', text)
+        endpoint, process = second_proxy(plain)
+        address = re.search(r'metrics_bind = (\S+)', open(os.path.join(WORK, 'proxy-%s.conf' % endpoint.split(':')[1])).read()).group(1)
+        for _ in range(20):
+            must(request(endpoint, 'GET', '%s/c0/o' % account, {'X-Auth-Token': token})[0] == 200, 'a GET over TLS')
+        time.sleep(0.5)
+        numbers = metrics(address)
+        done = total(numbers, 'martlet_memcache_exchanges_total')
+        say('TLS over IPv6, %s: %d exchanges, %d errors' % (authority, done, total(numbers, 'martlet_memcache_errors_total')))
+        must((done > 0) == hits, 'exchanges with %s: %d' % (authority, done))
+        process.terminate()
+        process.wait()
+    os.remove(os.path.join(CLUSTER, 'etc', 'memcache.conf'))
+
+
+def main():
+    servers = [Memcached() for _ in range(3)]
+    names = [server.name for server in servers]
+    ring = MemcacheRing(names, logger=Silent())
+    say('placement and values')
+    placement(names, ring)
+    keys_both_ways(names, ring)
+
+    said = up(names)
+    auth = urllib.parse.urlsplit(said['auth'])
+    endpoint, address = auth.netloc, urllib.parse.urlsplit(said['metrics']).netloc
+    _, headers, _ = request(endpoint, 'GET', auth.path, {'X-Auth-User': said['user'], 'X-Auth-Key': said['key']})
+    token, account = headers['x-auth-token'], urllib.parse.urlsplit(headers['x-storage-url']).path
+    mine = {'X-Auth-Token': token}
+    objects = []
+    for name in ['c%d' % number for number in range(CONTAINERS)] + ['acl']:
+        color = ('gr\u00fcn %s' % name[1:]).encode().decode('latin-1')
+        must(request(endpoint, 'PUT', '%s/%s' % (account, name), dict(mine, **{'X-Container-Meta-Color': color}))[0] == 201, name)
+        path = '%s/%s/o' % (account, name)
+        must(request(endpoint, 'PUT', path, mine, path.encode())[0] == 201, path)
+        objects.append(path)
+    objects.remove('%s/acl/o' % account)
+    facts_both_ways(endpoint, account, token, ring)
+
+    # What was just written is not looked up in memcached for a minute and a few seconds.
+    say('waiting until memcached is believed again')
+    time.sleep(68)
+    pid = int(open(os.path.join(CLUSTER, 'run', 'proxy.pid')).read())
+    say('load on %d connections; servers killed, frozen, started again' % LOAD)
+    watch = Watch(pid, [server.port for server in servers])
+    load = Load(endpoint, token, objects)
+    faults(load, servers, endpoint, account, token, address)
+    load.end()
+    most = watch.end()
+    say('%d requests; the most sockets to a server: %s of %d, in %d looks' % (len(load.done), list(most.values()), CONNECTIONS, watch.looks))
+    must(max(most.values()) <= CONNECTIONS and max(most.values()) > 0 and watch.looks > 100, most)
+    code, text = martlet('recon', CLUSTER, '--memcache', '--json')
+    must(code == 0 and len(json.loads(text)) == CORES, text)
+    for core in json.loads(text):
+        for server in core['servers']:
+            must(server['connections_most'] <= server['connections_limit'] == CONNECTIONS // CORES, server)
+    print(martlet('recon', CLUSTER, '--memcache')[1])
+
+    futexes(endpoint, objects[0], token, pid)
+    encrypted(account, token)
+    say('done')
+
+
+try:
+    main()
+finally:
+    for child in reversed(children):
+        if child.poll() is None:
+            child.send_signal(signal.SIGCONT)
+            child.terminate()
+    for child in children:
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
