@@ -20,8 +20,9 @@ pub(super) fn write(layout: &Layout, keystone: Option<&Keystone>) -> Result<(), 
     super::rings::write(layout)
 }
 
-/// Members of the plain pipeline.
-const PLAIN: &str = "catch_errors gatekeeper healthcheck proxy-logging listing_formats tempauth copy dlo proxy-server";
+/// What clients expect of any Swift: they ask `/info`, and send manifests, signed URLs and delete lists where it says so.
+const PLAIN: &str = "catch_errors gatekeeper healthcheck proxy-logging listing_formats bulk tempurl tempauth staticweb copy \
+     container-quotas account-quotas slo dlo versioned_writes symlink proxy-server";
 /// Everything there is, in Swift's order.
 const CONFORMANCE: &str = "catch_errors gatekeeper healthcheck proxy-logging cache domain_remap etag-quoter listing_formats container_sync bulk tempurl ratelimit crossdomain formpost tempauth staticweb copy \
      container-quotas account-quotas slo dlo versioned_writes symlink proxy-server";
