@@ -112,6 +112,12 @@ pub fn explained(request: &Request, theirs: &Answer, ours: &Answer) -> Option<Re
         "DELETE" if request.target.contains("multipart-manifest=delete") && says("If-", "") => {
             return differs("a DELETE has no conditions");
         }
+        "POST" | "DELETE" if request.target.contains("bulk-delete") && request.body.starts_with(b"/\n") => {
+            return differs("a delete list cannot name the account");
+        }
+        "GET" if theirs.status == 500 && request.target.contains("%00") => {
+            return differs("a listing of versions from a name with NUL is a listing");
+        }
         "HEAD" if theirs.status == 416 => return differs("a HEAD has no range"),
         _ => {}
     }

@@ -4,6 +4,9 @@ use crate::wire::Request;
 use base::checksum::md5_hex;
 use base::io::sim::Random;
 
+#[path = "features.rs"]
+mod features;
+
 /// Makes the requests of one epoch, about a few names of its own.
 pub struct Generator {
     random: Random,
@@ -30,9 +33,9 @@ impl Generator {
     pub fn next(&mut self) -> Request {
         self.sent += 1;
         let user = match self.random.below(40) {
-            0 => None,
-            1 => Some(STRANGER),
-            2 => Some(OTHER),
+            0 | 1 => None,
+            2 | 3 => Some(STRANGER),
+            4 => Some(OTHER),
             _ => Some(OWNER),
         };
         let mut request = Request {
@@ -51,7 +54,8 @@ impl Generator {
             15..=32 => self.container(&mut request),
             33..=52 => self.put_object(&mut request),
             53..=58 => self.copy(&mut request),
-            59..=97 => self.object(&mut request),
+            59..=80 => self.object(&mut request),
+            81..=97 => self.feature(&mut request),
             _ => self.nonsense(&mut request),
         }
         request
@@ -112,12 +116,20 @@ impl Generator {
             }
             // Where no name shows its type: Swift guesses it from the version's name, in vain.
             5 if is_versioned(&request.target) => Self::set(request, "X-Versions-Enabled", "true"),
+            6 if !is_versioned(&request.target) => {
+                let mode = self.one(&["X-Versions-Location", "X-History-Location"]);
+                Self::set(request, mode, format!("{}old", self.stem));
+            }
+            7 => request.target = format!("/v1/AUTH_test/{}old", self.stem),
             _ => {}
         }
         self.container_fields(request);
     }
 
     fn container_fields(&mut self, request: &mut Request) {
+        if self.chance(25) {
+            return self.feature_fields(request);
+        }
         match self.random.below(14) {
             0 => Self::set(request, "X-Container-Meta-Color", "blue"),
             1 => Self::set(request, "X-Container-Meta-Color", ""),
@@ -182,7 +194,7 @@ impl Generator {
     }
 
     fn listing_query(&mut self) -> String {
-        const PARTS: [&str; 30] = [
+        const PARTS: [&str; 38] = [
             "format=json",
             "format=json",
             "format=json",
@@ -213,6 +225,14 @@ impl Generator {
             "reverse=maybe",
             "versions",
             "unknown=1",
+            "prefix=%ff",
+            "marker=%00",
+            "limit=1&limit=2",
+            "prefix=p+",
+            "delimiter=%E2%98%83",
+            "format=JSON",
+            "reverse",
+            "end_marker=%C3%A7",
         ];
         let count = self.random.below(4);
         let parts: Vec<&str> = (0..count).map(|_| self.one(&PARTS)).collect();
@@ -275,6 +295,8 @@ impl Generator {
             10 => self.slo(request),
             11 => Self::set(request, "Content-Encoding", "gzip"),
             12 => Self::set(request, "X-Detect-Content-Type", "true"),
+            13 => Self::set(request, "X-Timestamp", "1500000000.00000"),
+            14 => Self::set(request, "Expect", "100-continue"),
             _ => {}
         }
         self.object_fields(request);
@@ -287,6 +309,14 @@ impl Generator {
             format!("[{{\"path\": \"/{}a/one\", \"size_bytes\": 4}}, {{\"data\": \"Ym9keQ==\"}}]", self.stem),
             format!("[{{\"path\": \"{}a/one\", \"range\": \"0-1\"}}]", self.stem),
             format!("[{{\"path\": \"{}a/one\", \"etag\": \"bad\"}}]", self.stem),
+            format!(
+                "[{{\"path\": \"{0}a/one\"}}, {{\"path\": \"{0}a/one\"}}, {{\"path\": \"{0}e+f/one\"}}]",
+                self.stem
+            ),
+            format!("[{{\"path\": \"{}a/one\", \"range\": \"-1\"}}, {{\"data\": \"\"}}]", self.stem),
+            format!("[{{\"path\": \"{}a/one\", \"size_bytes\": -1}}]", self.stem),
+            format!("[{{\"path\": \"{}a/\\u00e7\", \"size_bytes\": null, \"etag\": null}}]", self.stem),
+            "[{\"data\": \"Ym9keQ==\"}]".to_owned(),
             "[]".to_owned(),
             "{}".to_owned(),
             "[{\"path\": \"x\"}]".to_owned(),
@@ -380,6 +410,9 @@ impl Generator {
             }
             "OPTIONS" => self.preflight(request),
             _ => self.conditions(request),
+        }
+        if self.chance(3) {
+            Self::set(request, "X-Timestamp", "1500000000.00000");
         }
         if self.chance(12) {
             let query = self.one(&[

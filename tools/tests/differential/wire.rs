@@ -26,16 +26,25 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// Stands in a target for the last version that this end named.
+pub const VERSION: &str = "{version}";
+
 /// A server and what it gave us.
 pub struct Endpoint {
     pub address: String,
+    version: String,
     connection: Option<TcpStream>,
     tokens: BTreeMap<&'static str, String>,
 }
 
 impl Endpoint {
     pub fn new(address: &str) -> Endpoint {
-        Endpoint { address: address.trim().to_owned(), connection: None, tokens: BTreeMap::new() }
+        Endpoint {
+            address: address.trim().to_owned(),
+            version: "null".to_owned(),
+            connection: None,
+            tokens: BTreeMap::new(),
+        }
     }
 
     /// Sends it; once more over a fresh connection when the old one was closed meanwhile.
@@ -44,6 +53,9 @@ impl Endpoint {
         let bytes = self.bytes(request, token.as_deref());
         for _ in 0..2 {
             if let Ok(answer) = self.exchange(&bytes, request.method == "HEAD") {
+                if let Some(named) = answer.headers.get("x-object-version-id").and_then(|values| values.first()) {
+                    self.version.clone_from(named);
+                }
                 return answer;
             }
             self.connection = None;
@@ -72,7 +84,11 @@ impl Endpoint {
     }
 
     fn bytes(&self, request: &Request, token: Option<&str>) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, request.target, self.address);
+        let target = request.target.replace(VERSION, &self.version);
+        let mut head = format!("{} {target} HTTP/1.1\r\n", request.method);
+        if !request.headers.iter().any(|(name, _)| name == "Host") {
+            head.push_str(&format!("Host: {}\r\n", self.address));
+        }
         if let Some(token) = token {
             head.push_str(&format!("X-Auth-Token: {token}\r\n"));
         }
