@@ -14,7 +14,9 @@ use std::rc::Rc;
 
 /// Asks the container's nodes; its ACL decides who may see the answer.
 pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response {
-    if let Err(refused) = listing::check_limit(&request, core.config.constraints.container_listing_limit) {
+    let checked = listing::check_encoding(&request)
+        .and_then(|()| listing::check_limit(&request, core.config.constraints.container_listing_limit));
+    if let Err(refused) = checked {
         return *refused;
     }
     if !request.path.account.starts_with('.') {

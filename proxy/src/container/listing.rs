@@ -47,6 +47,19 @@ pub(crate) fn check_limit(request: &ClientRequest, longest: usize) -> Result<(),
     Ok(())
 }
 
+/// A container's parameters must be UTF-8; Swift names the first that is not.
+pub(crate) fn check_encoding(request: &ClientRequest) -> Result<(), Box<Response>> {
+    const CHECKED: [&str; 8] = ["marker", "end_marker", "prefix", "delimiter", "path", "format", "reverse", "limit"];
+    let is_wrong = |name: &&str| request.query.get(name).is_some_and(|value| std::str::from_utf8(value).is_err());
+    match CHECKED.iter().find(|name| is_wrong(name)) {
+        Some(name) if request.method == Method::Get => {
+            let text = format!("\"{name}\" parameter not valid UTF-8");
+            Err(Box::new(Response::full(Status(400), "text/plain", text)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `X-Newest: true`.
 pub(crate) fn wants_newest(request: &ClientRequest) -> bool {
     request.headers.get_str("X-Newest").is_some_and(is_true)

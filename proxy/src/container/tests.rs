@@ -94,6 +94,16 @@ fn metadata_and_listing_parameters_pass_and_nothing_else() {
 }
 
 #[test]
+fn a_listing_parameter_that_is_no_utf_8_is_named_before_any_backend_is_asked() {
+    run(9, |world| async move {
+        let refused = world.call(Method::Get, "/AUTH_a/c?limit=99999&prefix=%ff").await;
+        assert_eq!((refused.status, &refused.body[..]), (400, &b"\"prefix\" parameter not valid UTF-8"[..]));
+        assert_eq!(refused.headers.get_str("Content-Type"), Some("text/plain"));
+        assert!(world.backends.requests(Method::Get, "/AUTH_a/c").is_empty());
+    });
+}
+
+#[test]
 fn facts_are_asked_for_once() {
     run(5, |world| async move {
         world.make_container().await;

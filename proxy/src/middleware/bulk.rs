@@ -117,15 +117,18 @@ fn begin(
     work: LocalFuture<'static, Outcome>,
 ) -> Response {
     let shown = format.unwrap_or("text/plain");
+    let nothing = if root == "delete" { &delete::COUNTED[..] } else { &extract::COUNTED[..] };
     let text: LocalFuture<'static, String> = Box::pin(async move {
-        let outcome = if format.is_some() { work.await } else { Outcome::failed(Status(406)) };
+        let outcome = if format.is_some() { work.await } else { Outcome::failed(Status(406), nothing) };
         outcome.report().render(shown, root)
     });
     let mut body = Heartbeat::new(text, every);
     if shown.ends_with("/xml") {
         body = body.beginning("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     }
-    Response::stream(Status(200), None, Box::new(body)).header("Content-Type", shown)
+    // Who can read none of the forms is told so in the one that Swift's errors have.
+    let kind = format.unwrap_or("text/html; charset=UTF-8");
+    Response::stream(Status(200), None, Box::new(body)).header("Content-Type", kind)
 }
 
 /// How it went.
@@ -140,10 +143,10 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// It did not begin, or was ended.
-    fn failed(status: Status) -> Outcome {
-        let text = respond::explanation(status).to_owned();
-        Outcome { status, text, counts: Vec::new(), failed: Vec::new() }
+    /// It did not begin: the status says all, and nothing was done.
+    fn failed(status: Status, counted: &[&'static str]) -> Outcome {
+        let counts = counted.iter().map(|name| (*name, 0)).collect();
+        Outcome { status, text: String::new(), counts, failed: Vec::new() }
     }
 
     fn report(self) -> Report {

@@ -14,18 +14,21 @@ use base::quote::{quote, unquote};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// What is counted.
+pub(super) const COUNTED: [&str; 2] = ["Number Deleted", "Number Not Found"];
+
 /// Does it.
 pub(super) async fn run(settings: Rc<Settings>, next: Rc<dyn Application>, mut request: ClientRequest) -> Outcome {
     let mut outcome = Outcome {
         status: Status(200),
         text: String::new(),
-        counts: vec![("Number Deleted", 0), ("Number Not Found", 0)],
+        counts: COUNTED.iter().map(|name| (*name, 0)).collect(),
         failed: Vec::new(),
     };
     let is_text = |kind: &bytes::Bytes| kind.is_empty() || kind.starts_with(b"text/plain");
     let names = match request.headers.get("Content-Type").is_none_or(is_text) {
         true => names(&settings, &mut request).await,
-        false => Err((Status(406), respond::explanation(Status(406)).to_owned())),
+        false => Err((Status(406), String::new())),
     };
     match names {
         Ok(names) => delete_all(&settings, &next, &request, names, &mut outcome).await,
@@ -39,7 +42,7 @@ type Refused = (Status, String);
 /// The names, decoded, in the order of the body.
 async fn names(settings: &Settings, request: &mut ClientRequest) -> Result<Vec<Vec<u8>>, Refused> {
     if !request.body.is_framed() {
-        return Err((Status(411), respond::explanation(Status(411)).to_owned()));
+        return Err((Status(411), String::new()));
     }
     let (mut names, mut line) = (Vec::new(), Vec::new());
     // Ends: names are counted and lines bounded.
@@ -148,7 +151,8 @@ fn delete_one(
     name: &[u8],
     retries: u32,
 ) -> Option<LocalFuture<'static, Deleted>> {
-    let rest = name.strip_prefix(b"/").unwrap_or(name);
+    let start = name.iter().position(|&byte| byte != b'/')?;
+    let rest = name.get(start..)?;
     let path = format!("/{}/{}", quote(request.path.account.as_bytes()), quote(rest));
     let path = Path::parse(path.as_bytes()).ok().filter(|path| path.container.is_some())?;
     let (next, pattern) = (Rc::clone(next), request.subrequest(Method::Delete, path).by("BD"));

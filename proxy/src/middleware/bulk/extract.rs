@@ -19,6 +19,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 
+/// What is counted.
+pub(super) const COUNTED: [&str; 1] = ["Number Files Created"];
+
 /// Does it.
 pub(super) async fn run(
     settings: Rc<Settings>,
@@ -27,7 +30,7 @@ pub(super) async fn run(
     compression: Compression,
 ) -> Outcome {
     if !request.body.is_framed() {
-        return Outcome::failed(Status(411));
+        return Outcome::failed(Status(411), &COUNTED);
     }
     let body = std::mem::replace(&mut request.body, RequestBody::full(""));
     let archive = Archive::new(Unpacked::new(body, compression));

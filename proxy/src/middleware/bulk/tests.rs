@@ -153,6 +153,31 @@ fn what_is_no_archive_is_told_so_and_ends() {
 }
 
 #[test]
+fn an_outcome_that_the_status_tells_has_no_text_and_counts_nothing() {
+    let (layer, sim) = (layer(&Objects::default()), Sim::new(1, SimOptions::default()));
+    sim.run(async move {
+        for (query, count) in
+            [("bulk-delete", "Number Deleted: 0\n"), ("extract-archive=tar", "Number Files Created: 0\n")]
+        {
+            let method = if query.starts_with("bulk") { Method::Post } else { Method::Put };
+            let mut asked = request(method, "/AUTH_test");
+            asked.query = Query::parse(query.as_bytes());
+            asked.headers.set("Accept", "image/png");
+            asked.body = RequestBody::full("/c/o");
+            let response = layer.call(asked).await;
+            assert_eq!(response.head.headers.get_str("Content-Type"), Some("text/html; charset=UTF-8"));
+            let ResponseBody::Stream { mut source, .. } = response.body else { panic!("a report that comes") };
+            let mut text = String::new();
+            while let Some(piece) = source.next().await {
+                text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+            }
+            assert!(text.contains("Response Body: \nResponse Status: 406 Not Acceptable\n"), "{text}");
+            assert!(text.contains(count), "{text}");
+        }
+    });
+}
+
+#[test]
 fn a_bomb_is_unpacked_a_piece_at_a_time() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     gzip.write_all(&vec![0; 64 << 20]).unwrap();
