@@ -6,8 +6,7 @@ use crate::testing::{World, run};
 use base::http::RequestHead;
 use std::time::Duration;
 
-const PIPELINE: &str =
-    "catch_errors gatekeeper proxy-logging tempurl authtoken keystoneauth copy account-quotas dlo symlink proxy-server";
+const PIPELINE: &str = "catch_errors gatekeeper proxy-logging tempurl formpost authtoken keystoneauth copy account-quotas dlo symlink proxy-server";
 
 /// A proxy with this configuration beside the usual.
 async fn proxy(options: &str) -> Pipeline {
@@ -87,6 +86,26 @@ fn fields_of_a_client_that_say_who_he_is_are_nothing() {
             let name = String::from_utf8_lossy(name).to_ascii_lowercase();
             assert!(!name.contains("roles") && !name.contains("identity") && !name.contains("token"), "{name}");
             assert!(!value.windows(7).any(|part| part == b"spoofed"), "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_form_is_taken_where_signatures_count_and_nobody_needs_a_token() {
+    run(50, |world| async move {
+        let _identities = identities(&world).await;
+        let key = [("X-Auth-Token", "tester"), ("X-Container-Meta-Temp-Url-Key", "key")];
+        let usual = "[filter:keystoneauth]\nuse = egg:swift#keystoneauth\n";
+        for (options, expected) in
+            [(DELAYED.to_owned(), 201), (format!("{DELAYED}allow_overrides = false\n"), 401), (usual.to_owned(), 401)]
+        {
+            let pipeline = proxy(&options).await;
+            let made = send(&pipeline, Method::Put, "/v1/AUTH_test-id/c", &key).await;
+            assert!(made.head.status.is_success());
+            let kind = [("Content-Type", "multipart/form-data; boundary=b"), ("X-Roles", "ResellerAdmin")];
+            let form = super::members::form("/v1/AUTH_test-id/c/", 9, "bytes");
+            let answer = super::members::send(&pipeline, Method::Post, "/v1/AUTH_test-id/c/", &kind, &form).await;
+            assert_eq!(answer.head.status.0, expected, "{options}");
         }
     });
 }

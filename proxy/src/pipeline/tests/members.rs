@@ -17,7 +17,7 @@ async fn pipeline(world: &World, members: &[Member], change: impl FnOnce(&mut Co
     Pipeline::new(Core::new(Rc::new(config)).await.unwrap())
 }
 
-async fn send(
+pub(super) async fn send(
     pipeline: &Pipeline,
     method: Method,
     target: &str,
@@ -32,30 +32,31 @@ async fn send(
     pipeline.answer(Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await
 }
 
+/// A form with one file of at most `size` bytes, signed with `key` for this address; its boundary is `b`.
+pub(super) fn form(address: &str, size: u32, data: &str) -> String {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(b"key").unwrap();
+    mac.update(format!("{address}\n\n{size}\n1\n9999999999").as_bytes());
+    let signature = hex(&mac.finalize().into_bytes());
+    let value =
+        |name: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let disposition = format!("Content-Disposition: form-data; name=\"f\"; filename=\"{size}.txt\"");
+    [
+        value("max_file_size", &size.to_string()),
+        value("max_file_count", "1"),
+        value("expires", "9999999999"),
+        value("signature", &signature),
+        format!("--b\r\n{disposition}\r\n\r\n{data}\r\n--b--\r\n"),
+    ]
+    .concat()
+}
+
 #[test]
 fn a_form_stores_its_files_and_one_that_is_too_large_leaves_nothing() {
     run(40, |world| async move {
         let pipeline = pipeline(&world, &[Member::Formpost], |_| {}).await;
         let key = ("X-Container-Meta-Temp-Url-Key", "key");
         assert_eq!(send(&pipeline, Method::Put, "/v1/AUTH_a/c%20c", &[key], "").await.head.status, Status(201));
-        let form = |size: u32, data: &str| {
-            let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(b"key").unwrap();
-            mac.update(format!("/v1/AUTH_a/c c/up/\n\n{size}\n1\n9999999999").as_bytes());
-            let signature = hex(&mac.finalize().into_bytes());
-            let value = |name: &str, value: &str| {
-                format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-            };
-            [
-                value("max_file_size", &size.to_string()),
-                value("max_file_count", "1"),
-                value("expires", "9999999999"),
-                value("signature", &signature),
-                format!(
-                    "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{size}.txt\"\r\n\r\n{data}\r\n--b--\r\n"
-                ),
-            ]
-            .concat()
-        };
+        let form = |size: u32, data: &str| form("/v1/AUTH_a/c c/up/", size, data);
         let kind = ("Content-Type", "multipart/form-data; boundary=b");
         // Whatever token came along, and whatever else the form's sender would like to say.
         let lies = [kind, ("X-Auth-Token", "nobody's"), ("X-Object-Manifest", "c/o"), ("X-Backend-Secret", "1")];
