@@ -107,6 +107,17 @@ impl Device {
             tracing::error!(device = %self.name, %error, "{what} failed; the device answers 507 until this process is restarted");
         }
     }
+
+    /// Whether the storage failed, as far as anything that used it knows.
+    pub fn is_poisoned(&self) -> bool {
+        if let Some(error) = self.rows.failed() {
+            self.poison("the row database", &error);
+        }
+        if let Some(error) = self.packed.as_ref().and_then(|store| store.failed()) {
+            self.poison("the packed store", &error);
+        }
+        self.poisoned.get()
+    }
 }
 
 /// Held while something must not be lost at shutdown; see [`Node::unfinished`].
@@ -141,7 +152,7 @@ impl Node {
     /// The device, if this core owns it and it is usable now (directory there; mounted when `mount_check`). `None` is 507.
     pub async fn device(&self, name: &str) -> Option<Rc<Device>> {
         let device = self.devices.borrow().get(name).cloned()?;
-        if device.poisoned.get() {
+        if device.is_poisoned() {
             return None;
         }
         let now = io::monotonic();
@@ -153,6 +164,11 @@ impl Node {
         }
         device.usable_until.set(now.after(USABLE_FOR));
         Some(device)
+    }
+
+    /// Whether the storage of this device failed.
+    pub fn is_poisoned(&self, name: &str) -> bool {
+        self.devices.borrow().get(name).is_some_and(|device| device.is_poisoned())
     }
 
     /// The open devices of this core, in the order of their names; for background loops, which still ask `device` before use.
@@ -200,6 +216,10 @@ impl Node {
                 seen = found;
             }
             self.open_missing().await;
+            // Also where no request comes the operator is told.
+            for device in self.devices() {
+                device.is_poisoned();
+            }
         }
     }
 

@@ -10,15 +10,14 @@
     reason = "a test"
 )]
 
+mod daemon;
+
 use base::io::real;
 use base::io::sim::Random;
+use daemon::{Daemon, free_address};
 use std::cell::RefCell;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tools::proof::history::History;
 use tools::proof::{load, node, verify};
 
@@ -78,68 +77,4 @@ fn storm(options: &[&str]) {
         restarts[restarts.len() - 1]
     );
     assert!(acknowledged > kills, "hardly any load: {acknowledged}");
-}
-
-/// Three ports in a row that are free now and stay so while a node is down: below the range from which the system gives
-/// ports to outgoing connections, and never given twice by this process.
-fn free_address() -> SocketAddr {
-    static GIVEN: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 1000).unwrap() * 9;
-    for _ in 0..1000 {
-        let first = 20_000 + (start + 3 * GIVEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if [0, 1, 2].iter().all(|more| TcpListener::bind(("127.0.0.1", first + more)).is_ok()) {
-            return SocketAddr::from(([127, 0, 0, 1], first));
-        }
-    }
-    panic!("no three free ports in a row");
-}
-
-struct Daemon {
-    child: Child,
-    started: Instant,
-    log: PathBuf,
-}
-
-impl Daemon {
-    fn start(folder: &Path) -> Daemon {
-        let log = folder.join("log");
-        let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let started = Instant::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_martlet"))
-            .arg("objectd")
-            .arg(node::conf(folder))
-            .stdin(Stdio::null())
-            .stderr(errors)
-            .spawn()
-            .unwrap();
-        Daemon { child, started, log }
-    }
-
-    fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap();
-        log.lines().last().unwrap_or("(it said nothing)").to_owned()
-    }
-
-    /// Waits for the first 200.
-    fn ready(&mut self, address: SocketAddr) -> Duration {
-        for _ in 0..3000 {
-            let asked = real::run(real::CoreOptions::default(), || async move {
-                let head = base::http::RequestHead::new(base::http::Method::Get, "/healthcheck");
-                load::Client::new(address).request(head, None).await
-            });
-            if matches!(asked.unwrap(), Ok((200, _))) {
-                return self.started.elapsed();
-            }
-            assert!(self.child.try_wait().unwrap().is_none(), "the node ended by itself: {}", self.last_words());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("the node does not answer");
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
 }

@@ -5,6 +5,9 @@
 //! last commit. Closures must be short: a read bounds its own range. The map grows by itself when it is full.
 //! Keys are 1 to 1,900 bytes.
 //!
+//! When the disk cannot give a part of the environment any more, all of it is out of use until a restart (`failed`); what was answered
+//! before was read from the disk.
+//!
 //! When the file system is full, a write that needs more of it answers `StorageFull` and leaves nothing; others, and later ones,
 //! go on. An environment opened with a reserve keeps that much of the disk set aside beyond what it uses, so that small
 //! transactions succeed on a disk that is full.
@@ -79,6 +82,14 @@ impl Kv {
         match &self.0 {
             KvInner::Real(kv) => kv.write(body).await,
             KvInner::Sim(kv) => kv.write(body).await,
+        }
+    }
+
+    /// Why nothing can be read or written any more, if so.
+    pub fn failed(&self) -> Option<io::Error> {
+        match &self.0 {
+            KvInner::Real(kv) => kv.failed(),
+            KvInner::Sim(_) => None,
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, 
     }
     let asked = head.headers.get("Range").filter(|_| !ignores_range(&object, &head.headers));
     match range::resolve(asked.map(|value| value.as_ref()), size) {
-        Resolved::Whole => whole(disk_file, *object, answer).await,
+        Resolved::Whole => whole(&target, disk_file, *object, answer).await,
         Resolved::Unsatisfiable => {
             let mut refused = reply::status(416);
             answer.status = Status(416);
@@ -104,7 +104,7 @@ fn ignores_range(object: &Object, headers: &Headers) -> bool {
     names.split(|byte| *byte == b',').any(|name| object.metadata.get_any_case(name.trim_ascii()).is_some())
 }
 
-async fn whole(disk_file: DiskFile, object: Object, head: ResponseHead) -> Result<Response, Response> {
+async fn whole(target: &Target, disk_file: DiskFile, object: Object, head: ResponseHead) -> Result<Response, Response> {
     let size = object.body.len();
     let etag = object.etag().to_owned();
     if size > BODY_CHUNK as u64 {
@@ -128,10 +128,7 @@ async fn whole(disk_file: DiskFile, object: Object, head: ResponseHead) -> Resul
             disk_file.quarantine(&object.body, &error.to_string()).await;
             Err(reply::status(404))
         }
-        Err(error) => {
-            tracing::error!(%error, "an object could not be read");
-            Err(reply::status(500))
-        }
+        Err(error) => Err(target.failed(&error)),
     }
 }
 

@@ -95,6 +95,8 @@ impl Target {
     fn failed(&self, error: &Error) -> Response {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::Unsupported => self.no_device(),
+            // Told when it failed.
+            _ if self.node.is_poisoned(&self.path.device) => self.no_device(),
             _ => {
                 tracing::error!(device = %self.path.device, object = %self.object, %error, "the device failed");
                 reply::status(500)

@@ -1,4 +1,4 @@
-//! A storage node to be tried: one core, one device, rings and configuration in one folder.
+//! A storage node to be tried: one core, few devices, rings and configuration in one folder.
 
 #![expect(clippy::disallowed_methods, reason = "a tool, outside of any core")]
 
@@ -14,14 +14,21 @@ pub fn conf(dir: &Path) -> PathBuf {
 
 /// Writes rings and configuration below `dir/etc`, and makes `dir/srv/d1`. `options` are further lines of objectd.conf.
 pub fn make(dir: &Path, address: SocketAddr, options: &[String]) -> io::Result<()> {
+    make_with(dir, address, &["d1"], options)
+}
+
+/// The same with several devices.
+pub fn make_with(dir: &Path, address: SocketAddr, names: &[&str], options: &[String]) -> io::Result<()> {
     let (etc, devices) = (dir.join("etc"), dir.join("srv"));
     std::fs::create_dir_all(&etc)?;
-    std::fs::create_dir_all(devices.join("d1"))?;
+    for name in names {
+        std::fs::create_dir_all(devices.join(name))?;
+    }
     let port = address.port();
     let last = port.checked_add(2).ok_or_else(|| Error::other("no ports behind the object service's"))?;
     for (name, port) in ["object", "container", "account"].into_iter().zip(port..=last) {
         let file = format!("{name}.ring.gz");
-        let bytes = ring_bytes(&file, address, port).map_err(Error::other)?;
+        let bytes = ring_bytes(&file, address, port, names).map_err(Error::other)?;
         std::fs::write(etc.join(file), bytes)?;
     }
     std::fs::write(etc.join("swift.conf"), "[swift-hash]\nswift_hash_path_suffix = proof\n")?;
@@ -37,22 +44,24 @@ pub fn make(dir: &Path, address: SocketAddr, options: &[String]) -> io::Result<(
     std::fs::write(conf(dir), text)
 }
 
-fn ring_bytes(file: &str, address: SocketAddr, port: u16) -> Result<Vec<u8>, String> {
+fn ring_bytes(file: &str, address: SocketAddr, port: u16, names: &[&str]) -> Result<Vec<u8>, String> {
     let ip = address.ip().to_string();
-    let device = ring::Device {
-        id: 0,
-        region: 1,
-        zone: 1,
-        ip: ip.clone(),
-        port,
-        replication_ip: ip,
-        replication_port: port,
-        device: "d1".to_owned(),
-        weight: 100.0,
-        meta: String::new(),
-    };
     let mut builder = Builder::new(4, 1.0, 1).map_err(|error| error.message)?;
-    builder.add_device(device).map_err(|error| error.message)?;
+    for (id, name) in (0..).zip(names) {
+        let device = ring::Device {
+            id,
+            region: 1,
+            zone: id + 1,
+            ip: ip.clone(),
+            port,
+            replication_ip: ip.clone(),
+            replication_port: port,
+            device: (*name).to_owned(),
+            weight: 100.0,
+            meta: String::new(),
+        };
+        builder.add_device(device).map_err(|error| error.message)?;
+    }
     builder.rebalance(b"1", 0).map_err(|error| error.message)?;
     let ring = builder.ring().map_err(|error| error.message)?;
     ring.to_bytes(file, ring::FormatVersion::V1).map_err(|error| error.message)

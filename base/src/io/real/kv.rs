@@ -9,6 +9,10 @@
 //!   again without it.
 //! - The map is only resized while no transaction is open in this process: readers hold `map` shared, the resize alone.
 //! - A write is answered `Ok` only after the commit that holds it.
+//! - A page that the disk cannot give ends the environment, not the process (`mapped`): from then on every read and write fails, and
+//!   nothing is answered that came from the page put in its place. What was being written is not committed; its thread may be stopped, so
+//!   who waits for it looks at times whether that has happened. A write's body must not hold a lock of the process, nor log, while it
+//!   looks at borrowed bytes.
 //! - A commit that the disk has no room for is undone as a whole (LMDB writes pages that nothing leads to yet, and the page that
 //!   leads to them last and in place), and its writes are tried one by one, so that a small one is not refused for a large one.
 
@@ -21,9 +25,10 @@ mod batch;
 mod reserve;
 
 use super::core;
+use super::mapped::{self, Watch, Writing};
 use super::oneshot::oneshot;
 use crate::io::kv::{self, Pair, Table};
-use crate::io::{Instant, monotonic};
+use crate::io::{Instant, monotonic, timeout};
 use batch::{Job, Write};
 use heed::types::Bytes;
 use heed::{CommitOrAbort, CommitToken, Database, Env, EnvOpenOptions, MdbError, OnCommit, RoTxn, RwTxn, WithTls};
@@ -33,6 +38,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::time::Duration;
 
@@ -57,12 +63,14 @@ struct Handle {
 
 /// A look-up in memory takes about a microsecond; one that takes this long waited for the disk.
 const COLD_LOOK_UP: Duration = Duration::from_micros(50);
+/// Between two looks whether the writer of an environment was stopped: later than any commit should end.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How long look-ups go to the threads then: a core may lose some thousandth of its time in finding out that pages are cold.
 const COLD_FOR: Duration = Duration::from_millis(50);
 
 impl Kv {
     pub(in crate::io) async fn open(path: &Path, tables: &'static [&'static str], reserve: u64) -> io::Result<Kv> {
-        Kv::open_sized(path, tables, reserve, MAP_BYTES).await
+        Kv::open_sized(path, tables, reserve, MAP_BYTES, true).await
     }
 
     async fn open_sized(
@@ -70,10 +78,11 @@ impl Kv {
         tables: &'static [&'static str],
         reserve: u64,
         map_bytes: usize,
+        is_watched: bool,
     ) -> io::Result<Kv> {
         let path = path.to_owned();
         let open = move || {
-            let store = Arc::new(Store::open(&path, tables, reserve, map_bytes)?);
+            let store = Arc::new(Store::open(&path, tables, reserve, map_bytes, is_watched)?);
             let (queue, inbox) = mpsc::channel();
             let writer = store.clone();
             std::thread::Builder::new()
@@ -119,10 +128,23 @@ impl Kv {
         T: Send + 'static,
         F: FnMut(&mut kv::WriteTxn<'_>) -> io::Result<T> + Send + 'static,
     {
-        let (answer, answered) = oneshot();
+        let (answer, mut answered) = oneshot();
         let gone = || io::Error::other("the writer thread went away");
+        let store = self.0.store.as_ref().expect("there until dropped");
+        store.check()?;
         self.0.queue.send(Box::new(Write::new(body, answer))).map_err(|_| gone())?;
-        answered.await.unwrap_or_else(|| Err(gone()))
+        // Ends: with the commit, or when the environment is lost.
+        loop {
+            match timeout(LOOK_AFTER, &mut answered).await {
+                Ok(answer) => return answer.unwrap_or_else(|| Err(gone())),
+                Err(_) => store.check()?,
+            }
+        }
+    }
+
+    /// Why nothing can be read or written any more, if so.
+    pub(in crate::io) fn failed(&self) -> Option<io::Error> {
+        self.0.store.as_ref().and_then(|store| store.check().err())
     }
 }
 
@@ -154,25 +176,39 @@ struct Store {
     tables: Vec<TableHandle>,
     map: RwLock<()>,
     reserve: Reserve,
+    /// Dropped behind `env`, which unmaps. `None` when too many are watched: then a lost page ends the process.
+    watch: Option<Watch>,
+    /// That it is lost was told.
+    is_told: AtomicBool,
 }
 
 impl Store {
-    fn open(path: &Path, tables: &[&str], reserve: u64, map_bytes: usize) -> io::Result<Store> {
+    fn open(path: &Path, tables: &[&str], reserve: u64, map_bytes: usize, is_watched: bool) -> io::Result<Store> {
         super::disk::create_dir_all(path)?;
         let env = open_env(path, tables.len(), map_bytes)?;
         let reserve = Reserve::open(path, reserve)?;
         reserve.keep();
-        let txn = env.write_txn().map_err(error)?;
-        let created = env.create_databases_and_commit(txn, |opener, txn| {
-            let mut opened = Vec::with_capacity(tables.len());
-            for table in tables {
-                opened.push(opener.create_database(txn, Some(table))?);
-            }
-            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(Opened(opened)))
-        });
-        let tables = created.map_err(error)?.commit().expect("the closure commits");
+        let watch = if is_watched { watch(&env)? } else { None };
+        let tables = create_tables(&env, tables, watch.as_ref())?;
         super::disk::sync_dir(path)?;
-        Ok(Store { env, tables, map: RwLock::new(()), reserve })
+        Ok(Store { env, tables, map: RwLock::new(()), reserve, watch, is_told: AtomicBool::new(false) })
+    }
+
+    /// Fails when a page was lost: then nothing that was read before may be believed.
+    fn check(&self) -> io::Result<()> {
+        if self.watch.as_ref().is_none_or(|watch| !watch.is_lost()) {
+            return Ok(());
+        }
+        if !self.is_told.swap(true, Ordering::Relaxed) {
+            let path = self.env.path().display();
+            tracing::error!(%path, "a page of this environment cannot be read from the disk (SIGBUS); it is out of use until a restart");
+        }
+        Err(lost())
+    }
+
+    /// This thread writes while it lives.
+    fn writing(&self) -> Option<Writing<'_>> {
+        self.watch.as_ref().map(Watch::writing)
     }
 
     fn read<T>(&self, body: impl FnOnce(&kv::ReadTxn<'_>) -> io::Result<T>) -> io::Result<T> {
@@ -182,8 +218,14 @@ impl Store {
 
     /// `map` is held shared.
     fn read_held<T>(&self, body: impl FnOnce(&kv::ReadTxn<'_>) -> io::Result<T>) -> io::Result<T> {
-        let txn = self.env.read_txn().map_err(error)?;
-        body(&kv::ReadTxn::from_real(ReadTxn { store: self, txn }))
+        self.check()?;
+        let result = match self.env.read_txn() {
+            Ok(txn) => body(&kv::ReadTxn::from_real(ReadTxn { store: self, txn })),
+            Err(failure) => Err(error(failure)),
+        };
+        // What it made of a page that was lost meanwhile is not what the disk has.
+        self.check()?;
+        result
     }
 
     fn hold_map(&self) -> RwLockReadGuard<'_, ()> {
@@ -197,15 +239,63 @@ impl Store {
         let size = self.env.info().map_size;
         let doubled = size.checked_mul(2).ok_or(io::ErrorKind::StorageFull)?;
         tracing::info!(path = %self.env.path().display(), bytes = doubled, "growing the map");
+        // Where it was mapped something else may come to lie.
+        if let Some(watch) = &self.watch {
+            watch.cover_data(0..0, 0);
+        }
         // SAFETY: readers hold `map` shared for the life of their transaction, so none is open now; the only writer is the
         // calling thread, which has ended its own.
-        unsafe { self.env.resize(doubled) }.map_err(error)
+        unsafe { self.env.resize(doubled) }.map_err(error)?;
+        self.watch.as_ref().map_or(Ok(()), |watch| cover(&self.env, watch))
     }
 
     fn table(&self, table: Table) -> io::Result<TableHandle> {
         let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "no such table");
         self.tables.get(table.0).copied().ok_or_else(unknown)
     }
+}
+
+fn lost() -> io::Error {
+    io::Error::other("a page of the environment could not be read; it is out of use")
+}
+
+fn create_tables(env: &Env, tables: &[&str], watch: Option<&Watch>) -> io::Result<Vec<TableHandle>> {
+    let txn = env.write_txn().map_err(error)?;
+    let created = env.create_databases_and_commit(txn, |opener, txn| {
+        let mut opened = Vec::with_capacity(tables.len());
+        for table in tables {
+            opened.push(opener.create_database(txn, Some(table))?);
+        }
+        let is_lost = watch.is_some_and(Watch::is_lost);
+        Ok::<_, heed::Error>(if is_lost { CommitOrAbort::Abort(()) } else { CommitOrAbort::Commit(Opened(opened)) })
+    });
+    created.map_err(error)?.commit().ok_or_else(lost)
+}
+
+/// Puts the mappings of an environment under watch.
+fn watch(env: &Env) -> io::Result<Option<Watch>> {
+    let watch = Watch::new()?;
+    match &watch {
+        Some(watch) => cover(env, watch)?,
+        None => {
+            tracing::warn!(path = %env.path().display(), "too many environments: a page lost of this one ends the process")
+        }
+    }
+    Ok(watch)
+}
+
+fn cover(env: &Env, watch: &Watch) -> io::Result<()> {
+    let page = usize::try_from(env.unnamed_database_stat().page_size).unwrap_or_default();
+    match mapped::mapped_at(&env.path().join("data.mdb"))? {
+        Some(range) => watch.cover_data(range, page),
+        None => {
+            tracing::warn!(path = %env.path().display(), "its mapping is not to be found: a lost page ends the process")
+        }
+    }
+    if let Some(range) = mapped::mapped_at(&env.path().join("lock.mdb"))? {
+        watch.cover_lock(range);
+    }
+    Ok(())
 }
 
 /// A handle dropped a moment ago may still be closing; then this waits a little.

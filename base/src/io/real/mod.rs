@@ -17,6 +17,7 @@ mod disk;
 mod driver;
 pub(super) mod fs;
 pub(super) mod kv;
+mod mapped;
 pub(super) mod net;
 pub(super) mod oneshot;
 pub(super) mod task;

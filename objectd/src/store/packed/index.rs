@@ -89,6 +89,11 @@ impl Index {
         Ok(Index { kv: Kv::open_with_reserve(path, TABLES, RESERVE_BYTES).await?, partial: Cell::new(None) })
     }
 
+    /// Why it can be used no more, if so.
+    pub(super) fn failed(&self) -> Option<Error> {
+        self.kv.failed()
+    }
+
     /// The number of the store, made from `fresh` when there is none, and the position up to which the log is in the index.
     pub(super) async fn state(&self, fresh: u64) -> std::io::Result<(u64, Position)> {
         let (store, end, partial) = self

@@ -332,9 +332,9 @@ impl Store {
         self.partition_power.set(power);
     }
 
-    /// Why the store takes no more writes, if so.
+    /// Why the store can be used no more, if so.
     pub fn failed(&self) -> Option<Error> {
-        self.log.failed()
+        self.log.failed().or_else(|| self.index.failed())
     }
 }
 
@@ -399,7 +399,7 @@ impl Drop for Reset<'_> {
 /// The device that a store belongs to answers 507 from the first failed write on.
 pub(super) fn judge(device: &Device, store: &Store, error: Error) -> Error {
     if let Some(failed) = store.failed() {
-        device.poison("the log of a packed store", &failed);
+        device.poison("the packed store", &failed);
     }
     error
 }

@@ -111,6 +111,8 @@ enum Undone {
 
 /// One transaction over the batch. Jobs that failed without a trace are answered and taken out as it goes.
 fn run_once(store: &Store, batch: &mut Vec<Box<dyn Job>>) -> Result<(), Undone> {
+    store.check().map_err(Undone::Broken)?;
+    let _writing = store.writing();
     let txn = store.env.write_txn().map_err(|failure| Undone::Broken(error(failure)))?;
     let mut txn = kv::WriteTxn::from_real(WriteTxn { store, txn, changed: false, full: None });
     let mut index = 0;
@@ -127,6 +129,8 @@ fn run_once(store: &Store, batch: &mut Vec<Box<dyn Job>>) -> Result<(), Undone> 
             Err(()) => batch.remove(index).answer(Ok(())),
         }
     }
+    // A reader may have put a page of ours in place of a lost one before this thread came to it.
+    store.check().map_err(Undone::Broken)?;
     txn.into_real().txn.commit().map_err(|failure| match full(&failure) {
         Some(full) => Undone::Full(full),
         None => Undone::Broken(store.reserve.explain(error(failure))),

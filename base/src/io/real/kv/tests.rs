@@ -1,6 +1,7 @@
 //! LMDB against a map, and what the writer thread promises.
 
 mod full_disk;
+mod lost_pages;
 
 use super::Kv;
 use crate::io::kv::{Read, Table};
@@ -112,7 +113,7 @@ fn writes_that_wait_share_a_commit() {
 fn the_map_grows_under_readers() {
     let dir = tempfile::tempdir().unwrap();
     on_core(async || {
-        let kv = Kv::open_sized(dir.path(), TABLES, 0, 1 << 20).await.unwrap();
+        let kv = Kv::open_sized(dir.path(), TABLES, 0, 1 << 20, true).await.unwrap();
         for number in 0..40_u32 {
             let reader = kv.clone();
             let reading = spawn(async move {
