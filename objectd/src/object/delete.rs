@@ -65,6 +65,9 @@ impl Existing {
         Ok(match target.open(disk_file, Want::Metadata).await? {
             Stored::Nothing => nothing,
             Stored::Deleted(deleted) => Existing { timestamp: deleted, ..nothing },
+            Stored::Lost(lost) => {
+                Existing { timestamp: lost, status: if lost < timestamp { 204 } else { 409 }, ..nothing }
+            }
             Stored::Object(object) => {
                 let status = if is_expired(&object, &head.headers, false) {
                     404

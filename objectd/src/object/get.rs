@@ -23,7 +23,9 @@ pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, 
     let disk_file = target.disk_file().await?;
     let want = if head.method == Method::Head { Want::Metadata } else { Want::Bytes };
     let object = match target.open(&disk_file, want).await? {
-        Stored::Nothing => return Err(missing(&head.headers, None)),
+        // What is lost was not deleted: without a time the proxy believes who has it.
+        Stored::Nothing | Stored::Lost(_) => return Err(missing(&head.headers, None)),
+        Stored::Object(object) if object.lost_post.is_some() => return Err(missing(&head.headers, None)),
         Stored::Deleted(deleted) => return Err(missing(&head.headers, Some(deleted.internal()))),
         Stored::Object(object) if is_expired(&object, &head.headers, true) => {
             return Err(missing(&head.headers, Some(object.timestamp.internal())));

@@ -18,6 +18,9 @@ pub(super) async fn post(target: Target, head: &RequestHead) -> Result<Response,
         Stored::Object(object) if !is_expired(&object, &head.headers, true) => object,
         _ => return Err(reply::status(404)),
     };
+    if let Some(lost) = object.lost_post.filter(|lost| *lost > timestamp) {
+        return Err(reply::status(409).header("X-Backend-Timestamp", lost.internal()));
+    }
     let sent = SentContentType::of(head, timestamp);
     if object.timestamp >= timestamp && object.content_type_timestamp >= sent.timestamp {
         return Err(reply::status(409).header("X-Backend-Timestamp", object.timestamp.internal()));

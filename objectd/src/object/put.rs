@@ -78,6 +78,9 @@ async fn check_existing(
     let (existing, old_delete_at) = match target.open(disk_file, Want::Metadata).await? {
         Stored::Nothing => return Ok(None),
         Stored::Deleted(deleted) => (deleted, None),
+        // The same version heals it.
+        Stored::Lost(lost) if lost <= timestamp => return Ok(None),
+        Stored::Lost(lost) => (lost, None),
         Stored::Object(object) if is_expired(&object, headers, false) => (object.data_timestamp, None),
         Stored::Object(object) => {
             if headers.get_all("If-None-Match").any(|value| conditional::matches(value, object.etag())) {

@@ -36,6 +36,8 @@ pub enum Stored {
     Nothing,
     /// It was deleted then.
     Deleted(Timestamp),
+    /// Its bytes are of then, and damaged: readers go elsewhere, nothing older replaces it, the same or newer ones do.
+    Lost(Timestamp),
     /// It is there (perhaps expired: `Object::expires`).
     Object(Box<Object>),
 }
@@ -56,6 +58,8 @@ pub struct Object {
     pub timestamp: Timestamp,
     /// When the content type was set.
     pub content_type_timestamp: Timestamp,
+    /// A POST of then is damaged: what is shown here is older, so readers go elsewhere. The same POST or a newer one heals it.
+    pub lost_post: Option<Timestamp>,
 }
 
 impl Object {
@@ -80,7 +84,16 @@ impl Object {
         };
         let timestamp = posted.as_ref().map_or(data_timestamp, |(_, timestamp)| *timestamp);
         let post_metadata = posted.map(|(metadata, _)| metadata);
-        Object { body, metadata, data_metadata, post_metadata, data_timestamp, timestamp, content_type_timestamp }
+        Object {
+            body,
+            metadata,
+            data_metadata,
+            post_metadata,
+            data_timestamp,
+            timestamp,
+            content_type_timestamp,
+            lost_post: None,
+        }
     }
     /// Second from which on it does not exist.
     pub fn expires(&self) -> Option<u64> {

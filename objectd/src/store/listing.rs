@@ -118,16 +118,17 @@ impl Listing {
         listing
     }
 
-    /// At most two: the newest, and behind it one with a newer content type.
+    /// At most two: the newest, and behind it one with a newer content type. Each is the greatest of an order, so that a directory that is
+    /// cleaned up after every write ends as one that is looked at once. (Of POSTs of one time with different content types Swift keeps the one
+    /// with the newest content type when no third is there; with a third, which one depends on its order of clean-ups.)
     fn choose_metas(&mut self, files: &mut Vec<File>) -> Vec<File> {
-        let metas: Vec<File> = files.iter().filter(|file| file.kind == Kind::Meta).cloned().collect();
-        let Some((newest, others)) = metas.split_first() else { return Vec::new() };
-        let best = others.iter().max_by_key(|meta| meta.content_type_time());
-        let chosen = match best {
-            Some(best) if best.content_type_time() > newest.content_type_time() => {
-                if best.timestamp == newest.timestamp { vec![best.clone()] } else { vec![newest.clone(), best.clone()] }
-            }
-            _ => vec![newest.clone()],
+        let metas = || files.iter().filter(|file| file.kind == Kind::Meta);
+        let newest = metas().max_by_key(|meta| (meta.timestamp, meta.content_type_time(), &meta.name));
+        let best = metas().max_by_key(|meta| (meta.content_type_time(), meta.timestamp, &meta.name));
+        let (Some(newest), Some(best)) = (newest, best) else { return Vec::new() };
+        let chosen = match best.content_type_time() > newest.content_type_time() {
+            true => vec![newest.clone(), best.clone()],
+            false => vec![newest.clone()],
         };
         self.discard(files, |file| file.kind == Kind::Meta && !chosen.iter().any(|kept| kept.name == file.name));
         chosen
@@ -182,6 +183,7 @@ impl Listing {
 mod tests {
     use super::*;
     use base::checksum::md5_hex;
+    use proptest::prelude::*;
     use serde_json::Value as Json;
     use std::collections::BTreeSet;
     use std::time::Duration;
@@ -229,5 +231,55 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// A name as a writer makes it: a POST's content type is never newer than the POST.
+    fn any_name() -> impl Strategy<Value = String> {
+        let time = |raw| Timestamp::from_raw(raw, 0);
+        (0_u8..8, 1_u64..6, proptest::option::of(1_u64..6)).prop_map(move |(kind, raw, content_type)| match kind {
+            0 => format!("{}.data", time(raw).internal()),
+            1 => format!("{}.ts", time(raw).internal()),
+            _ => match content_type.filter(|content_type| *content_type <= raw) {
+                Some(at) => format!("{}.meta", timestamp::encode(time(raw), Some(time(at)), None, true)),
+                None => format!("{}.meta", time(raw).internal()),
+            },
+        })
+    }
+
+    /// What a reader sees of a directory.
+    fn shown(names: &[String]) -> [Option<String>; 4] {
+        let listing = Listing::choose(names.iter().map(String::as_str));
+        let name = |chosen: Option<Chosen>| chosen.map(|chosen| chosen.name);
+        let content_type = listing.content_type.map(|chosen| chosen.name);
+        [name(listing.data), name(listing.meta), content_type, name(listing.tombstone)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn a_directory_that_is_cleaned_up_after_every_write_shows_what_it_shows_at_once(
+            names in proptest::collection::vec(any_name(), 1..7),
+        ) {
+            let mut kept: Vec<String> = Vec::new();
+            for name in &names {
+                kept.push(name.clone());
+                let obsolete = Listing::choose(kept.iter().map(String::as_str)).obsolete;
+                kept.retain(|name| !obsolete.contains(name));
+            }
+            prop_assert_eq!(shown(&kept), shown(&names), "{:?}", names);
+        }
+    }
+
+    #[test]
+    fn of_posts_of_one_time_the_one_with_the_newest_content_type_stays_also_beside_a_third() {
+        let time = |raw| Timestamp::from_raw(raw, 0);
+        let meta = |raw, content_type: Option<u64>| match content_type {
+            Some(at) => format!("{}.meta", timestamp::encode(time(raw), Some(time(at)), None, true)),
+            None => format!("{}.meta", time(raw).internal()),
+        };
+        let (without, with, third) = (meta(9, None), meta(9, Some(5)), meta(8, Some(7)));
+        let names = [without, with.clone(), third.clone(), format!("{}.data", time(1).internal())];
+        let [_, newest, content_type, _] = shown(&names);
+        assert_eq!((newest, content_type), (Some(with), Some(third)));
     }
 }

@@ -136,7 +136,8 @@ impl Bed {
     /// `Err` says when it was deleted.
     pub(super) async fn see(&self, name: &str) -> Option<Result<Seen, String>> {
         match self.file(name).open(Want::Bytes).await.unwrap() {
-            Stored::Nothing => None,
+            Stored::Nothing | Stored::Lost(_) => None,
+            Stored::Object(object) if object.lost_post.is_some() => None,
             Stored::Deleted(time) => Some(Err(time.internal())),
             Stored::Object(object) => {
                 let length = usize::try_from(object.body.len()).unwrap();

@@ -328,7 +328,7 @@ impl Check<'_> {
         }
         let place = match held.place {
             Place::Volume(at) => place_of(at),
-            Place::Large(at) => format!("{}, {}", held.version.file_name(), place_of(at)),
+            Place::Large(at) | Place::Lost(at) => format!("{}, {}", held.version.file_name(), place_of(at)),
             Place::Stock => held.version.file_name(),
         };
         self.report.lost += 1;
@@ -336,7 +336,7 @@ impl Check<'_> {
         if self.repair {
             let unnamed = Identity { policy: key.policy(), hash: key.hash(), name: String::new() };
             let head = quarantine::encode(identity.unwrap_or(unnamed), held);
-            self.store.remove(head, held).await?;
+            self.store.lose(head, held).await?;
             self.report.repaired += 1;
             if held.place.has_file() {
                 self.move_file_away(key, held).await?;

@@ -8,6 +8,8 @@
 //!
 //! - A volume leaves the index after a checkpoint brought all moves into it, and its file goes after that.
 //! - The counters of dead records go down by what the volume holds in the transactions that take it out of the index.
+//! - A record that takes a damaged version out of use lives like any other as long as its object's entry names it, and is moved. An index
+//!   made from the volumes would serve what the version had replaced, if only the record went.
 //! - A crash anywhere leaves at worst some records twice, or a drop half done that `finish_drops` takes to its end.
 //! - A record that lives and cannot be read is read once more by itself, and quarantined if it is damaged: the replicas have it.
 
@@ -22,6 +24,7 @@ use super::sweep::{Source, Sweep, told_end};
 use super::volume::HEADER_BYTES;
 use base::io::maintenance::Reader;
 use base::io::{self, Instant};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io::{Error, ErrorKind};
@@ -156,7 +159,6 @@ async fn sweep(
             tally.see(&item);
             if let Found::Record { offset, lengths, head } = item
                 && compacted.is_some()
-                && head.kind != Kind::Quarantine
             {
                 records.push((At { volume, offset, length: lengths.head + lengths.body }, head));
             }
@@ -182,14 +184,12 @@ impl Tally {
         match found {
             Found::Record { head, .. } => {
                 self.add_damaged();
-                if head.kind != Kind::Quarantine {
-                    *self.records.entry(key(head)).or_default() += 1;
-                }
+                *self.records.entry(key(head)).or_default() += 1;
             }
-            Found::Damaged { fixed: Some(fixed), .. } if fixed.kind != Kind::Quarantine => {
+            Found::Damaged { fixed: Some(fixed), .. } => {
                 self.damaged.push(Key::new(fixed.policy, fixed.hash));
             }
-            Found::Damaged { .. } => {}
+            Found::Damaged { fixed: None, .. } => {}
         }
     }
 
@@ -209,6 +209,13 @@ impl Tally {
 
 fn key(head: &Head) -> Key {
     Key::new(head.identity.policy, head.identity.hash)
+}
+
+/// A record once more.
+fn again(head: Head, body: Vec<Bytes>) -> Append {
+    // One that says nothing never got into an entry, so it does not live.
+    let lost = if head.kind == Kind::Quarantine { quarantine::decode(&head) } else { None };
+    Append { head, body, effect: lost.map_or(Effect::Insert, Effect::Lose), may_use_reserve: true }
 }
 
 fn lives(entry: &Entry, at: At, head: &Head) -> bool {
@@ -232,7 +239,7 @@ async fn move_living(
         let body_bytes = if head.kind == Kind::Packed { head.body_bytes } else { 0 };
         let start = at.offset + u64::from(at.length) - body_bytes;
         let body = sweep.cut(start, body_bytes).ok_or_else(|| Error::other("a record longer than any"))?;
-        group.push(Append { head: *head, body, effect: Effect::Insert, may_use_reserve: true });
+        group.push(again(*head, body));
         bytes += u64::from(at.length);
         compacted.records += 1;
         compacted.bytes += u64::from(at.length);
@@ -308,7 +315,7 @@ async fn rescue_one(
     let (root, name) = (store.root.display(), &identity.name);
     tracing::error!(%root, name, hash = %key.hash().hex(), place = ?held.place, "quarantined: damaged when its volume was compacted");
     compacted.quarantined += 1;
-    store.remove(quarantine::encode(identity, held), held).await
+    store.lose(quarantine::encode(identity, held), held).await
 }
 
 /// The record, read by itself; whose it was when it is damaged.
@@ -329,7 +336,7 @@ async fn read_again(store: &Store, key: &Key, held: Held, at: At) -> std::io::Re
         && head.version == held.version
         && (lengths.body == 0 || record::verify_blocks(&head.checksums, 0, &body).is_ok());
     Ok(match is_whole {
-        true => Ok(Append { head, body: vec![body], effect: Effect::Insert, may_use_reserve: true }),
+        true => Ok(again(head, vec![body])),
         false => Err(head.identity),
     })
 }

@@ -4,7 +4,7 @@
 //!  key     policy u16 BE | hash 16
 //!  value   crc32c u32 of key and the rest | dead u32 | count u8 | versions …
 //!  version flags u8 | timestamp u64 [| offset u64] [| content type u64 [| offset u64]] [| volume u32 | place u32 | length u32]
-//!          flags: bits 0-1 data, meta, tombstone; bits 2-3 volume, large, stock; bit 4 the timestamp has an offset; bit 5 a content
+//!          flags: bits 0-1 data, meta, tombstone; bits 2-3 volume, large, stock, lost; bit 4 the timestamp has an offset; bit 5 a content
 //!          type's time follows; bit 6 that one has an offset
 //! ```
 //!
@@ -13,7 +13,9 @@
 //! # Invariants
 //!
 //! - What counts is decided by `Listing`, from the names the versions would have as stock files: both layouts choose alike.
-//! - The order in which changes arrive does not matter. Each is applied once: a checkpoint covers the log up to a position.
+//! - The order in which versions arrive does not matter. Each change is applied once: a checkpoint covers the log up to a position.
+//! - A version that was damaged is known on (`Place::Lost`): like a tombstone it keeps out what is older, until the same version comes again
+//!   or a newer one, or nothing that it has to keep out is left.
 //! - `dead` is the number of records of this object in volumes that count no more. Only an object without any may be forgotten: the
 //!   volumes alone would bring older bytes back.
 
@@ -81,19 +83,25 @@ pub enum Place {
     Large(At),
     /// In a stock file alone, from before the device was packed.
     Stock,
+    /// It is damaged and cannot be had; this is the record that says so.
+    Lost(At),
 }
 
 impl Place {
     /// The record, if there is one.
     pub fn at(self) -> Option<At> {
         match self {
-            Place::Volume(at) | Place::Large(at) => Some(at),
+            Place::Volume(at) | Place::Large(at) | Place::Lost(at) => Some(at),
             Place::Stock => None,
         }
     }
     /// Whether a stock file belongs to it.
     pub fn has_file(self) -> bool {
         matches!(self, Place::Large(_) | Place::Stock)
+    }
+    /// Whether it is damaged.
+    pub fn is_lost(self) -> bool {
+        matches!(self, Place::Lost(_))
     }
 }
 
@@ -111,7 +119,14 @@ pub struct Held {
 pub enum Change {
     /// A version was written, moved or adopted.
     Insert(Held),
-    /// A version at this place is damaged and counts no more; nor does what it had put out of use. Told once of each.
+    /// A version at this place is damaged: the record at `by` says so.
+    Lose {
+        /// The version, where it was.
+        gone: Held,
+        /// The record that takes it out of use.
+        by: At,
+    },
+    /// A version at this place is not there any more, whatever else is.
     Remove(Held),
     /// There is a record that never counted: of a large object whose file has no name, or of a batch that was cut off.
     Dead,
@@ -153,6 +168,7 @@ impl Entry {
         let before = displaced.len();
         match change {
             Change::Insert(new) => self.insert(new, displaced),
+            Change::Lose { gone, by } => self.lose(gone, by, displaced),
             Change::Remove(gone) => self.remove(gone, displaced),
             Change::Dead => self.dead = self.dead.saturating_add(1),
         }
@@ -163,19 +179,25 @@ impl Entry {
     fn remove(&mut self, gone: Held, displaced: &mut Vec<Held>) {
         if let Some(position) = self.held.iter().position(|held| *held == gone) {
             displaced.push(self.held.remove(position));
-        } else if self.held.iter().all(|held| held.version != gone.version) {
-            // A replay that did not find it (its file was moved away, its record cannot be read) found what it had put out of use, and must
-            // not bring that back.
-            let mut others = Vec::new();
-            self.insert(gone, &mut others);
-            self.held.retain(|held| *held != gone);
-            displaced.extend(others.into_iter().filter(|held| *held != gone));
+        }
+    }
+
+    fn lose(&mut self, gone: Held, by: At, displaced: &mut Vec<Held>) {
+        let lost = Held { version: gone.version, place: Place::Lost(by) };
+        match self.held.iter_mut().find(|held| held.version == gone.version) {
+            // The same version at another place is another copy, which is good: moved by a compaction, or healed by a replica.
+            Some(known) if *known != gone && !known.place.is_lost() => displaced.push(lost),
+            Some(known) if known.place.at() > Some(by) => displaced.push(lost),
+            Some(known) => displaced.push(std::mem::replace(known, lost)),
+            // A replay did not find it: its file was moved away, its record cannot be read or its volume is gone.
+            None => self.insert(lost, displaced),
         }
     }
 
     fn insert(&mut self, new: Held, displaced: &mut Vec<Held>) {
         if let Some(known) = self.held.iter_mut().find(|held| held.version == new.version) {
-            // The same version again: a record moved, or a file that a record knows of. The later record is the one that stays.
+            // The same version again: a record moved, or a file that a record knows of, or it was damaged and is healed. The later record is
+            // the one that stays. (A stock file beside a lost version may be the one that was damaged: it is left to the operator.)
             if *known != new {
                 let is_later = new.place.at() > known.place.at();
                 let loser = if is_later { std::mem::replace(known, new) } else { new };
@@ -184,7 +206,7 @@ impl Entry {
                     Place::Large(at) if known.place.has_file() => {
                         displaced.push(Held { place: Place::Volume(at), ..loser });
                     }
-                    Place::Stock if known.place.has_file() => {}
+                    Place::Stock if known.place.has_file() || known.place.is_lost() => {}
                     _ => displaced.push(loser),
                 }
             }
@@ -192,19 +214,35 @@ impl Entry {
         }
         self.held.push(new);
         if self.held.len() > 1 {
-            let names: Vec<String> = self.held.iter().map(|held| held.version.file_name()).collect();
-            let listing = Listing::choose(names.iter().map(String::as_str));
-            let mut position = 0;
-            self.held.retain(|held| {
-                let is_obsolete = names.get(position).is_some_and(|name| listing.obsolete.contains(name));
-                position += 1;
-                if is_obsolete {
-                    displaced.push(*held);
-                }
-                !is_obsolete
-            });
+            self.drop_obsolete(displaced);
         }
         debug_assert!(self.held.len() < HELD_MAX, "{:?}", self.held);
+    }
+
+    fn drop_obsolete(&mut self, displaced: &mut Vec<Held>) {
+        let names: Vec<String> = self.held.iter().map(|held| held.version.file_name()).collect();
+        let listing = Listing::choose(names.iter().map(String::as_str));
+        let base = listing.timestamp();
+        let posts = self.held.iter().filter(|held| matches!(held.version, Version::Meta { .. }));
+        let newest_post = posts.map(|held| held.version.timestamp()).max();
+        // An older POST is there for its content type alone: it goes as soon as that is older than the data. (A directory keeps it
+        // or not, as its clean-ups come; the entry must not depend on the order.)
+        let is_useless = |version: Version| match version {
+            Version::Meta { timestamp, content_type } => {
+                Some(timestamp) < newest_post && base.is_some() && content_type.is_none_or(|at| Some(at) <= base)
+            }
+            Version::Data(_) | Version::Tombstone(_) => false,
+        };
+        let mut position = 0;
+        self.held.retain(|held| {
+            let is_obsolete = names.get(position).is_some_and(|name| listing.obsolete.contains(name));
+            position += 1;
+            let goes = is_obsolete || is_useless(held.version);
+            if goes {
+                displaced.push(*held);
+            }
+            !goes
+        });
     }
 
     /// The versions by their use.
@@ -283,6 +321,7 @@ pub(super) fn encode_held(held: &Held, output: &mut Vec<u8>) {
         Place::Volume(_) => 0,
         Place::Large(_) => 1,
         Place::Stock => 2,
+        Place::Lost(_) => 3,
     };
     let mut flags = kind | place << 2;
     if timestamp.offset() > 0 {
@@ -343,7 +382,7 @@ fn decode_held(input: &mut Input<'_>) -> Result<Held, Damage> {
         0 => Place::Volume(at(input)?),
         1 => Place::Large(at(input)?),
         2 => Place::Stock,
-        _ => return Err(damage("no kind of place")),
+        _ => Place::Lost(at(input)?),
     };
     Ok(Held { version, place })
 }
@@ -414,10 +453,10 @@ mod tests {
     proptest! {
         #[test]
         fn values_are_read_back_and_a_flipped_bit_is_noticed(
-            versions in proptest::collection::vec(any_version(), 0..4), dead in any::<u32>(), bit in any::<prop::sample::Index>(),
+            versions in proptest::collection::vec(any_version(), 0..5), dead in any::<u32>(), bit in any::<prop::sample::Index>(),
         ) {
             let at = At { volume: 7, offset: 64 * 99, length: 4711 };
-            let places = [Place::Volume(at), Place::Large(at), Place::Stock];
+            let places = [Place::Volume(at), Place::Large(at), Place::Stock, Place::Lost(at)];
             let held = versions.into_iter().zip(places.into_iter().cycle());
             let entry = Entry { held: held.map(|(version, place)| Held { version, place }).collect(), dead };
             let mut value = entry.encode(&key());
@@ -429,11 +468,8 @@ mod tests {
 
         #[test]
         fn the_order_of_changes_does_not_matter(
-            mut versions in proptest::collection::vec(any_version(), 1..7), seed in any::<u64>(),
+            versions in proptest::collection::vec(any_version(), 1..7), seed in any::<u64>(),
         ) {
-            // No two POSTs of an object have one time.
-            let mut times = std::collections::BTreeSet::new();
-            versions.retain(|version| !matches!(version, Version::Meta { .. }) || times.insert(version.timestamp()));
             let changes: Vec<Change> = versions
                 .iter()
                 .enumerate()
@@ -474,5 +510,57 @@ mod tests {
         assert_eq!(displaced.first(), Some(&Held { version, place: place(64) }));
         entry.apply(Change::Remove(Held { version, place: place(64) }), &mut displaced);
         assert_eq!(entry.held.len(), 1, "only the version at that place is damaged");
+    }
+
+    fn record(offset: u64) -> At {
+        At { volume: 1, offset, length: 64 }
+    }
+
+    fn data(raw: u64, offset: u64) -> Held {
+        Held { version: Version::Data(time(raw)), place: Place::Volume(record(offset)) }
+    }
+
+    #[test]
+    fn a_lost_version_keeps_out_what_is_older_until_it_is_healed() {
+        let (old, damaged) = (data(3, 64), data(6, 128));
+        let lose = Change::Lose { gone: damaged, by: record(192) };
+        let lost = Held { version: damaged.version, place: Place::Lost(record(192)) };
+        for history in [
+            vec![Change::Insert(old), Change::Insert(damaged), lose],
+            // Its record cannot be read any more, and the older one can.
+            vec![Change::Insert(old), lose],
+            // An older write comes later.
+            vec![Change::Insert(damaged), lose, Change::Insert(data(3, 256))],
+        ] {
+            let dead = u32::try_from(history.len() - 1).unwrap();
+            let entry = entry_of(&history);
+            assert_eq!((entry.held.as_slice(), entry.dead), ([lost].as_slice(), dead), "{history:?}");
+            assert_eq!(entry.choose().data, Some(lost));
+            let mut newer = vec![Change::Insert(data(6, 320)), Change::Insert(data(9, 320))];
+            for healing in newer.drain(..) {
+                let healed = entry_of(&[history.as_slice(), &[healing]].concat());
+                let Change::Insert(expected) = healing else { unreachable!() };
+                assert_eq!((healed.held.as_slice(), healed.dead), ([expected].as_slice(), dead + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_version_is_lost_where_it_was_damaged_and_nowhere_else() {
+        let (damaged, moved, lose) = (data(6, 64), data(6, 128), Change::Lose { gone: data(6, 64), by: record(192) });
+        // Moved by a compaction while a reader found the old place damaged.
+        let entry = entry_of(&[Change::Insert(damaged), Change::Insert(moved), lose]);
+        assert_eq!((entry.held, entry.dead), (vec![moved], 2));
+        // The record that says so is moved while a replica heals.
+        let again = Change::Lose { gone: damaged, by: record(320) };
+        let entry = entry_of(&[Change::Insert(damaged), lose, Change::Insert(data(6, 256)), again]);
+        assert_eq!((entry.held, entry.dead), (vec![data(6, 256)], 3));
+        // It is moved, and nothing else happens.
+        let entry = entry_of(&[Change::Insert(damaged), lose, again]);
+        let lost = Held { version: damaged.version, place: Place::Lost(record(320)) };
+        assert_eq!((entry.held, entry.dead), (vec![lost], 2));
+        // A newer one is there.
+        let entry = entry_of(&[Change::Insert(damaged), Change::Insert(data(9, 128)), lose]);
+        assert_eq!((entry.held, entry.dead), (vec![data(9, 128)], 2));
     }
 }

@@ -136,12 +136,16 @@ impl Export<'_> {
             let place = match kind {
                 Kind::Packed => Place::Volume(at),
                 Kind::Large => Place::Large(at),
-                Kind::Quarantine => continue,
+                Kind::Quarantine => Place::Lost(at),
             };
             *heads.entry(key).or_default() += 1;
             let held = Held { version, place };
             if self.store.lookup(key).await?.held.contains(&held) {
-                jobs.push((key, held));
+                match place.is_lost() {
+                    // Nothing of it is on the device, and what it kept out has no file.
+                    true => self.store.memory.borrow_mut().add(key, Change::Remove(held)),
+                    false => jobs.push((key, held)),
+                }
             }
             if jobs.len() >= FILES_AT_ONCE {
                 self.write_all(std::mem::take(&mut jobs)).await?;
@@ -278,6 +282,7 @@ async fn write(store: &Store, part_power: u32, key: Key, held: Held) -> Result<W
     let target = directory.join(held.version.file_name());
     let at = match held.place {
         Place::Volume(at) => at,
+        Place::Lost(_) => return Err(Failed::Damaged("it was damaged before".to_owned())),
         Place::Large(_) | Place::Stock => {
             return match fs::metadata(&target).await {
                 Ok(_) => Ok(Wrote::Large),

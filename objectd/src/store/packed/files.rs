@@ -57,9 +57,13 @@ impl Files {
         self.stock.quarantine(why).await;
     }
 
-    /// A file goes where the operator finds it; a record stays in its volume until compaction. The replicas heal what is missing then.
+    /// A file goes where the operator finds it; a record stays in its volume until compaction. The replicas heal what is missing then;
+    /// until they do, nothing older is served.
     pub(super) async fn quarantine_held(&self, held: Held, why: &str) {
-        // Several readers may find the same damage. It is told once: after that an older write may have come, which is good.
+        if held.place.is_lost() {
+            return;
+        }
+        // Several readers may find the same damage. It is told once.
         let name = (Key::new(self.policy, self.hash), held.version.file_name());
         if !self.store.quarantining.borrow_mut().insert(name.clone()) {
             return;
@@ -70,7 +74,7 @@ impl Files {
         }
         tracing::error!(device = %self.device().name, name = %self.stock.name, place = ?held.place, "quarantined: {why}");
         // The record first: a replay that finds neither file nor record would bring back what is older.
-        let result = self.store.remove(quarantine::encode(self.identity(), held), held).await;
+        let result = self.store.lose(quarantine::encode(self.identity(), held), held).await;
         if let Err(error) = result {
             tracing::error!(name = %self.stock.name, %error, "could not be taken out of the index");
         }

@@ -107,8 +107,8 @@ pub(super) enum Effect {
     Insert,
     /// Nothing yet: the stock file of a large object gets its name first.
     Later,
-    /// That version counts no more.
-    Remove(Held),
+    /// That version is damaged.
+    Lose(Held),
 }
 
 /// A record on its way.
@@ -348,7 +348,7 @@ impl Log {
                     memory.add(item.key, Change::Insert(Held { version: item.version, place }));
                 }
                 Effect::Later => {}
-                Effect::Remove(held) => memory.add(item.key, Change::Remove(held)),
+                Effect::Lose(gone) => memory.add(item.key, Change::Lose { gone, by: *at }),
             }
         }
         memory.covers(end);

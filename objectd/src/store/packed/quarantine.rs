@@ -1,7 +1,7 @@
 //! Core: the record that takes a damaged version out of use. No I/O, no clock, no async.
 //!
-//! It is written to the log, so that a replay does not bring the damaged version back. The bytes themselves stay in their volume until
-//! compaction, for whoever wants to look at them.
+//! It is written to the log, so that a replay brings back neither the damaged version nor what that had replaced, and lives there like
+//! any other record (`Place::Lost`). The damaged bytes themselves stay in their volume until compaction, for whoever wants to look at them.
 
 use super::entry::{self, Held};
 use super::record::{Head, Identity, Kind};
@@ -10,7 +10,7 @@ use crate::store::metadata::Metadata;
 /// The item that says which version at which place.
 const HELD: &str = "held";
 
-/// The record that removes `held`.
+/// The record that takes `held` out of use.
 pub(super) fn encode(identity: Identity, held: Held) -> Head {
     let mut metadata = Metadata::new();
     let mut bytes = Vec::new();
@@ -19,7 +19,7 @@ pub(super) fn encode(identity: Identity, held: Held) -> Head {
     Head { kind: Kind::Quarantine, identity, version: held.version, metadata, body_bytes: 0, checksums: Vec::new() }
 }
 
-/// What the record removes; `None` when it says nothing that can be.
+/// What the record takes out of use; `None` when it says nothing that can be.
 pub(super) fn decode(head: &Head) -> Option<Held> {
     entry::decode_held_bytes(head.metadata.get(HELD)?).ok()
 }

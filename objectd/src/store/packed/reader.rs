@@ -5,7 +5,7 @@
 use super::Files;
 use super::entry::{At, Chosen, Held, Place};
 use super::record::{self, BLOCK_BYTES, Head, Lengths, Spot};
-use crate::store::diskfile::{self, Object, OpenError, Stored, Want};
+use crate::store::diskfile::{self, Object, OpenError, Stored, Version, Want};
 use crate::store::metadata::Metadata;
 use crate::store::stock::FileError;
 use base::io::{self, fs};
@@ -110,7 +110,9 @@ impl Files {
                 Err(LoadError::Gone) => {}
                 Err(LoadError::Damaged(held, why)) => {
                     self.quarantine_held(held, &why).await;
-                    return Ok(Stored::Nothing);
+                    if let Version::Data(timestamp) = held.version {
+                        return Ok(Stored::Lost(timestamp));
+                    }
                 }
                 Err(LoadError::Other(error)) => return Err(error),
             }
@@ -123,13 +125,18 @@ impl Files {
             return Ok(Stored::Deleted(tombstone.version.timestamp()));
         }
         let Some(data) = chosen.data else { return Ok(Stored::Nothing) };
+        if data.place.is_lost() {
+            return Ok(Stored::Lost(data.version.timestamp()));
+        }
         let (body, metadata) = self.load_data(data, want).await?;
+        let content_type_held = chosen.content_type.map(|(held, _)| held);
+        let lost = chosen.meta.into_iter().chain(content_type_held).find(|held| held.place.is_lost());
         let mut posted = None;
-        if let Some(meta) = chosen.meta {
+        if let Some(meta) = chosen.meta.filter(|meta| !meta.place.is_lost()) {
             posted = Some((self.load_metadata(meta).await?, meta.version.timestamp()));
         }
         let mut content_type = None;
-        if let Some((held, timestamp)) = chosen.content_type {
+        if let Some((held, timestamp)) = chosen.content_type.filter(|(held, _)| !held.place.is_lost()) {
             let value = match (&posted, chosen.meta) {
                 (Some((metadata, _)), Some(meta)) if meta == held => metadata.get("Content-Type").cloned(),
                 _ => self.load_metadata(held).await?.get("Content-Type").cloned(),
@@ -137,12 +144,15 @@ impl Files {
             content_type = value.map(|value| (value, timestamp));
         }
         let data: (Metadata, Timestamp) = (metadata, data.version.timestamp());
-        Ok(Stored::Object(Box::new(Object::assemble(body, data, posted, content_type))))
+        let object = Object::assemble(body, data, posted, content_type);
+        let lost_post = lost.map(|held| held.version.timestamp());
+        Ok(Stored::Object(Box::new(Object { lost_post, ..object })))
     }
 
     async fn load_data(&self, held: Held, want: Want) -> Result<(diskfile::Body, Metadata), LoadError> {
         let (head, source) = match held.place {
             Place::Stock => return self.load_stock(held).await,
+            Place::Lost(_) => return Err(LoadError::Gone),
             Place::Volume(at) => {
                 let (head, lengths, volume, bytes) = self.read_record(held, at, want).await?;
                 let source = match bytes.len() == position(u64::from(at.length)) {
@@ -179,6 +189,7 @@ impl Files {
     async fn load_metadata(&self, held: Held) -> Result<Metadata, LoadError> {
         match held.place {
             Place::Stock => self.load_file(held).await.map(|(_, metadata)| metadata),
+            Place::Lost(_) => Err(LoadError::Gone),
             Place::Volume(at) | Place::Large(at) => {
                 self.read_record(held, at, Want::Metadata).await.map(|(head, ..)| head.metadata)
             }

@@ -10,8 +10,7 @@
 //! # What is not as it was
 //!
 //! Versions that were lost with damaged records are found again by reading them, as after a restart. Records that a torn batch
-//! left in a volume whose successor is gone count as never acknowledged. A version that was quarantined, and whose record went with a
-//! compaction since, no longer keeps out what it had replaced: until a replica heals the object, that may be served.
+//! left in a volume whose successor is gone count as never acknowledged.
 
 use super::entry::{Change, Held, Key, Place};
 use super::index::Index;

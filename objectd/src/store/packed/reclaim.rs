@@ -1,4 +1,5 @@
-//! Forgets deletions that every replica had time to learn of (`reclaim_age`), and POSTs whose object never came.
+//! Forgets deletions that every replica had time to learn of (`reclaim_age`), POSTs whose object never came, and damaged versions that have
+//! nothing to keep out any more.
 //!
 //! # Invariants
 //!
@@ -8,7 +9,7 @@
 //! - What is forgotten still has its record until the volume is compacted. An index made again knows it again, and forgets it again.
 //! - While stock files may be on the device that are not known yet, nothing is forgotten.
 
-use super::entry::{Entry, Key};
+use super::entry::{Entry, Held, Key};
 use super::store::Store;
 use crate::store::diskfile::Version;
 use base::io;
@@ -20,10 +21,11 @@ use std::time::Duration;
 /// Entries looked at in one transaction: a fraction of a millisecond.
 const ENTRIES_AT_ONCE: usize = 1024;
 
-/// Whether all that is known of an object is older than `before` and may be forgotten.
+/// Whether all that is known of an object is older than `before` or lost, and may be forgotten.
 pub(super) fn is_forgettable(entry: &Entry, before: Timestamp) -> bool {
     let is_old = |version: Version| version.timestamp() < before && !matches!(version, Version::Data(_));
-    entry.dead == 0 && !entry.held.is_empty() && entry.held.iter().all(|held| is_old(held.version))
+    let may_go = |held: &Held| held.place.is_lost() || is_old(held.version);
+    entry.dead == 0 && !entry.held.is_empty() && entry.held.iter().all(may_go)
 }
 
 /// The time before which deletions may be forgotten now.
@@ -63,14 +65,14 @@ pub async fn reclaim(store: &Rc<Store>, age: Duration, pause: Duration) -> std::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::packed::entry::{At, Held, Place};
+    use crate::store::packed::entry::{At, Place};
 
     fn held(version: Version) -> Held {
         Held { version, place: Place::Volume(At { volume: 1, offset: 4096, length: 200 }) }
     }
 
     #[test]
-    fn only_old_deletions_and_lone_posts_without_older_records_are_forgotten() {
+    fn only_old_deletions_lone_posts_and_lost_versions_without_older_records_are_forgotten() {
         let before = Timestamp::from_raw(100, 0);
         let tombstone = |raw| held(Version::Tombstone(Timestamp::from_raw(raw, 0)));
         let meta = held(Version::Meta { timestamp: Timestamp::from_raw(50, 0), content_type: None });
@@ -83,5 +85,9 @@ mod tests {
         assert!(!is_forgettable(&entry(&[data], 0), before));
         assert!(!is_forgettable(&entry(&[data, meta], 0), before));
         assert!(!is_forgettable(&entry(&[], 0), before));
+        let lost = Held { place: Place::Lost(At { volume: 2, offset: 4096, length: 200 }), ..data };
+        assert!(is_forgettable(&entry(&[lost], 0), before));
+        assert!(!is_forgettable(&entry(&[lost], 1), before), "the damaged record, or one that it replaced");
+        assert!(!is_forgettable(&entry(&[data, Held { place: lost.place, ..meta }], 0), before));
     }
 }

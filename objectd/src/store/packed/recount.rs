@@ -18,7 +18,7 @@ const ENTRIES_AT_ONCE: usize = 4096;
 pub(super) struct Recount {
     /// Objects of the index.
     pub objects: u64,
-    /// Records of volumes, those apart that only take others out of use.
+    /// Records of volumes.
     pub records: u64,
     /// Those that count no more.
     pub dead: u64,

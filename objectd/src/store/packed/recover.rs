@@ -206,10 +206,10 @@ impl Replay<'_> {
             let at = place(volume, offset, fixed.lengths);
             match verdict {
                 Verdict::Lost => self.lost(fixed, at).await?,
-                Verdict::Unacknowledged if fixed.kind != Kind::Quarantine => {
+                Verdict::Unacknowledged => {
                     self.enter(Key::new(fixed.policy, fixed.hash), at, Change::Dead).await?;
                 }
-                Verdict::Unacknowledged | Verdict::CutOff | Verdict::Padding => {}
+                Verdict::CutOff | Verdict::Padding => {}
             }
         }
         Ok(())
@@ -221,8 +221,8 @@ impl Replay<'_> {
             Kind::Packed => Place::Volume(at),
             Kind::Large if self.has_file(fixed.policy, fixed.hash, fixed.version).await? => Place::Large(at),
             Kind::Large => return self.enter(key, at, Change::Dead).await,
-            // Which version was quarantined is not known any more; reading it will find the damage again.
-            Kind::Quarantine => return Ok(()),
+            // Where the version was is not known any more: whatever is there of it by now.
+            Kind::Quarantine => Place::Lost(at),
         };
         self.enter(key, at, Change::Insert(Held { version: fixed.version, place })).await
     }
@@ -236,8 +236,8 @@ impl Replay<'_> {
                 false => Change::Dead,
             },
             Kind::Quarantine => match super::quarantine::decode(&head) {
-                Some(held) => Change::Remove(held),
-                None => return Ok(()),
+                Some(gone) => Change::Lose { gone, by: at },
+                None => Change::Dead,
             },
         };
         self.enter(key, at, change).await

@@ -205,9 +205,9 @@ impl Store {
         Ok(())
     }
 
-    /// The version at its place counts no more.
-    pub(super) async fn remove(self: &Rc<Self>, head: super::record::Head, held: Held) -> std::io::Result<()> {
-        let append = Append { head, body: Vec::new(), effect: Effect::Remove(held), may_use_reserve: true };
+    /// The version at its place is damaged: it counts no more, and keeps out what is older.
+    pub(super) async fn lose(self: &Rc<Self>, head: super::record::Head, held: Held) -> std::io::Result<()> {
+        let append = Append { head, body: Vec::new(), effect: Effect::Lose(held), may_use_reserve: true };
         self.append(append).await.map(drop)
     }
 

