@@ -130,8 +130,9 @@ impl Drop for Unfinished {
 }
 
 impl Node {
-    /// Loads the rings and opens the devices of this core. A device whose directory is missing is tried again later; one that
-    /// another process serves, or whose file system cannot hold objects, is an error.
+    /// Loads the rings and opens the devices of this core. A device whose directory is missing, or whose disk fails, answers 507 and is tried
+    /// again later: it does not keep the others from serving. One that another process serves, or whose file system cannot hold
+    /// objects, is an error.
     pub async fn open(config: Rc<Config>, core: usize) -> std::io::Result<Rc<Node>> {
         let rings = load(&config.swift_dir).await?;
         let node = Rc::new(Node {
@@ -144,7 +145,11 @@ impl Node {
             core,
         });
         for name in node.owned()? {
-            node.open_device(&name).await?;
+            match node.open_device(&name).await {
+                Err(error) if is_mistake(&error) => return Err(error),
+                Err(error) => tracing::error!(device = %name, %error, "not opened; it answers 507 and is tried again"),
+                Ok(()) => {}
+            }
         }
         Ok(node)
     }
@@ -355,6 +360,11 @@ async fn modified(swift_dir: &Path) -> Vec<Option<i128>> {
         times.push(fs::metadata(&swift_dir.join(name)).await.ok().map(|found| found.modified_nanos));
     }
     times
+}
+
+/// Whether somebody has to set something right before this node can be started, rather than replace a disk.
+fn is_mistake(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Unsupported | ErrorKind::PermissionDenied)
 }
 
 async fn is_usable(root: &Path, mount_check: bool) -> bool {

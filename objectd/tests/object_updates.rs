@@ -205,6 +205,87 @@ fn damaged_bytes_are_never_sent_and_the_object_is_quarantined() {
     }
 }
 
+fn request(method: &str, timestamp: &str, more: &str) -> Vec<u8> {
+    format!(
+        "{method} /d1/7/a/c/o HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Timestamp: {timestamp}\r\nContent-Length: 0\r\n{more}\r\n"
+    )
+    .into_bytes()
+}
+
+/// Flips a bit in the only place of the first volume that holds this text.
+async fn damage(sim: &SimHandle, node: NodeId, text: &'static str) {
+    let volume = PathBuf::from("/srv/node/d1/martlet-store/volumes/00000001.volume");
+    let path = volume.clone();
+    let bytes = sim.run_on(node, async move { fs::read(&path, 1 << 24).await.unwrap() }).await.unwrap();
+    let places: Vec<usize> = bytes
+        .windows(text.len())
+        .enumerate()
+        .filter_map(|(at, window)| (window == text.as_bytes()).then_some(at))
+        .collect();
+    assert_eq!(places.len(), 1, "{places:?}");
+    sim.damage(node, &volume, places[0] as u64).unwrap();
+}
+
+async fn says(request: &[u8]) -> (String, String) {
+    let answer = exchange(6200, request).await;
+    let status = answer.status.split(' ').nth(1).unwrap().to_owned();
+    (status, String::from_utf8(answer.body).unwrap())
+}
+
+#[test]
+fn a_damaged_object_is_healed_by_its_version_or_a_newer_one_and_nothing_older_is_served() {
+    let sim = Sim::new(8, SimOptions::default());
+    let node = storage(&sim, conf(PACKED));
+    let handle = sim.handle();
+    sim.run(async move {
+        let (old, between, time, newer) =
+            ("1700000001.00000", "1700000002.00000", "1700000003.00000", "1700000004.00000");
+        for (at, body) in [(old, "older bytes"), (time, "the bytes")] {
+            assert_eq!(says(&put("o", at, body, "")).await.0, "201");
+        }
+        damage(&handle, node, "the bytes").await;
+        // Twice: the one who finds it, and one who comes later.
+        for _ in 0..2 {
+            assert_eq!(says(&get("o")).await.0, "404");
+            assert_eq!(says(&request("HEAD", newer, "")).await.0, "404");
+            assert_eq!(says(&request("POST", newer, "")).await.0, "404");
+            let answer = exchange(6200, &put("o", between, "between", "")).await;
+            assert!(answer.status.contains(" 409 "), "{answer:?}");
+            assert_eq!(answer.headers["x-backend-timestamp"], time);
+            assert_eq!(says(&request("DELETE", between, "")).await.0, "409");
+        }
+        assert_eq!(says(&put("o", time, "the bytes", "")).await.0, "201");
+        let (status, body) = says(&get("o")).await;
+        assert_eq!((status.as_str(), body.as_str()), ("200", "the bytes"));
+        assert_eq!(says(&put("o", time, "other bytes", "")).await.0, "409");
+        assert_eq!(says(&request("DELETE", newer, "")).await.0, "204");
+    });
+}
+
+#[test]
+fn an_object_whose_post_is_damaged_is_not_shown_as_it_was_before() {
+    let sim = Sim::new(9, SimOptions::default());
+    let node = storage(&sim, conf(PACKED));
+    let handle = sim.handle();
+    sim.run(async move {
+        let (time, between, post, newer) =
+            ("1700000001.00000", "1700000002.00000", "1700000003.00000", "1700000004.00000");
+        assert_eq!(says(&put("o", time, "bytes", "X-Object-Meta-Color: blue\r\n")).await.0, "201");
+        assert_eq!(says(&request("POST", post, "X-Object-Meta-Color: vermilion\r\n")).await.0, "202");
+        damage(&handle, node, "vermilion").await;
+        for _ in 0..2 {
+            assert_eq!(says(&get("o")).await.0, "404");
+            assert_eq!(says(&request("HEAD", newer, "")).await.0, "404");
+            assert_eq!(says(&request("POST", between, "X-Object-Meta-Color: green\r\n")).await.0, "409");
+        }
+        assert_eq!(says(&request("POST", post, "X-Object-Meta-Color: vermilion\r\n")).await.0, "202");
+        let answer = exchange(6200, &get("o")).await;
+        assert!(answer.status.contains(" 200 "), "{answer:?}");
+        assert_eq!(answer.headers["x-object-meta-color"], "vermilion");
+        assert_eq!(answer.body, b"bytes");
+    });
+}
+
 const STOCK: &str = "layout = stock";
 const PACKED: &str = "layout = packed\nvolume_size = 8388608";
 

@@ -1,7 +1,7 @@
 //! Reading for background scans, so that they neither evict the foreground's page cache nor outbid it.
 //!
 //! A scan is driven from the serving core chunk by chunk: `Reader::read`, look, pause, go on; where it is can be kept and
-//! resumed. The bytes come from the core's second executor (`executor`, the cargo feature `maintenance`). In the simulator, without
+//! resumed. Walks over directories list them here as well. The bytes come from the core's second executor (`executor`, the cargo feature `maintenance`). In the simulator, without
 //! the feature, and where that executor cannot start they come through `fs` instead.
 
 #[cfg(feature = "maintenance")]
@@ -10,7 +10,7 @@ mod executor;
 #[cfg(feature = "maintenance")]
 pub use executor::Maintenance;
 
-use super::fs::File;
+use super::fs::{self, Entry, File};
 use std::cell::OnceCell;
 use std::io;
 use std::path::Path;
@@ -27,7 +27,6 @@ pub struct Reader {
 
 struct Shared {
     name: String,
-    cpu: Option<usize>,
     executor: OnceCell<Option<Executor>>,
 }
 
@@ -39,9 +38,9 @@ type Executor = Maintenance;
 enum Executor {}
 
 impl Reader {
-    /// For the core `name`; the executor's threads are pinned to the processor `cpu` if given.
-    pub fn new(name: &str, cpu: Option<usize>) -> Reader {
-        Reader { shared: Rc::new(Shared { name: name.to_owned(), cpu, executor: OnceCell::new() }) }
+    /// For the calling core, whose processor the executor shares; `name` is what tools show.
+    pub fn new(name: &str) -> Reader {
+        Reader { shared: Rc::new(Shared { name: name.to_owned(), executor: OnceCell::new() }) }
     }
 
     /// Reads `length` bytes (at most `READ_BYTES_MAX`, else `InvalidInput`) from `offset` of the file at `path`; fewer only at the
@@ -58,9 +57,17 @@ impl Reader {
         File::open(path).await?.read_at(offset, length).await.map(Vec::from)
     }
 
+    /// What is in the directory at `path`, sorted.
+    pub async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        match self.executor().await {
+            Some(executor) => list_with(executor, path).await,
+            None => fs::read_dir(path).await,
+        }
+    }
+
     async fn executor(&self) -> Option<&Executor> {
         if self.shared.executor.get().is_none() {
-            let started = start(&self.shared.name, self.shared.cpu).await;
+            let started = start(&self.shared.name).await;
             // When two reads started one each, the first stays.
             let _ = self.shared.executor.set(started);
         }
@@ -69,9 +76,9 @@ impl Reader {
 }
 
 #[cfg(feature = "maintenance")]
-async fn start(name: &str, cpu: Option<usize>) -> Option<Executor> {
+async fn start(name: &str) -> Option<Executor> {
     // It says itself why it cannot.
-    Maintenance::start(name, cpu).await.ok()
+    Maintenance::start(name).await.ok()
 }
 
 #[cfg(feature = "maintenance")]
@@ -79,8 +86,13 @@ async fn read_with(executor: &Executor, path: &Path, offset: u64, length: usize)
     executor.read(path, offset, length).await
 }
 
+#[cfg(feature = "maintenance")]
+async fn list_with(executor: &Executor, path: &Path) -> io::Result<Vec<Entry>> {
+    executor.list(path).await
+}
+
 #[cfg(not(feature = "maintenance"))]
-async fn start(_name: &str, _cpu: Option<usize>) -> Option<Executor> {
+async fn start(_name: &str) -> Option<Executor> {
     if !super::simulated() {
         tracing::warn!(
             "built without the maintenance executor: background scans are slower and go through the page cache"
@@ -91,6 +103,11 @@ async fn start(_name: &str, _cpu: Option<usize>) -> Option<Executor> {
 
 #[cfg(not(feature = "maintenance"))]
 async fn read_with(executor: &Executor, _path: &Path, _offset: u64, _length: usize) -> io::Result<Vec<u8>> {
+    match *executor {}
+}
+
+#[cfg(not(feature = "maintenance"))]
+async fn list_with(executor: &Executor, _path: &Path) -> io::Result<Vec<Entry>> {
     match *executor {}
 }
 
@@ -109,11 +126,17 @@ mod tests {
     use crate::io::real::{CoreOptions, run};
     use crate::io::sim::{Sim, SimOptions};
     use crate::io::{fs, spawn};
+    #[cfg(feature = "maintenance")]
+    use rustix::fs::{Advice, fadvise};
+    #[cfg(feature = "maintenance")]
+    use std::fs::File;
     use std::io::ErrorKind;
+    #[cfg(feature = "maintenance")]
+    use std::os::fd::AsRawFd;
     use std::path::Path;
 
     async fn read_all(path: &Path, content: &[u8]) {
-        let reader = Reader::new("test", None);
+        let reader = Reader::new("test");
         let both: Vec<_> = (0..2)
             .map(|_| {
                 let (reader, path) = (reader.clone(), path.to_owned());
@@ -134,6 +157,11 @@ mod tests {
         assert_eq!(found, content);
         assert_eq!(reader.read(path, 0, READ_BYTES_MAX + 1).await.unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(reader.read(Path::new("/none"), 0, 9).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            reader.list(path.parent().unwrap()).await.unwrap(),
+            fs::read_dir(path.parent().unwrap()).await.unwrap()
+        );
+        assert_eq!(reader.list(Path::new("/none")).await.unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     fn content() -> Vec<u8> {
@@ -147,6 +175,90 @@ mod tests {
             let path = dir.path().join("volume");
             std::fs::write(&path, content()).unwrap();
             run(CoreOptions::default(), async || read_all(&path, &content()).await).unwrap();
+        }
+    }
+
+    /// How many pages of a file are in memory. (A read that does not wait would tell as well, and have them read ahead.)
+    #[cfg(feature = "maintenance")]
+    #[expect(unsafe_code, reason = "the kernel tells it of mappings only")]
+    fn cached_pages(file: &File, length: usize) -> usize {
+        let (access, flags) = (libc::PROT_READ, libc::MAP_SHARED);
+        // SAFETY: a new mapping, which nobody reads.
+        let map = unsafe { libc::mmap(std::ptr::null_mut(), length, access, flags, file.as_raw_fd(), 0) };
+        assert_ne!(map, libc::MAP_FAILED);
+        let mut pages = vec![0_u8; length.div_ceil(4096)];
+        // SAFETY: a byte for each page, at least.
+        assert_eq!(unsafe { libc::mincore(map, length, pages.as_mut_ptr()) }, 0);
+        // SAFETY: mapped above.
+        unsafe { libc::munmap(map, length) };
+        pages.iter().filter(|page| **page & 1 == 1).count()
+    }
+
+    #[cfg(feature = "maintenance")]
+    #[test]
+    fn a_scan_leaves_the_page_cache_alone() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = dir.path().join("volume");
+        std::fs::write(&path, content()).unwrap();
+        let file = File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        let forget = || fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        let cached = || cached_pages(&file, content().len());
+        run(CoreOptions::default(), async || {
+            assert!(cached() > 0, "it was written a moment ago");
+            forget();
+            assert_eq!(cached(), 0);
+            let reader = Reader::new("test");
+            for offset in (0..content().len() as u64).step_by(1 << 18) {
+                reader.read(&path, offset, 1 << 18).await.unwrap();
+            }
+            if reader.executor().await.is_none() {
+                return;
+            }
+            assert_eq!(cached(), 0, "it was read past the cache");
+            fs::File::open(&path).await.unwrap().read_at(0, 1 << 20).await.unwrap();
+            assert!(cached() > 0, "as the foreground reads");
+        })
+        .unwrap();
+    }
+
+    /// What `/proc` says of the thread of this name.
+    #[cfg(feature = "maintenance")]
+    fn thread(name: &str) -> Option<(String, String)> {
+        for task in std::fs::read_dir("/proc/self/task").unwrap().map(Result::unwrap) {
+            let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            if read("comm").trim() == name {
+                let status = read("status");
+                let processors = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+                // The nineteenth field; the second is the name, without spaces here.
+                let nice = read("stat").split(' ').nth(18).unwrap().to_owned();
+                return Some((processors.trim().to_owned(), nice));
+            }
+        }
+        None
+    }
+
+    #[cfg(feature = "maintenance")]
+    #[test]
+    fn it_runs_on_the_processor_of_its_core_and_gives_way() {
+        let processors = rustix::thread::sched_getaffinity(None).unwrap();
+        let last = (0..rustix::thread::CpuSet::MAX_CPU).rfind(|&cpu| processors.is_set(cpu)).unwrap();
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = dir.path().join("volume");
+        std::fs::write(&path, content()).unwrap();
+        // The calling thread stays pinned.
+        for (name, cpu) in [("free", None), ("pinned", Some(last))] {
+            run(CoreOptions { cpu, ..CoreOptions::default() }, async || {
+                let reader = Reader::new(name);
+                reader.read(&path, 0, 10).await.unwrap();
+                if reader.executor().await.is_none() {
+                    return;
+                }
+                let (allowed, nice) = thread(&format!("{name}-m")).unwrap();
+                assert_eq!(allowed == last.to_string(), cpu.is_some() || processors.count() == 1, "{allowed}");
+                assert_eq!(nice, "19");
+            })
+            .unwrap();
         }
     }
 

@@ -24,7 +24,7 @@ pub async fn compact(node: &Node, config: &Rc<Config>) -> u64 {
     let mut gone = 0;
     for store in stores(node) {
         let _ = store.checkpoint().await;
-        let work = Work::new(store, Reader::new("test", None), config.clone(), Drain::new());
+        let work = Work::new(store, Reader::new("test"), config.clone(), Drain::new());
         gone += work.make_room().await.unwrap_or_default();
     }
     gone
@@ -34,7 +34,7 @@ pub async fn compact(node: &Node, config: &Rc<Config>) -> u64 {
 pub async fn reports(node: &Node, config: &Config) -> Vec<Report> {
     let mut reports = Vec::new();
     for store in stores(node) {
-        let reader = Reader::new("test", None);
+        let reader = Reader::new("test");
         reports.push(check(&store, &config.hash_path, &reader, false, &mut |_, _| {}).await.expect("a check"));
     }
     reports

@@ -2,7 +2,8 @@
 //!
 //! It streams files through O_DIRECT in a task queue of few shares, so that an audit neither evicts the foreground's page
 //! cache nor holds its disk. One scan at a time; scans queue. The serving core stays the only owner of index and volumes:
-//! what crosses over is a path, a visitor or a range, and the result.
+//! what crosses over is a path, a visitor or a range, and the result. Its threads are on the processor of that core, at the lowest priority:
+//! shares are kept within an executor only, between the two it is for the kernel to let the serving one go first.
 //!
 //! Started it costs a core two threads, 1.5 MB of memory and 3 MiB of locked memory; idle it never wakes up.
 //!
@@ -11,6 +12,8 @@
 
 #![expect(clippy::disallowed_types, reason = "the inbox is shared by two threads")]
 
+use crate::io::fs::Entry;
+use crate::io::real::disk;
 use crate::io::real::oneshot::{self, oneshot};
 use crate::io::real::task::watched;
 use crate::io::simulated;
@@ -41,6 +44,9 @@ const ALIGNMENT: u64 = 4096;
 /// Of 1000, the share of the executor's other queue.
 const SCAN_SHARES: usize = 50;
 
+/// The least that a thread can have beside others of its processor.
+const NICE: i32 = 19;
+
 /// Scans that may wait. Background loops wait for each, so this is far off.
 const QUEUED_MAX: usize = 64;
 
@@ -52,11 +58,12 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Starts the thread, on the processor `cpu` if given.
-    pub async fn start(name: &str, cpu: Option<usize>) -> io::Result<Maintenance> {
+    /// Starts the thread, on the processor that the calling core is pinned to.
+    pub async fn start(name: &str) -> io::Result<Maintenance> {
         if simulated() {
             return Err(unsupported("not in the simulator"));
         }
+        let cpu = crate::io::real::cpu();
         let inbox = Arc::new(Inbox::default());
         let (started, starting) = oneshot();
         let (name, theirs) = (format!("{name}-m"), inbox.clone());
@@ -86,6 +93,12 @@ impl Maintenance {
         super::check_length(length)?;
         let path = path.to_owned();
         self.run(move || async move { read(&path, offset, length).await }).await
+    }
+
+    /// What is in the directory at `path`, sorted. A walk waits for the disk here and not on the threads of the foreground.
+    pub async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let path = path.to_owned();
+        self.run(move || async move { glommio::executor().spawn_blocking(move || disk::read_dir(&path)).await }).await
     }
 
     /// Queues `work` for the other thread and waits for what it gives.
@@ -118,6 +131,10 @@ fn unsupported(reason: &str) -> io::Error {
 
 /// The thread. It panics or fails at start where rings or locked memory are refused; both are told.
 fn run(name: &str, cpu: Option<usize>, inbox: Arc<Inbox>, started: oneshot::Sender<Result<(), String>>) {
+    // Of this thread alone, and of those it starts. That it cannot be had is no reason not to start.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the maintenance executor has the priority of its core");
+    }
     let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
     let builder = LocalExecutorBuilder::new(placement).name(name).io_memory(IO_MEMORY).ring_depth(128);
     let made = catch_unwind(AssertUnwindSafe(|| builder.make()));
@@ -255,7 +272,7 @@ mod tests {
         std::fs::write(&path, &content).unwrap();
         let sum = content.iter().map(|&byte| u64::from(byte)).sum::<u64>();
         run(CoreOptions::default(), async || {
-            let executor = match Maintenance::start("test", None).await {
+            let executor = match Maintenance::start("test").await {
                 Ok(executor) => executor,
                 Err(error) => return assert_eq!(error.kind(), io::ErrorKind::Unsupported),
             };

@@ -234,7 +234,7 @@ pub(super) fn parent(path: &Path) -> io::Result<&Path> {
     path.parent().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no parent"))
 }
 
-pub(super) fn read_dir(path: &Path) -> io::Result<Vec<Entry>> {
+pub(in crate::io) fn read_dir(path: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;

@@ -14,6 +14,7 @@ pub(super) mod clock;
 mod daemon;
 pub(super) mod datagram;
 mod disk;
+pub(super) mod disk;
 mod driver;
 pub(super) mod fs;
 pub(super) mod kv;
@@ -67,9 +68,9 @@ fn run_on<F: Future>(
 ) -> io::Result<F::Output> {
     // Before pinning: its threads inherit the affinity, and a sync should not wait for the core it serves.
     let pool = blocking::Pool::new(&options.name, options.blocking_threads)?;
-    pin_to(options.cpu);
+    let cpu = options.cpu.filter(|&cpu| pin_to(cpu));
     let (mut runtime, epoll) = build()?;
-    let core = Rc::new(Core { epoll, pool, sockets: RefCell::default() });
+    let core = Rc::new(Core { epoll, cpu, pool, sockets: RefCell::default() });
     let installed = Installed::new(core.clone());
     let (output, idle) = runtime.block_on(async {
         let output = task::watched("main", async { main().await }).await;
@@ -85,18 +86,28 @@ fn run_on<F: Future>(
     Ok(output.unwrap_or_else(|panic| resume_unwind(panic)))
 }
 
-fn pin_to(cpu: Option<usize>) {
-    let Some(cpu) = cpu else { return };
+/// Whether it could be done.
+fn pin_to(cpu: usize) -> bool {
     let mut set = CpuSet::new();
     set.set(cpu);
-    if let Err(error) = sched_setaffinity(None, &set) {
+    let pinned = sched_setaffinity(None, &set);
+    if let Err(error) = &pinned {
         tracing::warn!(cpu, %error, "cannot pin this core to its processor, going on without");
     }
+    pinned.is_ok()
+}
+
+/// The processor that this core is pinned to.
+#[cfg(feature = "maintenance")]
+pub(super) fn cpu() -> Option<usize> {
+    core().cpu
 }
 
 /// What the handles of this thread share.
 struct Core {
     epoll: bool,
+    #[cfg_attr(not(feature = "maintenance"), expect(dead_code, reason = "only the second executor asks"))]
+    cpu: Option<usize>,
     pool: blocking::Pool,
     /// Descriptors to shut down at the end; each leaves when its handle does.
     sockets: RefCell<slab::Slab<RawFd>>,

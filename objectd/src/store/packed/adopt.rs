@@ -15,6 +15,7 @@ use super::entry::{Change, Held, Key, Place};
 use super::store::Store;
 use super::tree::{self, ObjectDirectory, Tree};
 use base::io;
+use base::io::maintenance::Reader;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub struct Adopted {
 }
 
 /// Walks over the device, if that was not done to the end. `pause` says how long to rest after each turn of some directories.
-pub async fn walk(store: &Rc<Store>, pause: &dyn Fn() -> Duration) -> std::io::Result<Adopted> {
+pub async fn walk(store: &Rc<Store>, reader: &Reader, pause: &dyn Fn() -> Duration) -> std::io::Result<Adopted> {
     let mut adopted = Adopted::default();
     if !store.is_adopting.get() {
         adopted.is_complete = true;
@@ -49,7 +50,7 @@ pub async fn walk(store: &Rc<Store>, pause: &dyn Fn() -> Duration) -> std::io::R
     }
     let mut mark = store.index.adoption_mark().await?;
     let mut marked_at = 0;
-    let mut tree = Tree::new(&store.root, mark).await;
+    let mut tree = Tree::new(&store.root, reader, mark).await;
     while let Some(directory) = tree.next().await {
         let is_full = store.memory.borrow().waiting() >= CHECKPOINT_CHANGES;
         let may_mark = tree.place() != mark && adopted.directories - marked_at >= DIRECTORIES_PER_MARK;

@@ -58,7 +58,7 @@ pub async fn run(root: &Path, config: &Config, repair: bool, progress: Progress<
         return Err(Error::new(ErrorKind::NotFound, message));
     }
     let store = Store::open(root, config).await?;
-    check(&store, &config.hash_path, &Reader::new("check", None), repair, progress).await
+    check(&store, &config.hash_path, &Reader::new("check"), repair, progress).await
 }
 
 /// Checks the device of this store, which may be served meanwhile. `hash_path` is the cluster's secret, by which names are compared with hashes.
@@ -261,7 +261,7 @@ impl Check<'_> {
             return Ok(());
         }
         let mut suspects = Vec::new();
-        let mut tree = Tree::new(&self.store.root, tree::Place::default()).await;
+        let mut tree = Tree::new(&self.store.root, self.reader, tree::Place::default()).await;
         while let Some(directory) = tree.next().await {
             let key = Key::new(directory.policy, directory.hash);
             let mut names: Vec<&String> = directory.names.iter().filter(|name| tree::version(name).is_some()).collect();

@@ -34,7 +34,7 @@ const ADOPTION_STEP: Duration = Duration::from_millis(5);
 
 /// Runs beside the services of a core until they are drained.
 pub async fn run(node: Rc<Node>, drain: Drain) {
-    let reader = Reader::new(&format!("objectd-maintenance-{}", node.core), None);
+    let reader = Reader::new(&format!("objectd-{}", node.core));
     let mut known = BTreeSet::new();
     while !drain.is_started() {
         for device in node.devices() {
@@ -127,7 +127,7 @@ impl Work {
             let now = io::monotonic().as_nanos();
             pace.borrow_mut().rest(&self.store.foreground(), now, ADOPTION_STEP, false)
         };
-        adopt::walk(&self.store, &rest).await?;
+        adopt::walk(&self.store, &self.reader, &rest).await?;
         let forgotten = reclaim(&self.store, self.config.reclaim_age, WALK_PAUSE).await?;
         if forgotten > 0 {
             tracing::info!(root = %self.store.root.display(), forgotten, "old deletions forgotten");

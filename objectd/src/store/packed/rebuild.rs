@@ -23,6 +23,7 @@ use super::tree::{self, Tree};
 use super::verdict::Judge;
 use super::volume::{self, HEADER_BYTES, Header};
 use crate::node;
+use base::io::maintenance::Reader;
 use base::io::{self, fs};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -71,6 +72,7 @@ pub async fn run(root: &Path, progress: Progress<'_>) -> std::io::Result<Rebuilt
     index.state(number).await?;
     let mut rebuild = Rebuild {
         root,
+        reader: Reader::new("rebuild"),
         store: number,
         index: &index,
         memory: Rc::default(),
@@ -90,6 +92,7 @@ pub async fn run(root: &Path, progress: Progress<'_>) -> std::io::Result<Rebuilt
 
 struct Rebuild<'a> {
     root: &'a Path,
+    reader: Reader,
     store: u64,
     index: &'a Index,
     memory: Rc<RefCell<Memory>>,
@@ -101,7 +104,7 @@ struct Rebuild<'a> {
 
 impl Rebuild<'_> {
     async fn stock_files(&mut self) -> std::io::Result<()> {
-        let mut tree = Tree::new(self.root, tree::Place::default()).await;
+        let mut tree = Tree::new(self.root, &self.reader, tree::Place::default()).await;
         while let Some(directory) = tree.next().await {
             let key = Key::new(directory.policy, directory.hash);
             for version in directory.names.iter().filter_map(|name| tree::version(name)) {
@@ -151,7 +154,9 @@ impl Rebuild<'_> {
 
     async fn volume(&mut self, replay: &mut Replay<'_>, opened: &Opened, limit: u64) -> std::io::Result<()> {
         let number = opened.header.volume;
-        let mut sweep = Sweep::new(Source::Volume(opened.volume.clone()), self.store, number, HEADER_BYTES, limit);
+        let path = self.root.join(store::DIRECTORY).join("volumes").join(volume::file_name(number));
+        let source = Source::File(self.reader.clone(), path);
+        let mut sweep = Sweep::new(source, self.store, number, HEADER_BYTES, limit);
         while let Some(found) = sweep.next().await? {
             let records = found.iter().filter(|found| matches!(found, super::scan::Found::Record { .. })).count();
             self.rebuilt.records += records as u64;

@@ -1,13 +1,15 @@
 //! Walks the stock files of a device: objects[-N]/<partition>/<suffix>/<hash>, directory by directory, in the order of their numbers.
 //!
 //! Only what a server of Swift's layout would look at is handed out. A directory whose name is no partition, suffix or hash, or that
-//! stands where its hash does not belong, is passed over: it is none of ours. Memory holds the names of one directory per level.
+//! stands where its hash does not belong, is passed over: it is none of ours. Memory holds the names of one directory per level. The
+//! directories are listed by the core's executor for background scans.
 
 use super::store::is_partition_of;
 use crate::config::Config;
 use crate::store::diskfile::Version;
 use base::hash_path::NameHash;
 use base::io::fs;
+use base::io::maintenance::Reader;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,7 @@ pub(super) struct Place {
 /// A walk under way.
 pub(super) struct Tree {
     root: PathBuf,
+    reader: Reader,
     from: Place,
     /// What is still to be visited of each level, the next one last.
     policies: Vec<u32>,
@@ -51,9 +54,10 @@ pub(super) struct Tree {
 
 impl Tree {
     /// A walk over the device from a place on.
-    pub(super) async fn new(root: &Path, from: Place) -> Tree {
+    pub(super) async fn new(root: &Path, reader: &Reader, from: Place) -> Tree {
         let mut tree = Tree {
             root: root.to_owned(),
+            reader: reader.clone(),
             from,
             policies: Vec::new(),
             partitions: Vec::new(),
@@ -132,7 +136,7 @@ impl Tree {
     }
 
     async fn list(&mut self, path: &Path) -> Option<Vec<fs::Entry>> {
-        match fs::read_dir(path).await {
+        match self.reader.list(path).await {
             Ok(entries) => Some(entries),
             // It was emptied and removed meanwhile.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,

@@ -27,7 +27,7 @@ fn what_the_stock_layout_wrote_is_served_before_during_and_after_the_walk() {
         assert!(bed.store().is_adopting.get());
         assert_eq!(see_all(&bed, &names).await, expected);
         bed.put(&names[0], 20, b"new").await;
-        let adopted = walk(bed.store(), NO_PAUSE).await.unwrap();
+        let adopted = walk(bed.store(), &Reader::new("test"), NO_PAUSE).await.unwrap();
         assert!(adopted.is_complete && !bed.store().is_adopting.get());
         assert_eq!((adopted.directories, adopted.unreadable, adopted.odd), (48, 0, 0));
         assert_eq!(bed.see(&names[0]).await.unwrap().unwrap().0, b"new");
@@ -38,7 +38,7 @@ fn what_the_stock_layout_wrote_is_served_before_during_and_after_the_walk() {
         // The replaced file is gone; and a walk that is done does nothing.
         let hash = bed.hash(&names[0]);
         assert_eq!(super::super::store::stock_directory(root, 0, hash, 8).await.unwrap(), None);
-        assert_eq!(walk(bed.store(), NO_PAUSE).await.unwrap().directories, 0);
+        assert_eq!(walk(bed.store(), &Reader::new("test"), NO_PAUSE).await.unwrap().directories, 0);
         drop(bed);
         let bed = Bed::open(root, "packed").await;
         assert!(!bed.store().is_adopting.get());
@@ -59,7 +59,7 @@ fn a_walk_goes_on_where_a_checkpoint_left_it() {
         let mark = tree::Place { policy: 0, partition: 100 };
         bed.store().index.mark_adoption(mark).await.unwrap();
         assert_eq!(bed.store().index.adoption_mark().await.unwrap(), mark);
-        let adopted = walk(bed.store(), NO_PAUSE).await.unwrap();
+        let adopted = walk(bed.store(), &Reader::new("test"), NO_PAUSE).await.unwrap();
         let behind = names.iter().filter(|name| bed.hash(name).0[0] >= 100).count() as u64;
         assert_eq!(adopted.directories, behind);
     });
@@ -69,7 +69,7 @@ fn a_walk_goes_on_where_a_checkpoint_left_it() {
 fn an_empty_device_is_adopted_at_once() {
     Sim::new(3, SimOptions::default()).run(async {
         let bed = Bed::open(Path::new("/srv/node/d1"), "packed").await;
-        let adopted = walk(bed.store(), NO_PAUSE).await.unwrap();
+        let adopted = walk(bed.store(), &Reader::new("test"), NO_PAUSE).await.unwrap();
         assert_eq!(adopted, Adopted { is_complete: true, ..Adopted::default() });
     });
 }
@@ -101,7 +101,7 @@ fn what_swift_wrote_is_read_alike_by_both_layouts() {
         drop(bed);
         let bed = Bed::open(root, "packed").await;
         assert_eq!(see_all(&bed, &names).await, expected);
-        let adopted = walk(bed.store(), NO_PAUSE).await.unwrap();
+        let adopted = walk(bed.store(), &Reader::new("test"), NO_PAUSE).await.unwrap();
         assert!(adopted.directories > 5 && adopted.versions > adopted.directories, "{adopted:?}");
         assert_eq!(see_all(&bed, &names).await, expected);
         assert!(bed.see(&names[0]).await.is_some());
@@ -124,7 +124,9 @@ fn cut_off_again_and_again_beside_writes_nothing_is_lost_and_the_device_is_well(
                 let pause = move || Duration::from_millis(10 * seed);
                 let walk = io::spawn(async move {
                     let patience = Duration::from_millis(30 + 20 * round);
-                    io::timeout(patience, walk(&store, &pause)).await.is_ok_and(|result| result.unwrap().is_complete)
+                    io::timeout(patience, walk(&store, &Reader::new("test"), &pause))
+                        .await
+                        .is_ok_and(|result| result.unwrap().is_complete)
                 });
                 for (number, name) in names.iter().enumerate().skip(usize::try_from(round).unwrap()).step_by(7) {
                     time += 1;
@@ -150,7 +152,7 @@ fn cut_off_again_and_again_beside_writes_nothing_is_lost_and_the_device_is_well(
             let bed = Bed::open(root, "packed").await;
             assert!(!bed.store().is_adopting.get());
             assert_eq!(see_all(&bed, &names).await, expected);
-            let reader = Reader::new("test", None);
+            let reader = Reader::new("test");
             let report = check(bed.store(), &bed.config.hash_path, &reader, false, &mut |_, _| {}).await.unwrap();
             assert_eq!(report.findings, []);
         });

@@ -18,7 +18,7 @@ async fn look(bed: &Bed, repair: bool) -> Report {
         assert!(done >= last.0 && done <= total, "{last:?} {done} {total}");
         last = (done, total);
     };
-    let reader = Reader::new("check", None);
+    let reader = Reader::new("check");
     check(bed.store(), &bed.config.hash_path, &reader, repair, &mut tell).await.unwrap()
 }
 
@@ -29,7 +29,7 @@ async fn device() -> (Bed, Vec<String>) {
     let mut names = fill(&bed).await;
     drop(bed);
     let bed = Bed::open_with(root, small_volumes()).await;
-    adopt::walk(bed.store(), &|| Duration::ZERO).await.unwrap();
+    adopt::walk(bed.store(), &Reader::new("test"), &|| Duration::ZERO).await.unwrap();
     for (number, name) in names.iter().enumerate().filter(|(number, _)| number % 3 == 0) {
         let length = if number % 4 == 1 { PACK_LIMIT + 70_000 } else { 11 * number };
         bed.put(name, 20, &body(number as u64, length)).await;

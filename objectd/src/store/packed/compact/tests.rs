@@ -27,7 +27,7 @@ async fn open() -> Bed {
 }
 
 fn work(bed: &Bed) -> Rc<Work> {
-    Work::new(bed.store().clone(), Reader::new("test", None), bed.config.clone(), Drain::new())
+    Work::new(bed.store().clone(), Reader::new("test"), bed.config.clone(), Drain::new())
 }
 
 /// Some volumes of eight mebibytes of which an eighth stays alive, and objects of all kinds.
@@ -101,7 +101,7 @@ fn a_deletion_is_forgotten_when_nothing_older_is_left_and_not_before() {
         let names = churn(&bed).await;
         store.checkpoint().await.unwrap();
         assert_eq!(reclaim(&store, Duration::ZERO, Duration::ZERO).await.unwrap(), 0, "stock files may be there");
-        adopt::walk(&store, &|| Duration::ZERO).await.unwrap();
+        adopt::walk(&store, &Reader::new("test"), &|| Duration::ZERO).await.unwrap();
         assert_eq!(reclaim(&store, Duration::ZERO, Duration::ZERO).await.unwrap(), 0, "they are of the future");
         // The times of the bed lie that far ahead.
         io::sleep(Duration::from_secs(1)).await;
@@ -171,13 +171,9 @@ async fn crash_again_and_again(sim: SimHandle, node: NodeId) {
                 .run_on(node, async move {
                     let bed = open().await;
                     let seen = see_all(&bed, &checked).await;
-                    finish_drops(
-                        bed.store(),
-                        &Reader::new("test", None),
-                        &mut Turns::new(bed.store(), true, &|| false),
-                    )
-                    .await
-                    .unwrap();
+                    finish_drops(bed.store(), &Reader::new("test"), &mut Turns::new(bed.store(), true, &|| false))
+                        .await
+                        .unwrap();
                     assert_right(&bed).await;
                     if !is_done {
                         // Something for the next compaction: new versions while it may be half done.

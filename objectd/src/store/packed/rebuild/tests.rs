@@ -59,7 +59,7 @@ async fn live(root: &Path, steps: &[Step]) -> Bed {
             Step::Compact { volume } => {
                 let store = bed.store();
                 let first = store.usages().await.unwrap().keys().next().copied().unwrap_or(1);
-                let (reader, mut turns) = (Reader::new("test", None), Turns::new(store, true, &|| false));
+                let (reader, mut turns) = (Reader::new("test"), Turns::new(store, true, &|| false));
                 match compact(store, &reader, first + volume, &mut turns).await {
                     Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {}
                     result => drop(result.unwrap()),
@@ -114,7 +114,7 @@ async fn compact_all_but_the_first(bed: &Bed) -> u64 {
     store.checkpoint().await.unwrap();
     let last = store.memory.borrow().end().volume;
     for volume in store.log.numbers().await.unwrap().into_iter().filter(|number| (2..last).contains(number)) {
-        let (reader, mut turns) = (Reader::new("test", None), Turns::new(store, true, &|| false));
+        let (reader, mut turns) = (Reader::new("test"), Turns::new(store, true, &|| false));
         compact(store, &reader, volume, &mut turns).await.unwrap();
         compacted += 1;
     }
@@ -183,7 +183,7 @@ fn a_lost_version_is_forgotten_when_nothing_older_is_left() {
     run_core(CoreOptions::default(), async || {
         let bed = Bed::open_with(&root, small_volumes()).await;
         let store = bed.store().clone();
-        crate::store::packed::adopt::walk(&store, &|| Duration::ZERO).await.unwrap();
+        crate::store::packed::adopt::walk(&store, &Reader::new("test"), &|| Duration::ZERO).await.unwrap();
         let name = "/AUTH_a/c/plain";
         let key = Key::new(0, bed.hash(name));
         bed.put(name, 10, b"older").await;
@@ -195,7 +195,7 @@ fn a_lost_version_is_forgotten_when_nothing_older_is_left() {
         let forget =
             async || crate::store::packed::reclaim::reclaim(&store, Duration::ZERO, Duration::ZERO).await.unwrap();
         assert_eq!(forget().await, 0, "the older one is in the first volume");
-        let (reader, mut turns) = (Reader::new("test", None), Turns::new(&store, true, &|| false));
+        let (reader, mut turns) = (Reader::new("test"), Turns::new(&store, true, &|| false));
         compact(&store, &reader, 1, &mut turns).await.unwrap();
         assert_eq!(store.lookup(key).await.unwrap().dead, 1);
         assert_eq!(forget().await, 0, "the damaged one is in the second");

@@ -157,6 +157,22 @@ fn readers_and_writers_at_once_survive_the_loss() {
     });
 }
 
+#[test]
+fn a_map_that_grew_is_watched_where_it_lies_now() {
+    let dir = tempfile::tempdir().unwrap();
+    on_core(async || {
+        let kv = Kv::open_sized(dir.path(), TABLES, 0, 1 << 20, true).await.unwrap();
+        for row in 0..40_u32 {
+            kv.write(move |txn| txn.put(FIRST, &row.to_be_bytes(), &[7; 200_000])).await.unwrap();
+        }
+        assert!(kv.0.store.as_ref().unwrap().env.info().map_size >= 8 << 20);
+        assert!(kv.failed().is_none());
+        cut(dir.path(), 8192);
+        walk(&kv, FIRST, false).await.unwrap_err();
+        assert!(kv.failed().is_some());
+    });
+}
+
 /// The child of the next test: reads what is not there.
 fn read_what_is_lost(path: &Path, is_watched: bool) {
     on_core(async || {
