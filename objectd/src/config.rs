@@ -72,6 +72,8 @@ pub struct Config {
     pub reclaim_age: Duration,
     /// Pause between two passes of the updaters.
     pub updater_interval: Duration,
+    /// Background scans read on an executor of their own, past the page cache; otherwise as the foreground does.
+    pub maintenance_executor: bool,
     /// Devices have the packed layout.
     pub packed: bool,
     /// Objects up to this size go into volumes.
@@ -115,6 +117,7 @@ impl Config {
             container_update_timeout: seconds(options, "container_update_timeout", 1.0)?,
             reclaim_age: seconds(options, "reclaim_age", 604_800.0)?,
             updater_interval: seconds(options, "updater_interval", 300.0)?,
+            maintenance_executor: options.boolean("maintenance_executor", true),
             packed: packed(options)?,
             pack_limit: options.integer("pack_limit", 256 * 1024, 0..=MEBIBYTE)?,
             volume_bytes: options.integer("volume_size", 256 * MEBIBYTE, 8 * MEBIBYTE..=64 * 1024 * MEBIBYTE)?,

@@ -43,6 +43,11 @@ impl Reader {
         Reader { shared: Rc::new(Shared { name: name.to_owned(), executor: OnceCell::new() }) }
     }
 
+    /// Reads on the calling core, through the page cache.
+    pub fn without_executor() -> Reader {
+        Reader { shared: Rc::new(Shared { name: String::new(), executor: OnceCell::from(None) }) }
+    }
+
     /// Reads `length` bytes (at most `READ_BYTES_MAX`, else `InvalidInput`) from `offset` of the file at `path`; fewer only at the
     /// end of the file.
     pub async fn read(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {

@@ -16,7 +16,7 @@ use crate::io::fs::Entry;
 use crate::io::real::disk;
 use crate::io::real::oneshot::{self, oneshot};
 use crate::io::real::task::watched;
-use crate::io::simulated;
+use crate::io::{simulated, timeout};
 use glommio::io::{DmaFile, DmaStreamReaderBuilder};
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
 use std::collections::VecDeque;
@@ -24,7 +24,7 @@ use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -46,6 +46,14 @@ const SCAN_SHARES: usize = 50;
 
 /// The least that a thread can have beside others of its processor.
 const NICE: i32 = 19;
+
+/// After so long without an answer the executor is woken once more. It can sleep through a wake-up from another thread: seen under load with
+/// glommio-ng 0.12, asleep in its ring with work in the inbox until a signal came.
+const NUDGE_AFTER: Duration = Duration::from_millis(250);
+
+/// Between two reads of a scan the executor looks by itself whether there is another, and so often before it sleeps: for two seconds.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
+const LOOKS: u32 = 4000;
 
 /// Scans that may wait. Background loops wait for each, so this is far off.
 const QUEUED_MAX: usize = 64;
@@ -95,10 +103,11 @@ impl Maintenance {
         self.run(move || async move { read(&path, offset, length).await }).await
     }
 
-    /// What is in the directory at `path`, sorted. A walk waits for the disk here and not on the threads of the foreground.
+    /// What is in the directory at `path`, sorted. A walk waits for the disk here and not on the threads of the foreground; other scans of this
+    /// core wait with it. (Not through glommio's own blocking threads: their last wake-up can be slept through as well.)
     pub async fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let path = path.to_owned();
-        self.run(move || async move { glommio::executor().spawn_blocking(move || disk::read_dir(&path)).await }).await
+        self.run(move || async move { disk::read_dir(&path) }).await
     }
 
     /// Queues `work` for the other thread and waits for what it gives.
@@ -115,7 +124,14 @@ impl Maintenance {
             })
         });
         self.inbox.push(work)?;
-        answered.await.unwrap_or_else(|| Err(unsupported("the executor ended")))
+        let mut answered = pin!(answered);
+        // Ends: with the answer, which the executor owes until it ends.
+        loop {
+            match timeout(NUDGE_AFTER, answered.as_mut()).await {
+                Ok(answer) => return answer.unwrap_or_else(|| Err(unsupported("the executor ended"))),
+                Err(_) => self.inbox.nudge(),
+            }
+        }
     }
 }
 
@@ -147,13 +163,24 @@ fn run(name: &str, cpu: Option<usize>, inbox: Arc<Inbox>, started: oneshot::Send
     executor.run(async move {
         let latency = Latency::Matters(Duration::from_millis(100));
         let queue = glommio::executor().create_task_queue(Shares::Static(SCAN_SHARES), latency, "scans");
-        while let Some(work) = poll_fn(|context| inbox.poll_next(context)).await {
+        while let Some(work) = next(&inbox).await {
             match glommio::spawn_local_into(work(), queue) {
                 Ok(task) => task.await,
                 Err(error) => tracing::error!(%error, "cannot start a scan"),
             }
         }
     });
+}
+
+/// The next scan; `None` at the end. For a while it is looked for by the executor's own timer, see `NUDGE_AFTER`; then the executor sleeps.
+async fn next(inbox: &Inbox) -> Option<Work> {
+    for _ in 0..LOOKS {
+        match inbox.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(next) => return next,
+            Poll::Pending => glommio::timer::sleep(LOOK_EVERY).await,
+        }
+    }
+    poll_fn(|context| inbox.poll_next(context)).await
 }
 
 async fn stream(path: &Path, mut visit: impl FnMut(&[u8]) -> io::Result<bool>) -> io::Result<u64> {
@@ -232,22 +259,30 @@ impl Inbox {
         wake(state);
     }
 
+    /// Wakes the thread whatever it does; it looks at all that it waits for.
+    fn nudge(&self) {
+        wake(self.lock());
+    }
+
     fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Work>> {
         let mut state = self.lock();
         if state.closed {
+            // It belongs to this thread, which ends.
+            state.waiting = None;
             return Poll::Ready(None);
         }
-        if let Some(work) = state.work.pop_front() {
-            return Poll::Ready(Some(work));
-        }
+        // Kept also while it works: a nudge may be needed then.
         state.waiting = Some(context.waker().clone());
-        Poll::Pending
+        match state.work.pop_front() {
+            Some(work) => Poll::Ready(Some(work)),
+            None => Poll::Pending,
+        }
     }
 }
 
 /// Frees the lock, then wakes.
-fn wake(mut state: MutexGuard<'_, State>) {
-    let waker = state.waiting.take();
+fn wake(state: MutexGuard<'_, State>) {
+    let waker = state.waiting.clone();
     drop(state);
     if let Some(waker) = waker {
         waker.wake();

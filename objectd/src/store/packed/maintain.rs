@@ -34,7 +34,10 @@ const ADOPTION_STEP: Duration = Duration::from_millis(5);
 
 /// Runs beside the services of a core until they are drained.
 pub async fn run(node: Rc<Node>, drain: Drain) {
-    let reader = Reader::new(&format!("objectd-{}", node.core));
+    let reader = match node.config.maintenance_executor {
+        true => Reader::new(&format!("objectd-maintenance-{}", node.core)),
+        false => Reader::without_executor(),
+    };
     let mut known = BTreeSet::new();
     while !drain.is_started() {
         for device in node.devices() {
