@@ -223,6 +223,14 @@ impl WriteTxn<'_> {
         }
     }
 
+    /// Sets a key that is greater than all in the table: pages are filled to the brim and none is looked for. `InvalidInput` for any other.
+    pub fn append(&mut self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
+        match &mut self.0 {
+            WriteInner::Real(txn) => txn.append(table, key, value),
+            WriteInner::Sim(txn) => txn.append(table, key, value),
+        }
+    }
+
     /// Removes; answers whether it was there.
     pub fn delete(&mut self, table: Table, key: &[u8]) -> io::Result<bool> {
         match &mut self.0 {

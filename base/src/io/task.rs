@@ -2,6 +2,7 @@
 
 use super::{real, sim, simulated};
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -24,6 +25,38 @@ where
     } else {
         JoinInner::Real(real::task::spawn(future))
     })
+}
+
+/// Runs what keeps a processor busy, and waits for nothing, on a thread beside this core (in the simulator: here). It is under way when this
+/// returns, and dropped it goes on to its end. Who starts it waits for it before starting more: nothing else bounds them.
+pub fn compute<T, F>(work: F) -> Computing<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    Computing(match simulated() {
+        true => ComputingInner::Done(Some(work())),
+        false => ComputingInner::Running(real::compute(work)),
+    })
+}
+
+/// Waits for what `compute` started. Fails only when that panicked or the core ends.
+pub struct Computing<T>(ComputingInner<T>);
+
+enum ComputingInner<T> {
+    Done(Option<T>),
+    Running(real::Running<T>),
+}
+
+impl<T: Unpin> Future for Computing<T> {
+    type Output = io::Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        match &mut self.get_mut().0 {
+            ComputingInner::Done(done) => Poll::Ready(done.take().ok_or_else(|| io::Error::other("asked again"))),
+            ComputingInner::Running(running) => Pin::new(running).poll(context),
+        }
+    }
 }
 
 impl<T> Future for JoinHandle<T> {

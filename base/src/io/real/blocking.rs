@@ -84,7 +84,7 @@ impl Drop for Pool {
 }
 
 /// Waits for a started closure; dropping it lets the closure go on.
-pub(super) struct Running<T> {
+pub(in crate::io) struct Running<T> {
     receiver: oneshot::Receiver<io::Result<T>>,
 }
 

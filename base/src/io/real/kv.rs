@@ -31,7 +31,9 @@ use crate::io::kv::{self, Pair, Table};
 use crate::io::{Instant, monotonic, timeout};
 use batch::{Job, Write};
 use heed::types::Bytes;
-use heed::{CommitOrAbort, CommitToken, Database, Env, EnvOpenOptions, MdbError, OnCommit, RoTxn, RwTxn, WithTls};
+use heed::{
+    CommitOrAbort, CommitToken, Database, Env, EnvOpenOptions, MdbError, OnCommit, PutFlags, RoTxn, RwTxn, WithTls,
+};
 use reserve::Reserve;
 use std::cell::Cell;
 use std::io;
@@ -382,6 +384,16 @@ impl WriteTxn<'_> {
         result.map_err(|failure| self.note(failure))
     }
 
+    pub(in crate::io) fn append(&mut self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
+        check_key(key)?;
+        let table = self.store.table(table)?;
+        self.changed = true;
+        match table.put_with_flags(&mut self.txn, PutFlags::APPEND, key, value) {
+            Err(heed::Error::Mdb(MdbError::KeyExist)) => Err(not_the_greatest()),
+            result => result.map_err(|failure| self.note(failure)),
+        }
+    }
+
     pub(in crate::io) fn delete(&mut self, table: Table, key: &[u8]) -> io::Result<bool> {
         check_key(key)?;
         let table = self.store.table(table)?;
@@ -407,6 +419,10 @@ fn full(failure: &heed::Error) -> Option<Full> {
 fn get<'t>(store: &Store, txn: &'t RoTxn<'_>, table: Table, key: &[u8]) -> io::Result<Option<&'t [u8]>> {
     check_key(key)?;
     store.table(table)?.get(txn, key).map_err(error)
+}
+
+pub(in crate::io) fn not_the_greatest() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "only a key greater than all others is appended")
 }
 
 fn check_key(key: &[u8]) -> io::Result<()> {

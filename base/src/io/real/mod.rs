@@ -25,6 +25,7 @@ pub(super) mod task;
 pub(super) mod volume;
 mod zeros;
 
+pub(super) use blocking::Running;
 pub use daemon::daemon;
 pub use task::slow_polls;
 
@@ -120,6 +121,11 @@ thread_local! {
 /// The core this thread is.
 fn core() -> Rc<Core> {
     CORE.with_borrow(|core| core.clone()).expect("called on a thread that real::run made a core")
+}
+
+/// See [`super::compute`].
+pub(super) fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Running<T> {
+    core().pool.start(move || Ok(work()))
 }
 
 /// Drops a value whose end may block on a thread of the core; here, if the core is ending.

@@ -11,6 +11,7 @@ use super::step::{Kind, clean_step};
 use super::task::spawn;
 use super::world::current;
 use crate::io::kv::{self, Pair, Table};
+use crate::io::real::kv::not_the_greatest;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -197,6 +198,14 @@ impl WriteTxn<'_> {
         let changes = self.changes.get_mut(table.0).ok_or_else(no_table)?;
         changes.insert(key.to_vec(), Some(value.to_vec()));
         Ok(())
+    }
+    pub(in crate::io) fn append(&mut self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let mut is_greatest = true;
+        self.scan(table, Bound::Unbounded, Bound::Unbounded, true, &mut |(last, _)| {
+            is_greatest = last < key;
+            Ok(false)
+        })?;
+        if is_greatest { self.put(table, key, value) } else { Err(not_the_greatest()) }
     }
     pub(in crate::io) fn delete(&mut self, table: Table, key: &[u8]) -> io::Result<bool> {
         let was_there = self.get(table, key)?.is_some();

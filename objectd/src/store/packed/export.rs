@@ -310,7 +310,7 @@ async fn write(store: &Store, part_power: u32, key: Key, held: Held) -> Result<W
 async fn read(store: &Store, at: At) -> Result<(Head, Bytes), Failed> {
     let volume = store.log.volume(at.volume).await?;
     let length = usize::try_from(at.length).map_err(|_| Error::from(ErrorKind::InvalidData))?;
-    let bytes = Bytes::from(Source::Volume(volume).read(at.offset, length).await?);
+    let bytes = Source::Volume(volume).read(at.offset, length).await?;
     let spot = Spot { store: store.log.store(), volume: at.volume, offset: at.offset };
     let (head, lengths) = Head::decode(&bytes, spot).map_err(|damage| Failed::Damaged(damage.message))?;
     let body = bytes.slice(usize::try_from(lengths.head).unwrap_or(length).min(length)..);

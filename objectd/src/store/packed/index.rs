@@ -42,6 +42,8 @@ const STATE: Table = Table(3);
 
 /// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each.
 const OBJECTS_AT_ONCE: usize = 2048;
+/// The same while nobody else waits for disk or memory.
+const OBJECTS_AT_ONCE_FILLING: usize = 64 * 1024;
 /// Kept free for the largest transaction, so that deletions go on when the disk is full.
 const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -54,6 +56,9 @@ const KEY_BYTES: usize = 18;
 pub(super) struct Index {
     kv: Kv,
     partial: Cell<Option<Partial>>,
+    objects_at_once: usize,
+    /// Nothing was ever written into it: what comes first in the order of keys is appended.
+    is_empty: Cell<bool>,
 }
 
 /// A checkpoint that is under way.
@@ -86,7 +91,15 @@ pub(super) struct Removal {
 impl Index {
     /// Opens or creates the environment.
     pub(super) async fn open(path: &Path) -> std::io::Result<Index> {
-        Ok(Index { kv: Kv::open_with_reserve(path, TABLES, RESERVE_BYTES).await?, partial: Cell::new(None) })
+        let kv = Kv::open_with_reserve(path, TABLES, RESERVE_BYTES).await?;
+        Ok(Index { kv, partial: Cell::new(None), objects_at_once: OBJECTS_AT_ONCE, is_empty: Cell::new(false) })
+    }
+
+    /// Creates an environment that is filled before anyone uses it: larger transactions, so fewer of them write one page again.
+    pub(super) async fn open_to_fill(path: &Path) -> std::io::Result<Index> {
+        let kv = Kv::open(path, TABLES).await?;
+        let (partial, objects_at_once) = (Cell::new(None), OBJECTS_AT_ONCE_FILLING);
+        Ok(Index { kv, partial, objects_at_once, is_empty: Cell::new(true) })
     }
 
     /// Why it can be used no more, if so.
@@ -160,10 +173,11 @@ impl Index {
         let mut done = self.partial.get().filter(|partial| partial.end == changes.end).map(|partial| partial.key);
         // Ends: every turn takes objects, or was the last.
         loop {
-            let list = changes.clone();
-            done = self.kv.write(move |txn| checkpoint_some(txn, &list, done)).await?;
+            let (list, many, is_empty) = (changes.clone(), self.objects_at_once, self.is_empty.get());
+            done = self.kv.write(move |txn| checkpoint_some(txn, &list, done, many, is_empty)).await?;
             self.partial.set(done.map(|key| Partial { end: changes.end, key }));
             if done.is_none() {
+                self.is_empty.set(false);
                 return Ok(());
             }
         }
@@ -239,8 +253,15 @@ impl Index {
     }
 }
 
-/// Takes the changes of objects behind `done` into the index; the last key, `None` when it was the last of all.
-fn checkpoint_some(txn: &mut WriteTxn<'_>, changes: &Changes, done: Option<Key>) -> std::io::Result<Option<Key>> {
+/// Takes the changes of at most `many` objects behind `done` into the index, which `is_empty` but for those up to `done`; the last key,
+/// `None` when it was the last of all.
+fn checkpoint_some(
+    txn: &mut WriteTxn<'_>,
+    changes: &Changes,
+    done: Option<Key>,
+    many: usize,
+    is_empty: bool,
+) -> std::io::Result<Option<Key>> {
     let mut usages = BTreeMap::new();
     let mut displaced = Vec::new();
     let from = done.map_or(Bound::Unbounded, |key| Bound::Excluded((key, u32::MAX)));
@@ -249,12 +270,13 @@ fn checkpoint_some(txn: &mut WriteTxn<'_>, changes: &Changes, done: Option<Key>)
     let mut taken = 0;
     // Ends: every turn takes the changes of one object.
     while let Some(((key, _), _)) = list.peek().copied() {
-        if taken >= OBJECTS_AT_ONCE {
+        if taken >= many {
             seal(txn, b"partial", &encode_partial(changes.end, last.unwrap_or(*key)))?;
             add_usages(txn, &usages)?;
             return Ok(last);
         }
-        let mut entry = match txn.get(ENTRIES, key.bytes())? {
+        let known = if is_empty { None } else { txn.get(ENTRIES, key.bytes())? };
+        let mut entry = match known {
             Some(value) => Entry::decode(key, value).map_err(|damage| damaged(&damage.message))?,
             None => Entry::default(),
         };
@@ -263,7 +285,11 @@ fn checkpoint_some(txn: &mut WriteTxn<'_>, changes: &Changes, done: Option<Key>)
         while let Some((_, change)) = list.next_if(|((next, _), _)| next == key) {
             entry.apply(*change, &mut displaced);
         }
-        put_entry(txn, key, &entry)?;
+        match is_empty {
+            true if entry.is_empty() => {}
+            true => txn.append(ENTRIES, key.bytes(), &entry.encode(key))?,
+            false => put_entry(txn, key, &entry)?,
+        }
         count(&mut usages, &before, -1);
         count(&mut usages, &entry.held, 1);
         for held in displaced.iter().filter(|held| held.place.has_file()) {

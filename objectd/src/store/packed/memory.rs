@@ -28,7 +28,16 @@ pub(super) struct Table {
     pub end: Position,
 }
 
+/// Changes in the order in which they came: a quarter of the table's cost, for who only wants to sort them once.
+pub(super) type ChangeList = Vec<(Key, Change)>;
+
 impl Table {
+    /// The changes of a list, up to `end`. It takes a moment for each million: not for a core that serves.
+    pub(super) fn sorted(list: ChangeList, end: Position) -> Table {
+        let numbered = list.into_iter().zip(0..).map(|((key, change), number)| ((key, number), change));
+        Table { changes: numbered.collect(), end }
+    }
+
     fn of(&self, key: &Key) -> impl Iterator<Item = (&(Key, u32), &Change)> {
         self.changes.range((*key, 0)..=(*key, u32::MAX))
     }

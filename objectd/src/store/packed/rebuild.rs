@@ -1,7 +1,8 @@
 //! Makes the index of a packed device anew, from its volumes and its stock files alone.
 //!
 //! Offline: it holds the lock of the device. The new index is made beside the old one and takes its place when it is whole: cut off anywhere,
-//! the device is as it was, and the next run starts afresh. Memory is bounded by the changes of one transaction.
+//! the device is as it was, and the next run starts afresh. Memory is bounded by two tables of changes: one is written into the index while
+//! the other is filled from the log.
 //!
 //! First the stock files are walked over, then the log is read from its first volume on: what the log says of a file comes later and counts
 //! more. The last volume is left to the next opening of the device, which replays it like after any stop: where the log ends is
@@ -14,7 +15,7 @@
 
 use super::entry::{Change, Held, Key, Place};
 use super::index::Index;
-use super::memory::{Memory, Position, Table};
+use super::memory::{ChangeList, Position, Table};
 use super::record::BATCH_ALIGNMENT;
 use super::recover::{self, Opened, Replay};
 use super::store;
@@ -24,16 +25,15 @@ use super::verdict::Judge;
 use super::volume::{self, HEADER_BYTES, Header};
 use crate::node;
 use base::io::maintenance::Reader;
-use base::io::{self, fs};
-use std::cell::RefCell;
+use base::io::{self, JoinHandle, fs};
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Changes in one transaction: some tens of megabytes of memory.
-const CHANGES_AT_ONCE: usize = 256 * 1024;
+/// Changes that are sorted at once: some 400 MB of memory. The more, the more of them go into one page of the index.
+const CHANGES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// The index while it is made.
 const NEW: &str = "index.rebuilding";
 /// The index whose place was taken.
@@ -68,14 +68,15 @@ pub async fn run(root: &Path, progress: Progress<'_>) -> std::io::Result<Rebuilt
     let new = directory.join(NEW);
     remove_directory(&new).await?;
     fs::create_dir_all(&new).await?;
-    let index = Index::open(&new).await?;
+    let index = Rc::new(Index::open_to_fill(&new).await?);
     index.state(number).await?;
     let mut rebuild = Rebuild {
         root,
         reader: Reader::new("rebuild"),
         store: number,
-        index: &index,
-        memory: Rc::default(),
+        index: index.clone(),
+        writing: None,
+        changes: Vec::new(),
         rebuilt: Rebuilt { volumes: volumes.len() as u64, ..Rebuilt::default() },
         done: 0,
         total: volumes.values().map(|opened| opened.volume.len()).sum(),
@@ -85,7 +86,7 @@ pub async fn run(root: &Path, progress: Progress<'_>) -> std::io::Result<Rebuilt
     let end = rebuild.log(&volumes).await?;
     rebuild.finish(end).await?;
     let rebuilt = rebuild.rebuilt;
-    drop(index);
+    drop((rebuild, index));
     take_place(&directory).await?;
     Ok(rebuilt)
 }
@@ -94,8 +95,10 @@ struct Rebuild<'a> {
     root: &'a Path,
     reader: Reader,
     store: u64,
-    index: &'a Index,
-    memory: Rc<RefCell<Memory>>,
+    index: Rc<Index>,
+    /// Puts the changes before these into the index.
+    writing: Option<JoinHandle<std::io::Result<()>>>,
+    changes: ChangeList,
     rebuilt: Rebuilt,
     done: u64,
     total: u64,
@@ -109,9 +112,11 @@ impl Rebuild<'_> {
             let key = Key::new(directory.policy, directory.hash);
             for version in directory.names.iter().filter_map(|name| tree::version(name)) {
                 self.rebuilt.stock_versions += 1;
-                self.memory.borrow_mut().add(key, Change::Insert(Held { version, place: Place::Stock }));
+                self.changes.push((key, Change::Insert(Held { version, place: Place::Stock })));
             }
-            self.flush(CHANGES_AT_ONCE).await?;
+            if self.changes.len() >= CHANGES_AT_ONCE {
+                self.flush().await?;
+            }
         }
         // Otherwise look-ups go on asking the directories.
         if tree.unreadable() == 0 { self.index.adopted().await } else { Ok(()) }
@@ -120,11 +125,13 @@ impl Rebuild<'_> {
     /// Reads all volumes but the last; answers where that begins.
     async fn log(&mut self, volumes: &BTreeMap<u32, Opened>) -> std::io::Result<Position> {
         let first_sequence = volumes.values().next().map_or(0, |opened| opened.header.first_sequence);
+        let index = self.index.clone();
         let mut replay = Replay {
             root: self.root,
             store: self.store,
-            index: self.index,
-            memory: self.memory.clone(),
+            index: &index,
+            memory: Rc::default(),
+            list: Some(std::mem::take(&mut self.changes)),
             judge: Judge::new(first_sequence),
             partial: None,
             partition_power: 0,
@@ -138,6 +145,7 @@ impl Rebuild<'_> {
             let Some((next, after)) = following.peek() else {
                 self.done += opened.volume.len();
                 (self.progress)(self.done, self.total);
+                self.changes = replay.list.take().unwrap_or_default();
                 return Ok(Position { volume: *number, offset: HEADER_BYTES, sequence: header.first_sequence });
             };
             // Where the log ends in a volume only its very successor tells.
@@ -149,6 +157,7 @@ impl Rebuild<'_> {
                 replay.damage(judge.finish().0).await?;
             }
         }
+        self.changes = replay.list.take().unwrap_or_default();
         Ok(Position::default())
     }
 
@@ -162,28 +171,36 @@ impl Rebuild<'_> {
             self.rebuilt.records += records as u64;
             self.rebuilt.damaged += (found.len() - records) as u64;
             replay.take(number, found).await?;
-            self.flush(CHANGES_AT_ONCE).await?;
+            if let Some(list) = replay.list.as_mut().filter(|list| list.len() >= CHANGES_AT_ONCE) {
+                self.changes = std::mem::take(list);
+                self.flush().await?;
+            }
             (self.progress)(self.done + sweep.offset(), self.total);
         }
         self.done += opened.volume.len();
         Ok(())
     }
 
-    /// Brings the changes into the index when they are that many.
-    async fn flush(&self, many: usize) -> std::io::Result<()> {
-        if self.memory.borrow().waiting() < many {
-            return Ok(());
-        }
-        let table = self.memory.borrow_mut().freeze();
-        if let Some(table) = table {
-            self.index.checkpoint(table).await?;
-            self.memory.borrow_mut().thaw();
-        }
+    /// Starts to bring the changes into the index, once those before them are in it.
+    async fn flush(&mut self) -> std::io::Result<()> {
+        self.written().await?;
+        let (changes, index) = (std::mem::take(&mut self.changes), self.index.clone());
+        self.writing = Some(io::spawn(async move {
+            let table = io::compute(move || Table::sorted(changes, Position::default())).await?;
+            index.checkpoint(Arc::new(table)).await
+        }));
         Ok(())
     }
 
-    async fn finish(&self, end: Position) -> std::io::Result<()> {
-        self.flush(1).await?;
+    /// Waits for what is being written.
+    async fn written(&mut self) -> std::io::Result<()> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        writing.await.unwrap_or_else(|| Err(Error::other("writing the index panicked")))
+    }
+
+    async fn finish(&mut self, end: Position) -> std::io::Result<()> {
+        self.flush().await?;
+        self.written().await?;
         self.index.checkpoint(Arc::new(Table { end, ..Table::default() })).await
     }
 }

@@ -15,7 +15,7 @@
 use super::entry::{At, Change, Held, Key, Place};
 use super::index::{Index, Partial};
 use super::log::{Log, Tail};
-use super::memory::{Memory, Position, Table};
+use super::memory::{ChangeList, Memory, Position, Table};
 use super::record::{Fixed, Head, Kind, Lengths};
 use super::scan::Found;
 use super::sweep::{Source, Sweep};
@@ -63,7 +63,8 @@ pub(super) async fn open(root: &Path, directory: &Path, config: &Config) -> std:
     let memory = Rc::new(RefCell::new(Memory::new(end)));
     let judge = Judge::new(end.sequence);
     let partial = index.partial();
-    let mut replay = Replay { root, store, index: &index, memory: memory.clone(), judge, partial, partition_power: 0 };
+    let mut replay =
+        Replay { root, store, index: &index, memory: memory.clone(), list: None, judge, partial, partition_power: 0 };
     let mut following = volumes.iter().peekable();
     while let Some((number, opened)) = following.next() {
         // A later volume says where the log went on from this one.
@@ -138,12 +139,14 @@ pub(super) async fn open_volumes(
     Ok(volumes)
 }
 
-/// Takes what the log says into the memory table.
+/// Takes what the log says into the memory table, or into a list of changes.
 pub(super) struct Replay<'a> {
     pub(super) root: &'a Path,
     pub(super) store: u64,
     pub(super) index: &'a Index,
     pub(super) memory: Rc<RefCell<Memory>>,
+    /// Takes the changes instead of the table, where nobody looks anything up.
+    pub(super) list: Option<ChangeList>,
     pub(super) judge: Judge,
     /// The checkpoint that the process before had begun.
     pub(super) partial: Option<Partial>,
@@ -252,7 +255,10 @@ impl Replay<'_> {
                 return Ok(());
             }
         }
-        self.memory.borrow_mut().add(key, change);
+        match &mut self.list {
+            Some(list) => list.push((key, change)),
+            None => self.memory.borrow_mut().add(key, change),
+        }
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! Streams one volume through the scanner: large reads, the next one under way while the last one is looked at.
+//! Streams one volume through the scanner: while what was found in one piece is used, the next one is scanned on a thread beside the core, and
+//! those behind that are read. A core that serves never scans itself: a piece is a millisecond of its time.
 //!
 //! The last bytes are kept (`window`), so that a record that was found can be cut out of them.
 //! Bytes that the disk cannot read are given to the scanner as damage, block by block, so that one bad sector costs one record.
@@ -10,8 +11,9 @@ use super::volume::{HEADER_BYTES, Header};
 use super::window::Window;
 use crate::store::diskfile;
 use base::io::maintenance::Reader;
-use base::io::{self, JoinHandle, fs};
+use base::io::{self, Computing, JoinHandle, fs};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -21,6 +23,8 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Bytes read at a time: a disk is at its full rate, and a few heads and pieces are all that is in memory.
 const READ_BYTES: usize = 2 * 1024 * 1024;
+/// Reads beyond the piece being scanned: one under way, one that has arrived.
+const READS_AHEAD: usize = 2;
 /// What stands for a byte that cannot be read: no head, and no zero.
 const UNREADABLE: u8 = 0xa5;
 
@@ -35,7 +39,7 @@ pub(super) enum Source {
 
 impl Source {
     /// Bytes from `offset`, fewer only at the end; a block that the disk cannot read is neither zeros nor a record.
-    pub(super) async fn read(&self, offset: u64, wanted: usize) -> std::io::Result<Vec<u8>> {
+    pub(super) async fn read(&self, offset: u64, wanted: usize) -> std::io::Result<Bytes> {
         match self.read_plainly(offset, wanted).await {
             Err(error) if diskfile::is_unreadable(&error) => {}
             result => return result,
@@ -47,18 +51,18 @@ impl Source {
             let length = block.min(wanted - bytes.len());
             match self.read_plainly(offset + bytes.len() as u64, length).await {
                 Ok(piece) if piece.is_empty() => break,
-                Ok(mut piece) => bytes.append(&mut piece),
+                Ok(piece) => bytes.extend_from_slice(&piece),
                 Err(error) if diskfile::is_unreadable(&error) => bytes.resize(bytes.len() + length, UNREADABLE),
                 Err(error) => return Err(error),
             }
         }
-        Ok(bytes)
+        Ok(bytes.into())
     }
 
-    async fn read_plainly(&self, offset: u64, wanted: usize) -> std::io::Result<Vec<u8>> {
+    async fn read_plainly(&self, offset: u64, wanted: usize) -> std::io::Result<Bytes> {
         match self {
-            Source::Volume(volume) => volume.read(offset, wanted).await.map(Vec::from),
-            Source::File(reader, path) => reader.read(path, offset, wanted).await,
+            Source::Volume(volume) => volume.read(offset, wanted).await,
+            Source::File(reader, path) => reader.read(path, offset, wanted).await.map(Bytes::from),
         }
     }
 }
@@ -82,42 +86,66 @@ pub(super) async fn told_end(log: &Log, number: u32) -> std::io::Result<Option<u
 /// A volume on its way through the scanner.
 pub(super) struct Sweep {
     source: Source,
-    scanner: Option<Scanner>,
     window: Window,
-    /// Of the next read.
+    /// What was found before is handed out.
     offset: u64,
+    /// What is before is read or being read.
+    asked: u64,
     limit: u64,
-    ahead: Option<JoinHandle<std::io::Result<Vec<u8>>>>,
+    zeros: u64,
+    reading: VecDeque<JoinHandle<std::io::Result<Bytes>>>,
+    scanning: Option<std::io::Result<Computing<Scanned>>>,
+    /// While nothing is being scanned.
+    scanner: Option<Scanner>,
+}
+
+/// A piece and what is in it.
+struct Scanned {
+    scanner: Scanner,
+    bytes: Bytes,
+    found: Vec<Found>,
 }
 
 impl Sweep {
     /// Of a store's volume from `start`, where a batch begins, to `limit`.
     pub(super) fn new(source: Source, store: u64, volume: u32, start: u64, limit: u64) -> Sweep {
-        let scanner = Some(Scanner::new(store, volume, start));
-        let mut sweep = Sweep { source, scanner, window: Window::new(start), offset: start, limit, ahead: None };
+        let mut sweep = Sweep {
+            source,
+            window: Window::new(start),
+            offset: start,
+            asked: start,
+            limit,
+            zeros: 0,
+            reading: VecDeque::new(),
+            scanning: None,
+            scanner: Some(Scanner::new(store, volume, start)),
+        };
         sweep.read_ahead();
         sweep
     }
 
     /// What the next piece holds; `None` behind the end.
     pub(super) async fn next(&mut self) -> std::io::Result<Option<Vec<Found>>> {
-        let bytes = match self.ahead.take() {
-            Some(ahead) => ahead.await.unwrap_or_else(|| Err(Error::other("the read of a volume panicked")))?,
-            None => Vec::new(),
-        };
-        let mut found = Vec::new();
-        if bytes.is_empty() {
-            let Some(scanner) = self.scanner.take() else { return Ok(None) };
-            scanner.finish(&mut |item| found.push(item));
+        if self.scanning.is_none() {
+            self.scan_ahead().await;
+        }
+        if let Some(scanning) = self.scanning.take() {
+            let Scanned { scanner, bytes, found } = scanning?.await?;
+            self.zeros = scanner.zeros();
+            self.scanner = Some(scanner);
+            if bytes.is_empty() {
+                // The file is shorter than it was said to be.
+                self.stop();
+            }
+            self.offset += bytes.len() as u64;
+            self.window.push(bytes);
+            // Under way before the caller uses what was found.
+            self.scan_ahead().await;
             return Ok(Some(found));
         }
-        let bytes = Bytes::from(bytes);
-        self.offset += bytes.len() as u64;
-        self.window.push(bytes.clone());
-        self.read_ahead();
-        if let Some(scanner) = &mut self.scanner {
-            scanner.feed(&bytes, &mut |item| found.push(item));
-        }
+        let Some(scanner) = self.scanner.take() else { return Ok(None) };
+        let mut found = Vec::new();
+        scanner.finish(&mut |item| found.push(item));
         Ok(Some(found))
     }
 
@@ -126,27 +154,47 @@ impl Sweep {
         self.window.cut(offset, length)
     }
 
-    /// Byte of the volume up to which it was looked at.
+    /// Byte of the volume up to which what was found is handed out.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// Zeros since the last byte that was something else.
     pub(super) fn zeros(&self) -> u64 {
-        self.scanner.as_ref().map_or(0, Scanner::zeros)
+        self.zeros
     }
 
-    /// Nothing more will be read; the next piece is the last.
+    /// Nothing more will be read; what is on its way is the last.
     pub(super) fn stop(&mut self) {
-        self.limit = self.offset;
-        self.ahead = None;
+        self.limit = self.asked;
+        self.reading.clear();
+    }
+
+    /// Starts to scan the piece that was read, if there is one, and has others read.
+    async fn scan_ahead(&mut self) {
+        let Some(reading) = self.reading.pop_front() else { return };
+        let Some(mut scanner) = self.scanner.take() else { return };
+        let read = reading.await.unwrap_or_else(|| Err(Error::other("the read of a volume panicked")));
+        self.read_ahead();
+        self.scanning = Some(read.map(|bytes| {
+            io::compute(move || {
+                let mut found = Vec::new();
+                scanner.feed(&bytes, &mut |item| found.push(item));
+                Scanned { scanner, bytes, found }
+            })
+        }));
     }
 
     fn read_ahead(&mut self) {
-        let wanted = usize::try_from(self.limit.saturating_sub(self.offset)).unwrap_or(READ_BYTES).min(READ_BYTES);
-        if wanted > 0 {
-            let (source, offset) = (self.source.clone(), self.offset);
-            self.ahead = Some(io::spawn(async move { source.read(offset, wanted).await }));
+        // Ends: every turn adds a read or is the last.
+        while self.reading.len() < READS_AHEAD {
+            let wanted = usize::try_from(self.limit.saturating_sub(self.asked)).unwrap_or(READ_BYTES).min(READ_BYTES);
+            if wanted == 0 {
+                return;
+            }
+            let (source, offset) = (self.source.clone(), self.asked);
+            self.reading.push_back(io::spawn(async move { source.read(offset, wanted).await }));
+            self.asked += wanted as u64;
         }
     }
 }

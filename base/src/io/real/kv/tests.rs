@@ -47,6 +47,30 @@ fn writes_are_there_after_reopening_and_tables_are_apart() {
     }
 }
 
+/// What must hold of either backend.
+async fn append_in_order(kv: crate::io::kv::Kv) {
+    let write = |txn: &mut crate::io::kv::WriteTxn<'_>| {
+        txn.append(FIRST, b"b", b"1")?;
+        for early in [&b"a"[..], b"b", b""] {
+            assert_eq!(txn.append(FIRST, early, b"2").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+        txn.append(FIRST, b"c", b"3")?;
+        assert_eq!(txn.get(FIRST, b"b")?, Some(&b"1"[..]));
+        Ok(txn.get(FIRST, b"c")?.map(<[u8]>::to_vec))
+    };
+    assert_eq!(kv.write(write).await.unwrap(), Some(b"3".to_vec()));
+}
+
+#[test]
+fn only_a_key_greater_than_all_others_is_appended() {
+    use crate::io::sim::{Sim, SimOptions};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("env");
+    on_core(async || append_in_order(crate::io::kv::Kv::open(&path, TABLES).await.unwrap()).await);
+    Sim::new(1, SimOptions::default())
+        .run(async { append_in_order(crate::io::kv::Kv::open("/env".as_ref(), TABLES).await.unwrap()).await });
+}
+
 #[test]
 fn a_failed_write_leaves_nothing_and_spares_its_neighbours() {
     let dir = tempfile::tempdir().unwrap();
