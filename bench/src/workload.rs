@@ -1,32 +1,17 @@
-//! Driver: the workloads and how one is run: a fixed number of requests over a fixed number of connections.
+//! The named workloads and how one is run against a target.
 
-use crate::endpoint::{Client, Endpoint};
+use crate::load::{Load, Objects, Seen, Until, Verb};
 use crate::report::{Outcome, Report};
-use crate::{Options, cpu};
-use base::http::Method;
-use base::io;
-use bytes::Bytes;
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-
-/// What a request does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Downloads an object.
-    Get,
-    /// Uploads an object over one that may be there.
-    Put,
-}
+use crate::target::Target;
+use crate::{Options, processes};
 
 /// One workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Workload {
+pub(crate) struct Workload {
     /// Its name on the command line.
-    pub name: &'static str,
-    /// The verb.
-    pub verb: Verb,
-    /// Bytes of every object.
-    pub bytes: usize,
+    pub(crate) name: &'static str,
+    verb: Verb,
+    bytes: usize,
 }
 
 const WORKLOADS: [Workload; 8] = [
@@ -40,9 +25,6 @@ const WORKLOADS: [Workload; 8] = [
     Workload { name: "put-1m", verb: Verb::Put, bytes: 1 << 20 },
 ];
 
-/// Container that the objects are in; made when missing, left behind empty of nothing: its objects are deleted.
-const CONTAINER: &str = "/martlet-bench";
-
 pub(crate) fn named(names: &[String]) -> Result<Vec<Workload>, String> {
     if names.is_empty() {
         return Ok(WORKLOADS.to_vec());
@@ -53,112 +35,61 @@ pub(crate) fn named(names: &[String]) -> Result<Vec<Workload>, String> {
 }
 
 pub(crate) async fn run_all(options: Options, workloads: Vec<Workload>, pids: Vec<u32>) -> Result<Report, String> {
-    let endpoint = Endpoint::authenticate(&options.auth, &options.user, &options.key).await?;
-    let mut client = endpoint.client();
-    expect(&mut client, &endpoint, Method::Put, CONTAINER, Some(Bytes::new())).await?;
+    let target = match options.node {
+        Some(address) => Target::node(address, &options.device),
+        None => {
+            let [auth, user, key] = [("--auth", &options.auth), ("--user", &options.user), ("--key", &options.key)]
+                .map(|(name, value)| {
+                    value.as_deref().ok_or_else(|| format!("{name} is needed, or --node to measure a storage node"))
+                });
+            Target::authenticate(auth?, user?, key?).await?
+        }
+    };
+    target.prepare().await?;
     let mut report = Report::default();
     for workload in workloads {
-        let objects = if workload.verb == Verb::Get { options.objects } else { 0 };
-        let body = Bytes::from(vec![b'm'; workload.bytes]);
-        for number in 0..objects {
-            expect(&mut client, &endpoint, Method::Put, &object(workload, number), Some(body.clone())).await?;
-        }
-        report.outcomes.push(run(&endpoint, &options, workload, body, &pids).await);
-        for number in 0..options.objects.min(u32::try_from(options.requests).unwrap_or(u32::MAX)) {
-            // A PUT workload that failed half way left some of them unmade.
-            let _ = client.exchange(&endpoint.request(Method::Delete, &object(workload, number)), None).await;
-        }
+        report.outcomes.push(run(&target, &options, workload, &pids).await?);
     }
-    let _ = client.exchange(&endpoint.request(Method::Delete, CONTAINER), None).await;
+    // Others may have objects in it.
+    let _ = target.leave().await;
     Ok(report)
 }
 
-/// What the connections of one workload share.
-struct Run {
-    endpoint: Endpoint,
-    workload: Workload,
-    body: Bytes,
-    objects: u32,
-    left: Cell<u64>,
-    failures: Cell<u64>,
-    latencies_us: RefCell<Vec<u32>>,
+async fn run(target: &Target, options: &Options, workload: Workload, pids: &[u32]) -> Result<Outcome, String> {
+    let objects = Objects::new(0, u64::from(options.objects));
+    let load = Load {
+        target: target.clone(),
+        verb: workload.verb,
+        bytes: workload.bytes,
+        prefix: workload.name,
+        objects,
+        connections: options.connections,
+        until: Until::Requests(options.requests),
+        rate: options.rate,
+    };
+    // As many as there are, or as a PUT workload will have made.
+    let every = |verb, count| Load { verb, until: Until::Requests(count), rate: None, ..load.clone() };
+    if workload.verb == Verb::Get {
+        let uploaded = every(Verb::Put, objects.count).run().await;
+        if uploaded.failures > 0 {
+            return Err(format!("{} of the objects for {} could not be uploaded", uploaded.failures, workload.name));
+        }
+    }
+    let before = processes::run_time_nanos(pids);
+    let seen = load.clone().run().await;
+    let used = processes::run_time_nanos(pids).saturating_sub(before);
+    every(Verb::Delete, objects.count.min(options.requests.max(1))).run().await;
+    Ok(outcome(workload, options, seen, (!pids.is_empty()).then_some(used)))
 }
 
-async fn run(endpoint: &Endpoint, options: &Options, workload: Workload, body: Bytes, pids: &[u32]) -> Outcome {
-    let run = Rc::new(Run {
-        endpoint: endpoint.clone(),
-        workload,
-        body,
-        objects: options.objects,
-        left: Cell::new(options.requests),
-        failures: Cell::new(0),
-        latencies_us: RefCell::new(Vec::with_capacity(usize::try_from(options.requests).unwrap_or(0))),
-    });
-    let cpu_before = cpu::run_time_nanos(pids);
-    let start = io::monotonic();
-    let tasks: Vec<_> = (0..options.connections).map(|_| io::spawn(connection(run.clone()))).collect();
-    for task in tasks {
-        // Ends: every connection stops when no request is left; each has a deadline.
-        task.await;
-    }
-    let elapsed = io::monotonic().since(start);
-    let cpu = cpu::run_time_nanos(pids).saturating_sub(cpu_before);
-    let mut latencies_us = run.latencies_us.take();
-    latencies_us.sort_unstable();
-    let requests = latencies_us.len() as u64;
-    let server_cpu_us = (!pids.is_empty()).then(|| cpu as f64 / 1000.0 / (requests.max(1) as f64));
+fn outcome(workload: Workload, options: &Options, seen: Seen, used_nanos: Option<u64>) -> Outcome {
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a run, far below 2^52")]
+    let each = |nanos: u64| nanos as f64 / 1000.0 / seen.requests().max(1) as f64;
     Outcome {
         workload: workload.name.to_owned(),
         bytes: workload.bytes as u64,
         connections: options.connections,
-        requests,
-        failures: run.failures.get(),
-        elapsed,
-        latencies_us,
-        server_cpu_us,
-    }
-}
-
-async fn connection(run: Rc<Run>) {
-    let mut client = run.endpoint.client();
-    while let Some(left) = run.left.get().checked_sub(1) {
-        run.left.set(left);
-        let number = u32::try_from(left % u64::from(run.objects)).unwrap_or(0);
-        let path = object(run.workload, number);
-        let (method, body) = match run.workload.verb {
-            Verb::Get => (Method::Get, None),
-            Verb::Put => (Method::Put, Some(run.body.clone())),
-        };
-        let head = run.endpoint.request(method, &path);
-        let start = io::monotonic();
-        let answer = client.exchange(&head, body).await;
-        let took = io::monotonic().since(start);
-        let good = answer.is_ok_and(|(answer, bytes)| match run.workload.verb {
-            Verb::Get => answer.status.0 == 200 && bytes == run.workload.bytes as u64,
-            Verb::Put => answer.status.0 == 201,
-        });
-        if good {
-            run.latencies_us.borrow_mut().push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
-        } else {
-            run.failures.set(run.failures.get().saturating_add(1));
-        }
-    }
-}
-
-fn object(workload: Workload, number: u32) -> String {
-    format!("{CONTAINER}/{}-{number}", workload.name)
-}
-
-async fn expect(
-    client: &mut Client,
-    endpoint: &Endpoint,
-    method: Method,
-    path: &str,
-    body: Option<Bytes>,
-) -> Result<(), String> {
-    match client.exchange(&endpoint.request(method, path), body).await {
-        Ok((answer, _)) if answer.status.is_success() => Ok(()),
-        Ok((answer, _)) => Err(format!("{} {path} answered {}", method.as_str(), answer.status.0)),
-        Err(error) => Err(format!("{} {path}: {error}", method.as_str())),
+        server_cpu_us: used_nanos.map(each),
+        seen,
     }
 }

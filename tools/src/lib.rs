@@ -7,6 +7,7 @@ pub mod proof;
 pub mod recon_command;
 pub mod ring_command;
 pub mod sim;
+pub mod store_bench;
 pub mod store_command;
 pub mod up;
 

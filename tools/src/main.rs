@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tools::{daemon, env_command, memcache_command, proof, recon_command, store_command, up};
+use tools::{daemon, env_command, memcache_command, proof, recon_command, store_bench, store_command, up};
 
 /// An object store that speaks OpenStack Swift.
 #[derive(Parser)]
@@ -40,6 +40,8 @@ enum Command {
     },
     /// Measure GET and PUT against any Swift endpoint
     Bench(bench::Options),
+    /// Measure the packed store of storage nodes made for it, beside its peers
+    BenchStore(store_bench::Options),
     /// Run a simulated cluster from seeds
     Sim {
         /// Words for the simulator
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Store(options) => report(store_command::run(&options)),
         Command::Ring { words } => exit_code(tools::ring_command::main(words)),
         Command::Bench(options) => exit_code(bench::main(&options)),
+        Command::BenchStore(options) => report(store_bench::run(&options)),
         Command::Proof(options) => report(proof::run(&options)),
         Command::Sim { words } => exit_code(tools::sim::main(words)),
     }

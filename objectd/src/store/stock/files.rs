@@ -28,8 +28,9 @@ use base::hash_path::NameHash;
 use base::io::{self, fs};
 use base::timestamp::Timestamp;
 use bytes::Bytes;
+use std::cell::OnceCell;
 use std::io::{Error, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -45,11 +46,21 @@ pub struct Files {
     pub device: Rc<Device>,
     /// `/account/container/object`.
     pub name: String,
-    directory: PathBuf,
+    policy: u32,
+    partition: u32,
+    hash: NameHash,
+    /// Made when first asked for: on a packed device most objects have no file.
+    paths: OnceCell<Box<Paths>>,
+}
+
+/// The names that lead to the files of an object.
+#[derive(Clone)]
+struct Paths {
+    data_directory: String,
     partition: PathBuf,
     suffix: String,
     hash: String,
-    data_directory: String,
+    directory: PathBuf,
 }
 
 /// Why one file could not be used.
@@ -65,11 +76,21 @@ pub(in crate::store) enum FileError {
 impl Files {
     /// The place of an object.
     pub fn new(device: Rc<Device>, policy: u32, partition: u32, hash: &NameHash, name: String) -> Self {
-        let data_directory = Config::policy_directory("objects", policy);
-        let (hash, suffix) = (hash.hex(), hash.suffix());
-        let partition = device.root.join(&data_directory).join(partition.to_string());
-        let directory = partition.join(&suffix).join(&hash);
-        Self { device, name, directory, partition, suffix, hash, data_directory }
+        Self { device, name, policy, partition, hash: *hash, paths: OnceCell::new() }
+    }
+
+    fn paths(&self) -> &Paths {
+        self.paths.get_or_init(|| {
+            let data_directory = Config::policy_directory("objects", self.policy);
+            let (hash, suffix) = (self.hash.hex(), self.hash.suffix());
+            let partition = self.device.root.join(&data_directory).join(self.partition.to_string());
+            let directory = partition.join(&suffix).join(&hash);
+            Box::new(Paths { data_directory, partition, suffix, hash, directory })
+        })
+    }
+
+    fn directory(&self) -> &Path {
+        &self.paths().directory
     }
 
     /// Looks what is there; files that cannot be what was written are quarantined.
@@ -103,7 +124,7 @@ impl Files {
 
     /// The names in the directory, judged. A directory that is not there is empty.
     pub async fn list(&self) -> std::io::Result<Listing> {
-        match fs::read_dir(&self.directory).await {
+        match fs::read_dir(self.directory()).await {
             Ok(entries) => Ok(Listing::choose(entries.iter().map(|entry| entry.name.as_str()))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Listing::default()),
             Err(error) => Err(error),
@@ -141,7 +162,7 @@ impl Files {
             ErrorKind::NotFound => FileError::Gone,
             _ => FileError::Other(error.into()),
         };
-        let file = fs::File::open(&self.directory.join(name)).await.map_err(gone)?;
+        let file = fs::File::open(&self.directory().join(name)).await.map_err(gone)?;
         let metadata = read_metadata(&file).await.map_err(|error| match error {
             MetadataError::Corrupt(corrupt) => FileError::Corrupt(format!("{name}: {}", corrupt.message)),
             MetadataError::Device(error) => FileError::Other(error.into()),
@@ -155,7 +176,7 @@ impl Files {
 
     /// The names in the directory; none when it is not there.
     pub(in crate::store) async fn names(&self) -> std::io::Result<Vec<String>> {
-        match fs::read_dir(&self.directory).await {
+        match fs::read_dir(self.directory()).await {
             Ok(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -164,12 +185,12 @@ impl Files {
 
     /// Where a file of the object is.
     pub(in crate::store) fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+        self.directory().join(name)
     }
 
     /// Where files of the object go that are damaged.
     pub(in crate::store) fn quarantine_directory(&self) -> PathBuf {
-        self.device.root.join("quarantined").join(&self.data_directory).join(&self.hash)
+        self.device.root.join("quarantined").join(&self.paths().data_directory).join(&self.paths().hash)
     }
 
     /// The bytes of a `.data` file whose metadata say what must be there.
@@ -180,9 +201,9 @@ impl Files {
     /// A file to be written, in the directory of the object, which is created. `size` is reserved when it is known.
     pub async fn create(&self, size: Option<u64>) -> std::io::Result<Writer> {
         for _ in 0..ATTEMPTS {
-            let busy = self.device.busy.enter(&self.directory).await;
-            fs::create_dir_all(&self.directory).await?;
-            match fs::TempFile::create(&self.directory).await {
+            let busy = self.device.busy.enter(self.directory()).await;
+            fs::create_dir_all(self.directory()).await?;
+            match fs::TempFile::create(self.directory()).await {
                 // Another daemon took the empty directory away.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -199,46 +220,46 @@ impl Files {
 
     /// Tells the replicators that the suffix changed. Durable when it returns.
     async fn invalidate(&self) -> std::io::Result<()> {
-        invalidation::invalidate(&self.device, &self.partition, &self.suffix).await
+        invalidation::invalidate(&self.device, &self.paths().partition, &self.paths().suffix).await
     }
 
     /// Unlinks what no longer counts, and the directory when nothing is left. Failures are logged: nothing depends on it.
     pub async fn clean_up(&self, reclaim_age: Duration) {
-        let Ok(entries) = fs::read_dir(&self.directory).await else { return };
+        let Ok(entries) = fs::read_dir(self.directory()).await else { return };
         let mut listing = Listing::choose(entries.iter().map(|entry| entry.name.as_str()));
         let names = listing.clean_up(Timestamp::from_unix(io::unix_time()), reclaim_age);
         let left = entries.len().saturating_sub(names.len());
         for name in names {
-            if let Err(error) = fs::remove_file(&self.directory.join(&name)).await
+            if let Err(error) = fs::remove_file(&self.directory().join(&name)).await
                 && error.kind() != ErrorKind::NotFound
             {
-                tracing::warn!(path = %self.directory.join(&name).display(), %error, "not removed");
+                tracing::warn!(path = %self.directory().join(&name).display(), %error, "not removed");
             }
         }
         if left == 0 {
-            self.device.busy.remove_empty(&self.directory).await;
+            self.device.busy.remove_empty(self.directory()).await;
         }
     }
 
     /// Moves the directory to where the operator finds it; the replicas heal what is missing then.
     pub async fn quarantine(&self, why: &str) {
-        let parent = self.device.root.join("quarantined").join(&self.data_directory);
-        tracing::error!(path = %self.directory.display(), "quarantined: {why}");
+        let parent = self.device.root.join("quarantined").join(&self.paths().data_directory);
+        tracing::error!(path = %self.directory().display(), "quarantined: {why}");
         let result = async {
             self.invalidate().await?;
             fs::create_dir_all(&parent).await?;
-            let target = parent.join(&self.hash);
+            let target = parent.join(&self.paths().hash);
             // A rename onto a directory that is not empty fails; so does one onto a file that was taken for a directory.
             if fs::metadata(&target).await.is_err() {
-                return fs::rename(&self.directory, &target).await;
+                return fs::rename(self.directory(), &target).await;
             }
             let unique = [io::random_u64().to_be_bytes(), io::random_u64().to_be_bytes()].concat();
-            fs::rename(&self.directory, &parent.join(format!("{}-{}", self.hash, hex(&unique)))).await
+            fs::rename(self.directory(), &parent.join(format!("{}-{}", self.paths().hash, hex(&unique)))).await
         };
         if let Err(error) = result.await
             && error.kind() != ErrorKind::NotFound
         {
-            tracing::error!(path = %self.directory.display(), %error, "could not be quarantined");
+            tracing::error!(path = %self.directory().display(), %error, "could not be quarantined");
         }
     }
 }
@@ -294,7 +315,7 @@ impl Writer {
     /// Makes it the file `name` with this metadata: durable when it returns `Ok`. A device that fails to sync is poisoned.
     pub async fn publish(self, config: &Config, name: &str, mut metadata: Metadata) -> std::io::Result<()> {
         metadata.set("name", self.files.name.clone().into_bytes());
-        let target = self.files.directory.join(name);
+        let target = self.files.directory().join(name);
         self.files.invalidate().await.map_err(|error| judge(&self.files.device, "invalidating a suffix", error))?;
         let attributes = metadata.attributes();
         let result = self.file.publish(&target, attributes).await;
@@ -321,7 +342,7 @@ impl Writer {
         let Writer { files, file, _busy, .. } = self;
         drop(file);
         drop(_busy);
-        files.device.busy.remove_empty(&files.directory).await;
+        files.device.busy.remove_empty(files.directory()).await;
     }
 }
 
