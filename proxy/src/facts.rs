@@ -10,7 +10,7 @@
 //!   A fact older than [`FRESH`] is still answered at once, and memcached is asked meanwhile whether another proxy knows better.
 //! - What was being asked for while a write finished is neither kept nor told.
 //!
-//! Why it is so: docs/decisions/0004-two-levels-of-facts.md.
+//! Why it is so: docs/decisions/0005-two-levels-of-facts.md.
 
 mod cache;
 mod doubts;

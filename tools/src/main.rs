@@ -7,6 +7,10 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tools::{daemon, env_command, memcache_command, proof, recon_command, store_bench, store_command, up};
 
+/// Its heaps belong to one thread each, as everything here does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// An object store that speaks OpenStack Swift.
 #[derive(Parser)]
 #[command(name = "martlet", version, about, max_term_width = 100)]

@@ -175,7 +175,7 @@ fn run(name: &str, cpu: Option<usize>, inbox: Arc<Inbox>, started: oneshot::Send
 /// The next scan; `None` at the end. For a while it is looked for by the executor's own timer, see `NUDGE_AFTER`; then the executor sleeps.
 async fn next(inbox: &Inbox) -> Option<Work> {
     for _ in 0..LOOKS {
-        match inbox.poll_next(&mut Context::from_waker(Waker::noop())) {
+        match inbox.poll_next(&Context::from_waker(Waker::noop())) {
             Poll::Ready(next) => return next,
             Poll::Pending => glommio::timer::sleep(LOOK_EVERY).await,
         }

@@ -13,7 +13,6 @@ mod buffers;
 pub(super) mod clock;
 mod daemon;
 pub(super) mod datagram;
-mod disk;
 pub(super) mod disk;
 mod driver;
 pub(super) mod fs;
