@@ -339,7 +339,7 @@ def faults(load, servers, endpoint, account, token, address):
     times['started again, empty'] = phase('started again, empty', 'hits', 100)
     for server in servers:
         server.signal(signal.SIGSTOP)
-    times['frozen'] = phase('frozen', 'timeouts', 1)
+    times['frozen'] = phase('frozen', 'timeouts', 20)
     for server in servers:
         server.signal(signal.SIGCONT)
     times['thawed'] = phase('thawed', 'hits', 100)
@@ -416,7 +416,9 @@ def futexes(endpoint, path, token, pid):
             calls[words[-1]] = int(words[3])
     say('%d GETs under strace in %.0f s: %s' % (GETS, took, calls))
     must(sum(calls.values()) > GETS / 1000, 'strace saw nothing: %r' % calls)
-    must(calls.get('futex', 0) == 0, 'futex was called %d times' % calls.get('futex', 0))
+    # Jobs of the clock are left, about one call a second, however many GETs there are. A lock that two cores want for each GET shows
+    # as one call for every two or three of them.
+    must(calls.get('futex', 0) <= GETS / 20, 'futex was called %d times in %d GETs' % (calls.get('futex', 0), GETS))
 
 
 def encrypted(account, token):

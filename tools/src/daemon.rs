@@ -3,8 +3,10 @@
 use crate::Failure;
 use base::http::server::Drain;
 use base::io::{Shutdown, real};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest wait for requests in flight once a signal came; kept under the 10 s that service managers give.
@@ -71,7 +73,10 @@ fn watch(shutdown: Shutdown, drain: Drain) {
 
 /// Logging, and the tie to the process that started us.
 fn prepare(options: &Options) -> Result<(), Failure> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(tracing::Level::INFO).init();
+    // The kernel keeps lines whole, each being one write; the lock of `std::io::stderr` would make the cores wait for each other.
+    let log = std::io::stderr().as_fd().try_clone_to_owned().map_err(|error| Failure::running(error.to_string()))?;
+    let log = Arc::new(std::fs::File::from(log));
+    tracing_subscriber::fmt().with_writer(log).with_ansi(false).with_max_level(tracing::Level::INFO).init();
     let Some(parent) = options.parent else { return Ok(()) };
     let tie = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     tie.map_err(|error| Failure::running(format!("cannot tie this daemon to its parent process {parent}: {error}")))?;
