@@ -82,8 +82,9 @@ impl Extraction {
         let entry = archive.next().await;
         self.archive.replace(Some(archive));
         entry.map_err(|unreadable| match unreadable {
-            Unreadable::NoArchive(why) => (Status(400), format!("Invalid Tar File: {why}")),
-            Unreadable::Broken(Broken::Data) => (Status(400), "Invalid Tar File: not compressed so".to_owned()),
+            Unreadable::NoArchive(why) | Unreadable::Broken(Broken::Data(why)) => {
+                (Status(400), format!("Invalid Tar File: {why}"))
+            }
             Unreadable::Broken(Broken::Body(error)) => refused(Status(match error {
                 BodyError::Disconnected => 499,
                 BodyError::TimedOut => 408,

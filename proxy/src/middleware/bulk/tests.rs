@@ -144,8 +144,10 @@ fn what_is_no_archive_is_told_so_and_ends() {
         ("/AUTH_test?extract-archive=tar", Vec::new(), "Invalid Tar File: empty file"),
         ("/AUTH_test?extract-archive=tar", cut, "Invalid Tar File: unexpected end of data"),
         ("/AUTH_test?extract-archive=tar", vec![0; 2 * BLOCK], "Invalid Tar File: No Valid Files"),
-        ("/AUTH_test?extract-archive=tar.gz", archive(), "Invalid Tar File: not compressed so"),
-        ("/AUTH_test?extract-archive=tar.bz2", archive(), "Invalid Tar File: not compressed so"),
+        ("/AUTH_test?extract-archive=tar.gz", archive(), "Invalid Tar File: not a gzip file"),
+        ("/AUTH_test?extract-archive=tar.gz", Vec::new(), "Invalid Tar File: not a gzip file"),
+        ("/AUTH_test?extract-archive=tar.bz2", archive(), "Invalid Tar File: invalid compressed data"),
+        ("/AUTH_test?extract-archive=tar.bz2", Vec::new(), "Invalid Tar File: empty file"),
     ] {
         let (status, report) = send(&Objects::default(), Method::Put, target, body);
         assert_eq!((status.as_str(), report["Response Body"].as_str()), ("400 Bad Request", Some(expected)));

@@ -7,6 +7,12 @@ use flate2::{Decompress, FlushDecompress, Status};
 /// Bytes given at once.
 const PIECE: usize = 64 * 1024;
 
+/// The first byte of every gzip file.
+const GZIP_MAGIC: u8 = 0x1f;
+const NOT_GZIP: Broken = Broken::Data("not a gzip file");
+const INVALID: Broken = Broken::Data("invalid compressed data");
+const CUT: Broken = Broken::Data("unexpected end of data");
+
 /// How an archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
@@ -20,8 +26,8 @@ pub(super) enum Compression {
 pub(super) enum Broken {
     /// The client did not send what it announced.
     Body(BodyError),
-    /// Not compressed so.
-    Data,
+    /// Not compressed so: why, in the words of Python's tarfile, which Swift tells.
+    Data(&'static str),
 }
 
 /// The decompressed body.
@@ -30,6 +36,8 @@ pub(super) struct Unpacked {
     /// Received and not decompressed yet.
     waiting: Bytes,
     decoder: Decoder,
+    /// A byte of the archive was seen.
+    has_begun: bool,
     is_over: bool,
 }
 
@@ -47,7 +55,7 @@ impl Unpacked {
             Compression::Gzip => Decoder::Gzip(Decompress::new_gzip(15), false),
             Compression::Bzip2 => Decoder::Bzip2(bzip2::Decompress::new(false), false),
         };
-        Unpacked { body, waiting: Bytes::new(), decoder, is_over: false }
+        Unpacked { body, waiting: Bytes::new(), decoder, has_begun: false, is_over: false }
     }
 
     /// The next piece, never empty; `None` at the end.
@@ -68,13 +76,23 @@ impl Unpacked {
                 }
                 continue;
             }
+            if !self.has_begun && !self.waiting.is_empty() {
+                self.has_begun = true;
+                if matches!(self.decoder, Decoder::Gzip(..)) && self.waiting.first() != Some(&GZIP_MAGIC) {
+                    return Err(NOT_GZIP);
+                }
+            }
             let (taken, piece) = self.decoder.step(&self.waiting)?;
             self.waiting.advance(taken);
             if !piece.is_empty() {
                 return Ok(Some(piece.into()));
             }
             if self.is_over && taken == 0 {
-                return if self.decoder.is_inside() { Err(Broken::Data) } else { Ok(None) };
+                return match &self.decoder {
+                    Decoder::Gzip(..) if !self.has_begun => Err(NOT_GZIP),
+                    decoder if decoder.is_inside() => Err(CUT),
+                    _ => Ok(None),
+                };
             }
         }
     }
@@ -95,12 +113,12 @@ impl Decoder {
             Decoder::Plain => (0, false),
             Decoder::Gzip(gzip, _) => {
                 let before = gzip.total_in();
-                let status = gzip.decompress_vec(input, &mut out, FlushDecompress::None).map_err(|_| Broken::Data)?;
+                let status = gzip.decompress_vec(input, &mut out, FlushDecompress::None).map_err(|_| INVALID)?;
                 (gzip.total_in() - before, status == Status::StreamEnd)
             }
             Decoder::Bzip2(bzip2, _) => {
                 let before = bzip2.total_in();
-                let status = bzip2.decompress_vec(input, &mut out).map_err(|_| Broken::Data)?;
+                let status = bzip2.decompress_vec(input, &mut out).map_err(|_| INVALID)?;
                 (bzip2.total_in() - before, status == bzip2::Status::StreamEnd)
             }
         };
