@@ -9,7 +9,7 @@ mod daemon;
 use base::http::{Method, RequestHead};
 use base::io::real;
 use bytes::Bytes;
-use daemon::{Daemon, free_address};
+use daemon::Daemon;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -69,7 +69,7 @@ async fn ask(client: &mut load::Client, method: Method, number: u32, time: u32) 
 #[test]
 fn a_full_disk_takes_deletions_and_then_writes_again() {
     let folder = tempfile::tempdir().unwrap();
-    let address = free_address();
+    let address = node::free_address().unwrap();
     node::make(folder.path(), address, &["volume_size = 8388608".to_owned()]).unwrap();
     let Some(_disk) = SmallDisk::mount(&folder.path().join("image"), &folder.path().join("srv/d1")) else {
         return println!("not tried: no file system may be mounted here");

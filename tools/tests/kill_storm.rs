@@ -14,7 +14,7 @@ mod daemon;
 
 use base::io::real;
 use base::io::sim::Random;
-use daemon::{Daemon, free_address};
+use daemon::Daemon;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn a_stock_node_that_is_killed_keeps_what_it_acknowledged() {
 fn storm(options: &[&str]) {
     let kills = std::env::var("MARTLET_KILLS").map_or(10, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let address = free_address();
+    let address = node::free_address().unwrap();
     let options: Vec<String> = options.iter().map(|line| (*line).to_owned()).collect();
     node::make(folder.path(), address, &options).unwrap();
     let history = Rc::new(RefCell::new(History::default()));

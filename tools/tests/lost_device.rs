@@ -11,7 +11,7 @@ mod daemon;
 use base::http::{Method, RequestHead};
 use base::io::real;
 use bytes::Bytes;
-use daemon::{Daemon, free_address};
+use daemon::Daemon;
 use std::net::SocketAddr;
 use std::path::Path;
 use tools::proof::{load, node};
@@ -73,7 +73,7 @@ fn assert_gone(address: SocketAddr, device: &str) {
 #[test]
 fn a_device_that_dies_answers_507_and_takes_no_other_along() {
     let folder = tempfile::tempdir().unwrap();
-    let address = free_address();
+    let address = node::free_address().unwrap();
     node::make_with(folder.path(), address, &["d1", "d2", "d3"], &[]).unwrap();
     let mut daemon = Daemon::start(folder.path());
     daemon.ready(address);

@@ -4,12 +4,27 @@
 
 use ring::builder::Builder;
 use std::io::{self, Error};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Where the configuration of a node made in `dir` is.
 pub fn conf(dir: &Path) -> PathBuf {
     dir.join("etc/objectd.conf")
+}
+
+/// Three ports in a row that are free now and stay so while a node is down: below the range from which the system gives ports to outgoing
+/// connections, and never given twice by this process.
+pub fn free_address() -> io::Result<SocketAddr> {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 1000).unwrap_or(0) * 9;
+    for _ in 0..1000 {
+        let first = 20_000 + (start + 3 * GIVEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if [0, 1, 2].iter().all(|more| TcpListener::bind((Ipv4Addr::LOCALHOST, first + more)).is_ok()) {
+            return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, first)));
+        }
+    }
+    Err(Error::other("no three free ports in a row"))
 }
 
 /// Writes rings and configuration below `dir/etc`, and makes `dir/srv/d1`. `options` are further lines of objectd.conf.

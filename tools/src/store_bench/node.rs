@@ -14,7 +14,7 @@ use bench::processes;
 use bench::target::Target;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ pub(super) struct Measured {
 impl Node {
     /// Makes and starts a node below `dir`, with further lines of its configuration.
     pub(super) fn create(dir: &Path, options: &[&str]) -> Result<Node, String> {
-        let address = free_ports()?;
+        let address = node::free_address().map_err(|error| error.to_string())?;
         let options: Vec<String> = options.iter().map(|line| (*line).to_owned()).collect();
         node::make(dir, address, &options).map_err(|error| format!("{}: {error}", dir.display()))?;
         let disk = Disk::under(dir)?;
@@ -193,14 +193,4 @@ fn answers(address: SocketAddr, path: &str) -> bool {
         Ok(status.ends_with(b" 200"))
     };
     ask().unwrap_or(false)
-}
-
-/// Three ports in a row, below the range from which the system gives ports to outgoing connections.
-fn free_ports() -> Result<SocketAddr, String> {
-    let offset = u16::try_from(std::process::id() % 3000).unwrap_or(0) * 4;
-    let firsts = (0..3000_u16).map(|turn| 20_000 + (offset + turn * 4) % 12_000);
-    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let mut free = firsts.filter(|first| (0..3).all(|more| is_free(first + more)));
-    let first = free.next().ok_or("no three free ports in a row")?;
-    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, first)))
 }

@@ -8,26 +8,11 @@
 )]
 
 use base::io::real;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tools::proof::{load, node};
-
-/// Three ports in a row that are free now and stay so while a node is down: below the range from which the system gives
-/// ports to outgoing connections, and never given twice by this process.
-pub fn free_address() -> SocketAddr {
-    static GIVEN: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 1000).unwrap() * 9;
-    for _ in 0..1000 {
-        let first = 20_000 + (start + 3 * GIVEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if [0, 1, 2].iter().all(|more| TcpListener::bind(("127.0.0.1", first + more)).is_ok()) {
-            return SocketAddr::from(([127, 0, 0, 1], first));
-        }
-    }
-    panic!("no three free ports in a row");
-}
 
 /// `martlet objectd` on a folder of `proof::node`, killed when dropped.
 pub struct Daemon {

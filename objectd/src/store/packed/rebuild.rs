@@ -1,8 +1,8 @@
 //! Makes the index of a packed device anew, from its volumes and its stock files alone.
 //!
 //! Offline: it holds the lock of the device. The new index is made beside the old one and takes its place when it is whole: cut off anywhere,
-//! the device is as it was, and the next run starts afresh. Memory is bounded by two tables of changes: one is written into the index while
-//! the other is filled from the log.
+//! the device is as it was, and the next run starts afresh. Memory is bounded by twice `CHANGES_AT_ONCE` changes: some are sorted and
+//! written into the index while the next come from the log.
 //!
 //! First the stock files are walked over, then the log is read from its first volume on: what the log says of a file comes later and counts
 //! more. The last volume is left to the next opening of the device, which replays it like after any stop: where the log ends is
@@ -32,7 +32,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Changes that are sorted at once: some 400 MB of memory. The more, the more of them go into one page of the index.
+/// Changes that are sorted at once: some 400 MB of memory, twice that while they are, beside the next list. The more, the more of them go into one page of the index.
 const CHANGES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// The index while it is made.
 const NEW: &str = "index.rebuilding";
