@@ -1,5 +1,7 @@
 //! Core: MD5 (ETags, hash paths) and crc32c (bytes at rest).
 
+pub mod md5_lanes;
+
 use md5::{Digest, Md5};
 
 /// A running MD5.

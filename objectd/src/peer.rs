@@ -21,10 +21,10 @@ use std::time::Duration;
 
 /// Exchanges of one core at a time: far above what updates need, far below the limit of descriptors.
 const IN_FLIGHT_MAX: usize = 256;
-/// Idle connections to one peer.
-const IDLE_PER_PEER: usize = 8;
+/// Idle connections to one peer: as many as a busy core has exchanges with it, or every burst would connect anew.
+const IDLE_PER_PEER: usize = 64;
 /// Idle connections in all.
-const IDLE_MAX: usize = 128;
+const IDLE_MAX: usize = 256;
 /// An idle connection older than this is not used again: servers close them after 60 s and more.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(20);
 /// Bytes kept of an answer's body; answers to updates have none worth reading.

@@ -2,12 +2,12 @@
 
 use crate::Failure;
 use base::http::server::Drain;
-use base::io::{Shutdown, real};
+use base::io::{self, Shutdown, real};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// Longest wait for requests in flight once a signal came; kept under the 10 s that service managers give.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -31,7 +31,7 @@ pub fn proxy(options: &Options) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(error.message))?;
     let cores = config.cores;
     let letters = proxy::facts::news::Letters::new(cores);
-    real::daemon(cores, "proxy", move |core, shutdown| {
+    let ended = real::daemon(cores, "proxy", move |core, shutdown| {
         let (config, letters) = (Rc::new(config.clone()), letters.clone());
         async move {
             let drain = Drain::new();
@@ -40,8 +40,9 @@ pub fn proxy(options: &Options) -> Result<(), Failure> {
             drain.finished(DRAIN).await;
             Ok(())
         }
-    })
-    .map_err(|error| Failure::running(error.to_string()))
+    });
+    io::log::finish();
+    ended.map_err(|error| Failure::running(error.to_string()))
 }
 
 /// Runs one storage node until a signal.
@@ -51,7 +52,7 @@ pub fn objectd(options: &Options) -> Result<(), Failure> {
     let config =
         objectd::config::Config::parse(&file, &text, &swift_conf).map_err(|error| Failure::usage(error.message))?;
     let cores = config.cores.len();
-    real::daemon(cores, "objectd", move |core, shutdown| {
+    let ended = real::daemon(cores, "objectd", move |core, shutdown| {
         let config = Rc::new(config.clone());
         async move {
             let drain = Drain::new();
@@ -60,8 +61,9 @@ pub fn objectd(options: &Options) -> Result<(), Failure> {
             drain.finished(DRAIN).await;
             Ok(())
         }
-    })
-    .map_err(|error| Failure::running(error.to_string()))
+    });
+    io::log::finish();
+    ended.map_err(|error| Failure::running(error.to_string()))
 }
 
 fn watch(shutdown: Shutdown, drain: Drain) {
@@ -71,12 +73,47 @@ fn watch(shutdown: Shutdown, drain: Drain) {
     });
 }
 
+/// Events as lines of the log.
+struct Log;
+
+/// One event.
+struct Line {
+    /// A warning or an error: it may be the last thing that is heard of this process.
+    is_urgent: bool,
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        Line { is_urgent: false }
+    }
+
+    fn make_writer_for(&self, event: &tracing::Metadata<'_>) -> Line {
+        Line { is_urgent: *event.level() <= tracing::Level::WARN }
+    }
+}
+
+impl std::io::Write for Line {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if self.is_urgent {
+            io::log::write_now(line);
+        } else {
+            io::log::write(line);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Logging, and the tie to the process that started us.
 fn prepare(options: &Options) -> Result<(), Failure> {
-    // The kernel keeps lines whole, each being one write; the lock of `std::io::stderr` would make the cores wait for each other.
     let log = std::io::stderr().as_fd().try_clone_to_owned().map_err(|error| Failure::running(error.to_string()))?;
-    let log = Arc::new(std::fs::File::from(log));
-    tracing_subscriber::fmt().with_writer(log).with_ansi(false).with_max_level(tracing::Level::INFO).init();
+    io::log::start(std::fs::File::from(log)).map_err(|error| Failure::running(error.to_string()))?;
+    tracing_subscriber::fmt().with_writer(Log).with_ansi(false).with_max_level(tracing::Level::INFO).init();
     let Some(parent) = options.parent else { return Ok(()) };
     let tie = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     tie.map_err(|error| Failure::running(format!("cannot tie this daemon to its parent process {parent}: {error}")))?;

@@ -17,8 +17,33 @@ pub fn format(unix_seconds: u64) -> String {
     // 1970-01-01 was a Thursday.
     let weekday = DAYS.get(usize::try_from((days + 4) % 7).unwrap_or(0)).copied().unwrap_or_default();
     let month = MONTHS.get(usize::try_from(month - 1).unwrap_or(0)).copied().unwrap_or_default();
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    let mut text = String::with_capacity(29);
+    text.push_str(weekday);
+    text.push_str(", ");
+    push_digits(&mut text, day, 2);
+    text.push(' ');
+    text.push_str(month);
+    text.push(' ');
+    push_digits(&mut text, year, 4);
+    for (before, number) in [(' ', of_day / 3600), (':', of_day / 60 % 60), (':', of_day % 60)] {
+        text.push(before);
+        push_digits(&mut text, number, 2);
+    }
+    text.push_str(" GMT");
+    text
+}
+
+/// The last `digits` digits: many times cheaper than the formatting machinery, and one is written for every answer.
+fn push_digits(text: &mut String, number: u64, digits: u32) {
+    for place in (0..digits).rev() {
+        let digit = number / 10_u64.pow(place) % 10;
+        text.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+    }
+}
+
+/// Year, month and day of the month, both from 1, of seconds since 1970.
+pub fn civil(unix_seconds: u64) -> (u64, u64, u64) {
+    civil_from_days(unix_seconds.min(LAST_SECOND) / DAY_SECONDS)
 }
 
 /// Seconds since 1970; `None` when it is no date.

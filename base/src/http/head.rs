@@ -80,12 +80,22 @@ impl RequestHead {
     }
     /// Path part of the target, still encoded.
     pub fn path(&self) -> &[u8] {
-        self.target.split(|&b| b == b'?').next().unwrap_or_default()
+        path(&self.target)
     }
     /// Query part of the target, still encoded, empty if none.
     pub fn query(&self) -> &[u8] {
-        self.target.iter().position(|&b| b == b'?').and_then(|at| self.target.get(at + 1..)).unwrap_or_default()
+        query(&self.target)
     }
+}
+
+/// Path part of a target, still encoded.
+pub fn path(target: &[u8]) -> &[u8] {
+    target.split(|&b| b == b'?').next().unwrap_or_default()
+}
+
+/// Query part of a target, still encoded, empty if none.
+pub fn query(target: &[u8]) -> &[u8] {
+    target.iter().position(|&b| b == b'?').and_then(|at| target.get(at + 1..)).unwrap_or_default()
 }
 
 /// A response's status and fields.

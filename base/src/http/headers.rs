@@ -74,6 +74,19 @@ fn is_plain(bytes: &[u8]) -> bool {
     !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
 }
 
+/// Lets `look` see a name in lower case; allocates only for one longer than any in use.
+pub fn with_lower<T>(name: &[u8], look: impl FnOnce(&[u8]) -> T) -> T {
+    let mut space = [0_u8; 64];
+    match space.get_mut(..name.len()) {
+        Some(lower) => {
+            lower.copy_from_slice(name);
+            lower.make_ascii_lowercase();
+            look(lower)
+        }
+        None => look(&name.to_ascii_lowercase()),
+    }
+}
+
 /// Title case as Swift stores header names: each run of ASCII letters starts upper, goes on lower.
 pub fn title_case(name: &[u8]) -> Vec<u8> {
     let mut previous_is_letter = false;

@@ -1,9 +1,10 @@
 //! Time and chance, real or simulated.
 
 use super::{real, sim, simulated};
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A point of the monotonic clock of this core, in nanoseconds since an arbitrary start.
@@ -55,34 +56,70 @@ pub fn random_u64() -> u64 {
 }
 
 /// Waits.
-pub async fn sleep(duration: Duration) {
-    if simulated() {
-        sim::clock::sleep(duration).await;
+pub fn sleep(duration: Duration) -> Sleep {
+    let timer = if simulated() {
+        Timer::Sim { timer: sim::clock::sleep(duration) }
     } else {
-        real::clock::sleep(duration).await;
+        Timer::Real { timer: real::clock::sleep(duration) }
+    };
+    Sleep { timer }
+}
+
+// Written out, and not `async fn`: those keep what they are given twice, once as the argument and once where it is polled. With a
+// deadline around most waits, and one inside the other, futures would grow to many times their size.
+pin_project! {
+    /// See [`sleep`].
+    #[must_use = "a future does nothing unless it is awaited"]
+    pub struct Sleep {
+        #[pin]
+        timer: Timer,
+    }
+}
+
+pin_project! {
+    #[project = TimerProjection]
+    enum Timer {
+        Real { #[pin] timer: real::clock::Sleep },
+        Sim { #[pin] timer: sim::clock::Sleep },
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.project().timer.project() {
+            TimerProjection::Real { timer } => timer.poll(context),
+            TimerProjection::Sim { timer } => timer.poll(context),
+        }
     }
 }
 
 /// Runs `future` for at most `duration`; dropped past it.
-pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
-    // A box would cost every deadline an allocation, so each backend's timer is pinned where it stands.
-    if simulated() {
-        race(pin!(future), pin!(sim::clock::sleep(duration))).await
-    } else {
-        race(pin!(future), pin!(real::clock::sleep(duration))).await
+pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
+    Timeout { future, deadline: sleep(duration) }
+}
+
+pin_project! {
+    /// See [`timeout`].
+    #[must_use = "a future does nothing unless it is awaited"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        #[pin]
+        deadline: Sleep,
     }
 }
 
-/// The future goes first: one that is done when its deadline passes has made it.
-async fn race<F: Future>(
-    mut future: Pin<&mut F>,
-    mut deadline: Pin<&mut impl Future<Output = ()>>,
-) -> Result<F::Output, Elapsed> {
-    poll_fn(|context| {
-        if let Poll::Ready(output) = future.as_mut().poll(context) {
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    /// The future goes first: one that is done when its deadline passes has made it.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(context) {
             return Poll::Ready(Ok(output));
         }
-        deadline.as_mut().poll(context).map(|()| Err(Elapsed))
-    })
-    .await
+        this.deadline.poll(context).map(|()| Err(Elapsed))
+    }
 }

@@ -14,6 +14,7 @@
 mod clock;
 mod datagram;
 pub mod fs;
+pub mod hashing;
 pub mod kv;
 pub mod maintenance;
 pub mod post;
@@ -24,8 +25,9 @@ pub mod sim;
 mod stream;
 mod task;
 
-pub use clock::{Elapsed, Instant, monotonic, random_u64, sleep, timeout, unix_time};
+pub use clock::{Elapsed, Instant, Sleep, Timeout, monotonic, random_u64, sleep, timeout, unix_time};
 pub use datagram::Datagrams;
+pub use real::log;
 pub use real::page_bytes;
 pub use resolve::resolve;
 pub use shutdown::Shutdown;

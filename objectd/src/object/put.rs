@@ -7,11 +7,11 @@ use super::{Target, headers, is_expired, update};
 use crate::reply;
 use crate::store::diskfile::{DiskFile, Stored, Version, Want, Writer};
 use crate::store::metadata::Metadata;
-use base::checksum::Md5Hasher;
 use base::conditional;
 use base::http::server::{BodyError, Request, RequestBody, Response};
 use base::http::{Headers, Status};
 use base::io;
+use base::io::hashing::Md5Stream;
 use base::timestamp::Timestamp;
 use std::time::Duration;
 
@@ -106,7 +106,7 @@ async fn check_space(target: &Target, disk_file: &DiskFile, length: Option<u64>)
 
 /// Streams the body into the file; gives its MD5.
 async fn receive(target: &Target, body: &mut RequestBody, writer: &mut Writer) -> Result<String, Response> {
-    let mut md5 = Md5Hasher::new();
+    let mut md5 = Md5Stream::new();
     let start = io::monotonic();
     // Ends: the body is bounded by its size, and in time by `UPLOAD_TIME_MAX`.
     while let Some(piece) = body.next().await {
@@ -122,7 +122,7 @@ async fn receive(target: &Target, body: &mut RequestBody, writer: &mut Writer) -
         if writer.len().saturating_add(size) > target.node.config.constraints.max_file_size {
             return Err(reply::status(413));
         }
-        md5.update(&bytes);
+        md5.update(&bytes).await;
         writer.append(bytes).await.map_err(|error| target.failed(&error))?;
     }
     Ok(md5.finish_hex())

@@ -46,6 +46,8 @@ fn seed() -> u64 {
     }
 }
 
-pub(in crate::io) fn sleep(duration: Duration) -> monoio::time::Sleep {
+pub(in crate::io) use monoio::time::Sleep;
+
+pub(in crate::io) fn sleep(duration: Duration) -> Sleep {
     monoio::time::sleep(duration.min(SLEEP_MAX))
 }

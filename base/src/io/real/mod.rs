@@ -17,6 +17,7 @@ pub(super) mod disk;
 mod driver;
 pub(super) mod fs;
 pub(super) mod kv;
+pub mod log;
 mod mapped;
 pub(super) mod net;
 pub(super) mod oneshot;
