@@ -39,7 +39,7 @@ use crate::app;
 use crate::config::{Config, Member};
 use crate::container::listing::ALLOW_RESERVED_NAMES;
 use crate::core::Core;
-use crate::facts::{account_info, container_info};
+use crate::facts::{Info, account_info, container_info};
 use crate::middleware::account_quotas::AccountQuotas;
 use crate::middleware::authtoken::{self, Authtoken};
 use crate::middleware::bulk::Bulk;
@@ -73,6 +73,7 @@ use base::names::{InvalidPath, Path};
 use base::quote::{Query, unquote};
 use base::recon;
 use base::timestamp::Timestamp;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -82,25 +83,50 @@ pub trait Application: 'static {
     fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response>;
 
     /// The fields of the request's account, whoever asks (nothing of them goes to the caller as it is).
-    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
         let account = Path { container: None, object: None, ..request.path.clone() };
         let mut head = request.subrequest(Method::Head, account);
         head.authority = Authority::Granted;
         let answer = self.call(head);
-        Box::pin(async move { answer.await.head.headers })
+        Box::pin(async move { answer.await.head.headers.into() })
     }
 
     /// The fields of the request's container, whoever asks (nothing of them goes to the caller as it is).
-    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
         let mut head = request.subrequest(Method::Head, Path { object: None, ..request.path.clone() });
         head.authority = Authority::Granted;
         let answer = self.call(head);
-        Box::pin(async move { answer.await.head.headers })
+        Box::pin(async move { answer.await.head.headers.into() })
     }
 
     /// Where a name lives; only the application knows.
     fn places(&self, _path: &Path, _trans_id: &str) -> LocalFuture<'static, Option<Places>> {
         Box::pin(std::future::ready(None))
+    }
+}
+
+/// Fields of an account or a container; those that are known are shared with everybody who asks.
+pub enum Fields {
+    /// Of this core's facts.
+    Known(Rc<Info>),
+    /// Of an answer made for this request.
+    Own(Headers),
+}
+
+impl From<Headers> for Fields {
+    fn from(headers: Headers) -> Fields {
+        Fields::Own(headers)
+    }
+}
+
+impl Deref for Fields {
+    type Target = Headers;
+
+    fn deref(&self) -> &Headers {
+        match self {
+            Fields::Known(info) => &info.headers,
+            Fields::Own(headers) => headers,
+        }
     }
 }
 
@@ -125,16 +151,16 @@ impl Application for App {
         Box::pin(async move { app::handle(&core, request).await })
     }
 
-    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
         let (core, account, trans_id) = (Rc::clone(&self.core), request.path.account.clone(), request.trans_id.clone());
-        Box::pin(async move { account_info(&core, &account, &trans_id).await.headers.clone() })
+        Box::pin(async move { Fields::Known(account_info(&core, &account, &trans_id).await) })
     }
 
-    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
         let (core, path, trans_id) = (Rc::clone(&self.core), request.path.clone(), request.trans_id.clone());
         Box::pin(async move {
             let container = path.container.as_deref().unwrap_or_default();
-            container_info(&core, &path.account, container, &trans_id).await.headers.clone()
+            Fields::Known(container_info(&core, &path.account, container, &trans_id).await)
         })
     }
 
@@ -255,7 +281,7 @@ impl Pipeline {
         if !self.config.is_on(Member::CnameLookup) {
             return self.answer_host(request, trans_id, entry).await;
         }
-        match self.cname_lookup.rewrite(&mut request.head).await {
+        match Box::pin(self.cname_lookup.rewrite(&mut request.head)).await {
             Ok(None) => self.answer_host(request, trans_id, entry).await,
             Ok(Some(rewritten)) => {
                 if let Some(entry) = entry {
@@ -303,7 +329,8 @@ impl Pipeline {
         if config.is_on(Member::ListEndpoints)
             && let Some(rest) = list_endpoints::behind(&config.list_endpoints_path, head.path())
         {
-            return Some(list_endpoints::answer(&self.application, head.method, &rest, trans_id).await);
+            let answer = list_endpoints::answer(&self.application, head.method, &rest, trans_id);
+            return Some(Box::pin(answer).await);
         }
         let is_policy = head.method == Method::Get && head.path() == b"/crossdomain.xml";
         (is_policy && config.is_on(Member::Crossdomain)).then(|| crossdomain::answer(&config.cross_domain_policy))
@@ -322,7 +349,8 @@ impl Pipeline {
             && !is_signed
             && let Some(boundary) = formpost::boundary(request.head.method, &request.head.headers)
         {
-            return self.answer_form(request, trans_id, boundary).await;
+            // Boxed: what is rare must not make the future of every request larger.
+            return Box::pin(self.answer_form(request, trans_id, boundary)).await;
         }
         let is_synced = self.config.is_on(Member::ContainerSync) && container_sync::is_claimed(&request.head);
         let brings_right = is_signed || is_synced;
@@ -396,6 +424,7 @@ impl Pipeline {
             refusal: None,
             ends_with_slash,
             source: None,
+            parent: None,
             is_synced: false,
         };
         self.answer_request(request, &sent_path, is_signed).await
@@ -495,6 +524,7 @@ impl Pipeline {
                 ends_with_slash: false,
                 is_synced: false,
                 source: None,
+                parent: None,
             },
             path,
         };

@@ -6,6 +6,8 @@ use base::http::{Headers, Method};
 use base::names::Path;
 use base::quote::Query;
 use base::timestamp::Timestamp;
+use bytes::Bytes;
+use std::rc::Rc;
 
 /// Fields of the client that a request of the pipeline itself carries on: the referrer decides `.r:` ACLs, the agent is for logs.
 const CARRIED: [&str; 2] = ["Referer", "User-Agent"];
@@ -74,20 +76,60 @@ pub struct ClientRequest {
     pub remote: String,
     /// The middleware that made this request, by the letters of Swift's logs; `None`: the client did.
     pub source: Option<&'static str>,
+    /// See `parent`.
+    pub(crate) parent: Option<Rc<Parent>>,
 }
 
-impl ClientRequest {
-    /// A request of the pipeline itself on behalf of this one: same caller, transaction and time, no body, no query, no conditions.
-    pub fn subrequest(&self, method: Method, path: Path) -> ClientRequest {
-        let mut headers = Headers::new();
+/// What a request hands on to those that the pipeline makes on its behalf.
+pub(crate) struct Parent {
+    /// What it names.
+    pub(crate) path: Path,
+    carried: Headers,
+    open_expired: Option<Bytes>,
+    trans_id: String,
+    identity: Identity,
+    authority: Authority,
+    timestamp: Timestamp,
+    remote: String,
+    source: Option<&'static str>,
+}
+
+impl Parent {
+    fn of(request: &ClientRequest) -> Parent {
+        let mut carried = Headers::new();
         for name in CARRIED {
-            if let Some(value) = self.headers.get(name) {
-                headers.append(name, value.clone());
+            if let Some(value) = request.headers.get(name) {
+                carried.append(name, value.clone());
             }
         }
+        Parent {
+            path: request.path.clone(),
+            carried,
+            open_expired: request.headers.get(OPEN_EXPIRED).cloned(),
+            trans_id: request.trans_id.clone(),
+            identity: request.identity.clone(),
+            authority: request.authority.clone(),
+            timestamp: request.timestamp,
+            remote: request.remote.clone(),
+            source: request.source,
+        }
+    }
+
+    /// Middleware on the way may have changed what matters; fields that are carried nobody changes.
+    fn is_of(&self, request: &ClientRequest) -> bool {
+        self.path == request.path
+            && self.authority == request.authority
+            && self.source == request.source
+            && self.identity == request.identity
+            && self.open_expired.as_ref() == request.headers.get(OPEN_EXPIRED)
+    }
+
+    /// See [`ClientRequest::subrequest`].
+    pub(crate) fn subrequest(&self, method: Method, path: Path) -> ClientRequest {
+        let mut headers = self.carried.clone();
         // The parts of a large object are as expired as the whole.
         if matches!(method, Method::Get | Method::Head)
-            && let Some(value) = self.headers.get(OPEN_EXPIRED)
+            && let Some(value) = &self.open_expired
         {
             headers.append(OPEN_EXPIRED, value.clone());
         }
@@ -107,7 +149,23 @@ impl ClientRequest {
             is_synced: false,
             remote: self.remote.clone(),
             source: self.source.or(Some("MW")),
+            parent: None,
         }
+    }
+}
+
+impl ClientRequest {
+    /// A request of the pipeline itself on behalf of this one: same caller, transaction and time, no body, no query, no conditions.
+    pub fn subrequest(&self, method: Method, path: Path) -> ClientRequest {
+        Parent::of(self).subrequest(method, path)
+    }
+
+    /// What such requests are made of, for middleware that may need one when this request is gone. Made once for all who ask.
+    pub(crate) fn parent(&mut self) -> Rc<Parent> {
+        if let Some(known) = self.parent.take().filter(|known| known.is_of(self)) {
+            return Rc::clone(self.parent.insert(known));
+        }
+        Rc::clone(self.parent.insert(Rc::new(Parent::of(self))))
     }
 
     /// The same, with the letters by which logs know the middleware that makes it.
@@ -118,10 +176,9 @@ impl ClientRequest {
 }
 
 /// Adds a name to a list that middleware makes for the backends.
-pub(crate) fn add_name(headers: &mut Headers, field: &'static str, name: &str) {
-    let names = match headers.get_str(field) {
-        Some(others) => format!("{others},{name}"),
-        None => name.to_owned(),
-    };
-    headers.set(field, names);
+pub(crate) fn add_name(headers: &mut Headers, field: &'static str, name: &'static str) {
+    match headers.get_str(field).map(|others| format!("{others},{name}")) {
+        Some(names) => headers.set(field, names),
+        None => headers.append(field, name),
+    }
 }

@@ -1,8 +1,34 @@
 //! The only place where an outcome of backends becomes a status for the client, and where backend fields are taken off.
 
+use base::http::headers::with_lower;
 use base::http::server::{Response, ResponseBody};
 use base::http::{Headers, ResponseHead, Status};
 use bytes::Bytes;
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+pin_project! {
+    /// See [`settled`].
+    pub struct Settled<F> {
+        #[pin]
+        refusable: F,
+    }
+}
+
+/// A refusal is an answer too. Not an `async` block, which would keep the future twice.
+pub fn settled<F: Future<Output = Result<Response, Box<Response>>>>(refusable: F) -> Settled<F> {
+    Settled { refusable }
+}
+
+impl<F: Future<Output = Result<Response, Box<Response>>>> Future for Settled<F> {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        self.project().refusable.poll(context).map(|settled| settled.unwrap_or_else(|refused| *refused))
+    }
+}
 
 /// Head and body together.
 pub fn response(head: ResponseHead, body: ResponseBody) -> Response {
@@ -57,7 +83,7 @@ pub fn written(status: Status, headers: &Headers, body: Bytes) -> Response {
     }
     // System metadata too: what an object is shows in the answer to a POST.
     for (name, value) in headers.iter() {
-        if name.to_ascii_lowercase().starts_with(b"x-object-sysmeta-") {
+        if with_lower(name, |lower| lower.starts_with(b"x-object-sysmeta-")) {
             response.head.headers.set(name.clone(), value.clone());
         }
     }
@@ -68,12 +94,13 @@ pub fn written(status: Status, headers: &Headers, body: Bytes) -> Response {
 pub fn read_headers(source: &Headers, is_owner: bool) -> Headers {
     let mut headers = source.clone();
     headers.retain(|name, _| {
-        let lower = name.to_ascii_lowercase();
-        let hop = matches!(
-            lower.as_slice(),
-            b"connection" | b"transfer-encoding" | b"keep-alive" | b"date" | b"trailer" | b"upgrade" | b"te"
-        );
-        !hop && (is_owner || !OWNER_FIELDS.iter().any(|owner| owner.as_bytes() == lower))
+        with_lower(name, |lower| {
+            let hop = matches!(
+                lower,
+                b"connection" | b"transfer-encoding" | b"keep-alive" | b"date" | b"trailer" | b"upgrade" | b"te"
+            );
+            !hop && (is_owner || !OWNER_FIELDS.iter().any(|owner| owner.as_bytes() == lower))
+        })
     });
     headers
 }

@@ -253,6 +253,7 @@ impl World {
             is_synced: false,
             remote: "10.9.9.9".into(),
             source: None,
+            parent: None,
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - A request that found its pooled connection closed by the peer is sent once more on a fresh one, as long as no byte of its
-//!   body was sent.
+//! - A request that found its pooled connection closed by the peer is sent once more on a fresh one, as long as no byte of a
+//!   streamed body was sent. One with its whole body in memory repeats that as well: its timestamp makes it the same write.
 //! - A connection returns to the pool only when its exchange is complete; an answer dropped half-read closes it.
 
 use super::nodes::Node;
@@ -17,6 +17,14 @@ use std::time::Duration;
 
 /// Body bytes of an informative answer (errors, empty bodies) that are read; more closes the connection.
 const MAX_ANSWER_BODY: usize = 64 * 1024;
+
+/// What goes out before the first answer.
+enum Opening {
+    /// The head alone; a body follows when the node is ready for it.
+    Head(Framing),
+    /// The head and all of the body, in one write.
+    Whole(Bytes),
+}
 
 /// A request on its way: head sent, first answer read (which may be `100 Continue`).
 pub struct Exchange {
@@ -36,31 +44,55 @@ impl Exchange {
         framing: Framing,
         deadline: Duration,
     ) -> std::io::Result<(Exchange, ResponseHead)> {
+        Self::start(core, node, head, &Opening::Head(framing), deadline).await
+    }
+
+    /// Sends `head` and the whole body in one write and reads the answer, which is the final one. `deadline` as with `open`.
+    pub async fn ask(
+        core: &Rc<Core>,
+        node: &Node,
+        head: &RequestHead,
+        body: &Bytes,
+        deadline: Duration,
+    ) -> std::io::Result<(Exchange, ResponseHead)> {
+        Self::start(core, node, head, &Opening::Whole(body.clone()), deadline).await
+    }
+
+    async fn start(
+        core: &Rc<Core>,
+        node: &Node,
+        head: &RequestHead,
+        opening: &Opening,
+        deadline: Duration,
+    ) -> std::io::Result<(Exchange, ResponseHead)> {
         let mut repeated = false;
         if let Some(connection) = core.backend.pool.take(node.address) {
-            match Self::on(core, connection, head, framing, deadline, false).await {
+            match Self::on(core, connection, head, opening, deadline, false).await {
                 Err(error) if is_stale(&error) => repeated = true,
                 outcome => return outcome,
             }
         }
         let connect_deadline = core.config.conn_timeout;
         let connection = io::timeout(connect_deadline, Connection::connect(node.address, connect_deadline)).await??;
-        Self::on(core, connection, head, framing, deadline, repeated).await
+        Self::on(core, connection, head, opening, deadline, repeated).await
     }
 
     async fn on(
         core: &Rc<Core>,
         connection: Connection,
         head: &RequestHead,
-        framing: Framing,
+        opening: &Opening,
         deadline: Duration,
         repeated: bool,
     ) -> std::io::Result<(Exchange, ResponseHead)> {
         let exchange = Exchange { core: core.clone(), connection: Some(connection.clone()), deadline, repeated };
         let answer = io::timeout(deadline, async {
-            connection.send_head(head, framing, true).await?;
+            match opening {
+                Opening::Head(framing) => connection.send_head(head, *framing, true).await?,
+                Opening::Whole(body) => connection.send_full(head, body.clone(), true).await?,
+            }
             // An empty body is complete with its head; one that waits for `100 Continue` is not.
-            if matches!(framing, Framing::None | Framing::Length(0)) {
+            if matches!(opening, Opening::Head(Framing::None | Framing::Length(0))) {
                 connection.finish().await?;
             }
             connection.read_head().await

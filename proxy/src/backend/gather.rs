@@ -75,8 +75,13 @@ pub async fn gather(core: &Rc<Core>, write: Write) -> Outcome {
     gather_with(core, write, Bytes::new()).await
 }
 
-/// The same with a body, which is sent when a node asks for it: the fields must expect `100-continue`.
+/// The same with a body: sent behind its head in one write, or, where the fields expect `100-continue`, when a node asks for it.
 pub async fn gather_with(core: &Rc<Core>, write: Write, body: Bytes) -> Outcome {
+    gather_within(core, write, body, POST_QUORUM_GRACE).await
+}
+
+/// The same with a time of its own for those that are not needed for the quorum any more.
+pub async fn gather_within(core: &Rc<Core>, write: Write, body: Bytes, grace: Duration) -> Outcome {
     let candidates = Rc::new(RefCell::new(core.backend.candidates(&write.placement)));
     let nodes = write.headers.len();
     let (sender, mut receiver) = queue(nodes);
@@ -95,7 +100,7 @@ pub async fn gather_with(core: &Rc<Core>, write: Write, body: Bytes) -> Outcome 
     while progress != Progress::Complete {
         let next = if progress == Progress::Decided {
             let since = *decided_at.get_or_insert_with(io::monotonic);
-            let left = POST_QUORUM_GRACE.saturating_sub(io::monotonic().since(since));
+            let left = grace.saturating_sub(io::monotonic().since(since));
             match io::timeout(left, receiver.receive()).await {
                 Ok(next) => next,
                 Err(io::Elapsed) => break,
@@ -138,15 +143,10 @@ async fn ask(
         let next = core.backend.next(&mut candidates.borrow_mut());
         let Some(node) = next else { break };
         let head = outgoing::head(method, &node, partition, &path, "", headers.clone());
-        // A POST or PUT without a body says so; DELETE needs no length.
-        let framing = match u64::try_from(body.len()) {
-            Ok(0) if method == Method::Delete => Framing::None,
-            length => Framing::Length(length.unwrap_or(u64::MAX)),
-        };
-        match open(core, &node, &head, framing, &body).await {
+        match open(core, &node, &head, &body).await {
             Ok((exchange, mut answer)) => {
                 if exchange.has_done(&headers, &answer) {
-                    answer.status = Status(if method == Method::Delete { 204 } else { 202 });
+                    answer.status = Status(done_status(method, &path));
                 }
                 let usable = core.backend.judge(&node, answer.status);
                 let body = exchange.collect().await.unwrap_or_default();
@@ -161,15 +161,32 @@ async fn ask(
     let _ = sender.try_send((ResponseHead::new(Status(503)), Bytes::new()));
 }
 
+/// What a node would have answered to the request that it acted on the first time.
+fn done_status(method: Method, path: &Path) -> u16 {
+    match (method, &path.object) {
+        (Method::Delete, _) => 204,
+        (Method::Put, Some(_)) => 201,
+        _ => 202,
+    }
+}
+
 /// The exchange and its final answer.
 async fn open(
     core: &Rc<Core>,
     node: &Node,
     head: &RequestHead,
-    framing: Framing,
     body: &Bytes,
 ) -> std::io::Result<(Exchange, ResponseHead)> {
-    let (exchange, mut answer) = Exchange::open(core, node, head, framing, core.config.node_timeout).await?;
+    let deadline = core.config.node_timeout;
+    let framing = match u64::try_from(body.len()).unwrap_or(u64::MAX) {
+        // A POST or PUT without a body says so; DELETE needs no length.
+        0 if head.method == Method::Delete => Framing::None,
+        length => Framing::Length(length),
+    };
+    if !body.is_empty() && !head.headers.contains("Expect") {
+        return Exchange::ask(core, node, head, body, deadline).await;
+    }
+    let (exchange, mut answer) = Exchange::open(core, node, head, framing, deadline).await?;
     if answer.status.0 == 100 {
         exchange.send(body.clone()).await?;
         answer = exchange.finish().await?;

@@ -20,9 +20,8 @@ use base::http::Status;
 use base::io;
 use base::names::Path;
 use error_limit::ErrorLimits;
-use nodes::{Candidates, Node};
+use nodes::{Candidates, Node, Nodes};
 use pool::Pool;
-use ring::Ring;
 use rings::{Rings, Service};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -40,7 +39,7 @@ pub struct Backend {
 #[derive(Clone)]
 pub struct Placement {
     /// The ring.
-    pub ring: Rc<Ring>,
+    pub ring: Rc<Nodes>,
     /// The partition.
     pub partition: u32,
 }
@@ -48,7 +47,7 @@ pub struct Placement {
 impl Placement {
     /// The primaries, in the ring's order.
     pub fn primaries(&self) -> Vec<Node> {
-        self.ring.primaries(self.partition).into_iter().filter_map(|device| Node::new(device, true)).collect()
+        self.ring.primaries(self.partition).collect()
     }
 }
 

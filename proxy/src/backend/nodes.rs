@@ -11,31 +11,74 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-/// One device of one node, as a target of requests.
+/// One device of one node, as a target of requests. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Where it listens.
     pub address: SocketAddr,
     /// The device's directory name.
-    pub device: String,
+    pub device: Rc<str>,
     /// True for a primary.
     pub primary: bool,
     /// `ip:port/device`, the name under which failures are counted.
-    pub name: String,
+    pub name: Rc<str>,
 }
 
 impl Node {
-    /// From a ring's device; `None` when its address is no IP address.
-    pub fn new(device: &Device, primary: bool) -> Option<Node> {
+    /// From a ring's device, as a primary; `None` when its address is no IP address.
+    fn new(device: &Device) -> Option<Node> {
         let address = SocketAddr::new(device.ip.parse::<IpAddr>().ok()?, device.port);
-        Some(Node { address, device: device.device.clone(), primary, name: format!("{address}/{}", device.device) })
+        let name = format!("{address}/{}", device.device).into();
+        Some(Node { address, device: device.device.as_str().into(), primary: true, name })
+    }
+}
+
+/// A ring whose devices are targets already: made once when it is loaded, not for every request.
+#[derive(Debug)]
+pub struct Nodes {
+    ring: Ring,
+    /// By the id of the device.
+    nodes: Vec<Option<Node>>,
+}
+
+impl Nodes {
+    /// Of a ring.
+    pub fn new(ring: Ring) -> Nodes {
+        let mut nodes = Vec::new();
+        for device in ring.devices() {
+            let place = device.id as usize;
+            nodes.resize(nodes.len().max(place + 1), None);
+            if let Some(known) = nodes.get_mut(place) {
+                *known = Node::new(device);
+            }
+        }
+        Nodes { ring, nodes }
+    }
+
+    /// The partition of a name's hash.
+    pub fn partition(&self, hash: &[u8; 16]) -> u32 {
+        self.ring.partition(hash)
+    }
+
+    /// Those of a partition, in the ring's order.
+    pub fn primaries(&self, partition: u32) -> impl Iterator<Item = Node> + '_ {
+        self.ring.primaries(partition).into_iter().filter_map(|device| self.node(device))
+    }
+
+    /// The others, in the order to try.
+    fn handoffs(&self, partition: u32) -> impl Iterator<Item = Node> + '_ {
+        self.ring.handoffs(partition).filter_map(|device| Some(Node { primary: false, ..self.node(device)? }))
+    }
+
+    fn node(&self, device: &Device) -> Option<Node> {
+        self.nodes.get(device.id as usize)?.clone()
     }
 }
 
 /// The nodes still to be tried for one request.
 #[derive(Debug)]
 pub struct Candidates {
-    ring: Rc<Ring>,
+    ring: Rc<Nodes>,
     partition: u32,
     primaries: VecDeque<Node>,
     handoffs: Option<VecDeque<Node>>,
@@ -45,9 +88,8 @@ pub struct Candidates {
 
 impl Candidates {
     /// For one partition; `tries` nodes at most (`None`: twice the replicas). `random` shuffles the primaries.
-    pub fn new(ring: Rc<Ring>, partition: u32, tries: Option<usize>, mut random: impl FnMut() -> u64) -> Candidates {
-        let mut primaries: VecDeque<Node> =
-            ring.primaries(partition).into_iter().filter_map(|device| Node::new(device, true)).collect();
+    pub fn new(ring: Rc<Nodes>, partition: u32, tries: Option<usize>, mut random: impl FnMut() -> u64) -> Candidates {
+        let mut primaries: VecDeque<Node> = ring.primaries(partition).collect();
         let replicas = primaries.len();
         for place in (1..replicas).rev() {
             let other = usize::try_from(random() % (place as u64 + 1)).unwrap_or(0);
@@ -80,11 +122,7 @@ impl Candidates {
             }
         }
         let handoffs = self.handoffs.get_or_insert_with(|| {
-            self.ring
-                .handoffs(self.partition)
-                .filter_map(|device| Node::new(device, false))
-                .take(self.tries_left + MAX_LIMITED_HANDOFFS)
-                .collect()
+            self.ring.handoffs(self.partition).take(self.tries_left + MAX_LIMITED_HANDOFFS).collect()
         });
         while let Some(node) = handoffs.pop_front() {
             if !is_limited(&node) {
@@ -104,7 +142,7 @@ mod tests {
     use crate::testing::ring;
 
     fn candidates(tries: Option<usize>) -> Candidates {
-        let ring = Rc::new(Ring::from_bytes(&ring()).unwrap());
+        let ring = Rc::new(Nodes::new(Ring::from_bytes(&ring()).unwrap()));
         let mut random = 0;
         Candidates::new(ring, 2, tries, move || {
             random += 1;
@@ -120,7 +158,7 @@ mod tests {
     fn primaries_come_first_and_nobody_twice() {
         let nodes = all(candidates(None), |_| false);
         assert_eq!(nodes.iter().map(|node| node.primary).collect::<Vec<_>>(), [true, true, true, false, false, false]);
-        let mut devices: Vec<&str> = nodes.iter().map(|node| node.device.as_str()).collect();
+        let mut devices: Vec<&str> = nodes.iter().map(|node| &*node.device).collect();
         devices.sort_unstable();
         devices.dedup();
         assert_eq!(devices.len(), 6);
@@ -134,9 +172,9 @@ mod tests {
 
     #[test]
     fn a_limited_primary_is_replaced_by_a_handoff() {
-        let nodes = all(candidates(Some(3)), |node| node.device == "d3");
+        let nodes = all(candidates(Some(3)), |node| &*node.device == "d3");
         assert_eq!(nodes.len(), 3);
-        assert!(nodes.iter().all(|node| node.device != "d3"));
+        assert!(nodes.iter().all(|node| &*node.device != "d3"));
         assert_eq!(nodes.iter().filter(|node| node.primary).count(), 2);
         assert!(all(candidates(None), |_| true).is_empty());
     }

@@ -6,6 +6,7 @@
 
 use super::nodes::Node;
 use crate::request::ClientRequest;
+use base::http::headers::with_lower;
 use base::http::{Headers, Method, RequestHead};
 use base::names::Path;
 use base::quote::quote;
@@ -54,8 +55,7 @@ pub fn head(method: Method, node: &Node, partition: u32, path: &Path, query: &st
 /// Copies the fields of `source` whose lower-case name `wanted` accepts.
 pub fn copy(source: &Headers, target: &mut Headers, wanted: impl Fn(&str) -> bool) {
     for (name, value) in source.iter() {
-        let Ok(text) = std::str::from_utf8(name) else { continue };
-        if wanted(&text.to_ascii_lowercase()) {
+        if with_lower(name, |lower| std::str::from_utf8(lower).is_ok_and(&wanted)) {
             target.set(name.clone(), value.clone());
         }
     }

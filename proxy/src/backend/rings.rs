@@ -2,6 +2,7 @@
 //!
 //! A ring that has vanished or cannot be read leaves the one loaded before in place.
 
+use super::nodes::Nodes;
 use base::io;
 use ring::Ring;
 use std::cell::{Cell, RefCell};
@@ -52,7 +53,7 @@ impl Rings {
     }
 
     /// The ring as last loaded; `None` for a storage policy that is not configured. Starts a look at the files when the last one is old.
-    pub fn get(&self, service: Service) -> Option<Rc<Ring>> {
+    pub fn get(&self, service: Service) -> Option<Rc<Nodes>> {
         let now = io::monotonic();
         if now.since(self.checked.get()) >= RELOAD_INTERVAL {
             self.checked.set(now);
@@ -76,7 +77,7 @@ impl Rings {
 struct RingFile {
     path: PathBuf,
     modified_nanos: Cell<i128>,
-    ring: RefCell<Rc<Ring>>,
+    ring: RefCell<Rc<Nodes>>,
 }
 
 impl RingFile {
@@ -104,10 +105,10 @@ impl RingFile {
 }
 
 /// The modification time is taken first: a ring replaced in between is read again at the next look.
-async fn read(path: &Path) -> std::io::Result<(i128, Ring)> {
+async fn read(path: &Path) -> std::io::Result<(i128, Nodes)> {
     let named = |error: std::io::Error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let metadata = io::fs::metadata(path).await.map_err(named)?;
     let bytes = io::fs::read(path, MAX_RING_BYTES).await.map_err(named)?;
     let ring = Ring::from_bytes(&bytes).map_err(|error| named(std::io::Error::other(error.message)))?;
-    Ok((metadata.modified_nanos, ring))
+    Ok((metadata.modified_nanos, Nodes::new(ring)))
 }

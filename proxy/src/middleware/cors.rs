@@ -37,7 +37,7 @@ impl Application for Cors {
             // A value that cannot be an origin is never repeated.
             let origin = request.headers.get_str("Origin").filter(|origin| is_origin(origin)).map(str::to_owned);
             let rules = match (&origin, &request.path.container) {
-                (Some(_), Some(_)) => Some(Rules::read(&innermost.container_headers(&request).await)),
+                (Some(_), Some(_)) => Some(Rules::read(&*innermost.container_headers(&request).await)),
                 _ => None,
             };
             if request.method == Method::Options {

@@ -14,7 +14,7 @@ mod segments;
 
 use crate::config::Config;
 use crate::pipeline::Application;
-use crate::request::{ClientRequest, add_name};
+use crate::request::{ClientRequest, Parent, add_name};
 use crate::respond;
 use base::conditional::{Verdict, evaluate};
 use base::http::server::{LocalFuture, Response, ResponseBody};
@@ -59,26 +59,32 @@ impl Application for Dlo {
         let limits = self.config.dlo_limits;
         Box::pin(async move {
             // What is needed should it turn out to be a manifest; the request itself goes to the application.
-            let caller = Caller {
-                conditions: conditions(&request.headers),
-                base: request.subrequest(request.method, request.path.clone()).by("DLO"),
-            };
+            let caller =
+                Caller { conditions: conditions(&request.headers), method: request.method, parent: request.parent() };
             let response = next.call(request).await;
-            match manifest(&next, &caller, response).await {
-                Ok((manifest, container, prefix)) => {
-                    let listing = caller.base.subrequest(Method::Get, container).by("DLO");
-                    let segments = Segments::new(next, listing, prefix, limit, limits);
-                    join(caller, manifest, segments).await
-                }
-                Err(response) => *response,
+            if !response.head.headers.contains("X-Object-Manifest") && !is_judged(&caller, &response) {
+                return response;
             }
+            // Boxed: the future of a plain object stays small.
+            Box::pin(async move {
+                match manifest(&next, &caller, response).await {
+                    Ok((manifest, container, prefix)) => {
+                        let listing = caller.parent.subrequest(Method::Get, container).by("DLO");
+                        let segments = Segments::new(next, listing, prefix, limit, limits);
+                        join(caller, manifest, segments).await
+                    }
+                    Err(response) => *response,
+                }
+            })
+            .await
         })
     }
 }
 
 /// The request that found a manifest.
 struct Caller {
-    base: ClientRequest,
+    parent: Rc<Parent>,
+    method: Method,
     conditions: Headers,
 }
 
@@ -100,6 +106,16 @@ fn is_manifest(value: &[u8]) -> bool {
         && !value.iter().any(|byte| matches!(byte, b'?' | b'&'))
 }
 
+/// Whether an answer was about the manifest's own bytes, or may have been.
+fn is_judged(caller: &Caller, response: &Response) -> bool {
+    match response.head.status.0 {
+        // Without the field it is a plain object: a CDN's revalidation costs one request.
+        304 => response.head.headers.contains("X-Object-Manifest"),
+        412 | 416 => !caller.conditions.is_empty(),
+        _ => false,
+    }
+}
+
 /// The manifest's answer and what it points to; any other answer is the error. A 304, 412 or 416 was about the manifest's own
 /// bytes, so it is asked again, without conditions.
 async fn manifest(
@@ -107,14 +123,8 @@ async fn manifest(
     caller: &Caller,
     mut response: Response,
 ) -> Result<(Response, base::names::Path, Vec<u8>), Box<Response>> {
-    let is_judged = match response.head.status.0 {
-        // Without the field it is a plain object: a CDN's revalidation costs one request.
-        304 => response.head.headers.contains("X-Object-Manifest"),
-        412 | 416 => !caller.conditions.is_empty(),
-        _ => false,
-    };
-    if is_judged {
-        let probe = next.call(caller.base.subrequest(Method::Head, caller.base.path.clone()).by("DLO")).await;
+    if is_judged(caller, &response) {
+        let probe = next.call(caller.parent.subrequest(Method::Head, caller.parent.path.clone()).by("DLO")).await;
         if !probe.head.headers.contains("X-Object-Manifest") {
             return Err(Box::new(response));
         }
@@ -123,8 +133,11 @@ async fn manifest(
     if !response.head.status.is_success() {
         return Err(Box::new(response));
     }
-    let target =
-        response.head.headers.get("X-Object-Manifest").and_then(|value| plan::target(&caller.base.path.account, value));
+    let target = response
+        .head
+        .headers
+        .get("X-Object-Manifest")
+        .and_then(|value| plan::target(&caller.parent.path.account, value));
     match target {
         Some((container, prefix)) => Ok((response, container, prefix)),
         None => Err(Box::new(response)),
@@ -136,7 +149,7 @@ async fn join(caller: Caller, manifest: Response, mut segments: Segments) -> Res
     if let Err(refused) = segments.first_page().await {
         return *refused;
     }
-    let is_get = caller.base.method == Method::Get;
+    let is_get = caller.method == Method::Get;
     let range = caller.conditions.get("Range").filter(|_| is_get);
     let plan = Plan::new(segments.page(), segments.is_complete(), range.map(|value| value.as_ref()));
     let mut response = Response::empty(Status(200));

@@ -42,7 +42,7 @@ impl Application for EtagQuoter {
             let container = application.container_headers(&request).await;
             let mut flag = flag_of(&container, "Container");
             if flag.is_none() && !container.is_empty() {
-                flag = flag_of(&application.account_headers(&request).await, "Account");
+                flag = flag_of(&*application.account_headers(&request).await, "Account");
             }
             let mut response = next.call(request).await;
             if flag.unwrap_or(by_default && !container.is_empty()) {

@@ -131,9 +131,9 @@ mod tests {
     fn the_second_version_says_which_fields_a_request_needs() {
         let node = |address: &str, device: &str| Node {
             address: address.parse().unwrap(),
-            device: device.to_owned(),
+            device: device.into(),
             primary: true,
-            name: String::new(),
+            name: "".into(),
         };
         let nodes = vec![node("10.1.1.1:6200", "sda1"), node("[fe80::1]:6201", "sdb1")];
         let (_, path) = asked("a/c/o 1").unwrap();

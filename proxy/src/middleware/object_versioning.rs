@@ -25,9 +25,9 @@ mod version;
 
 use crate::config::Config;
 use crate::middleware::early_right::authorize_early;
-use crate::pipeline::Application;
+use crate::pipeline::{Application, Fields};
 use crate::request::{Authority, ClientRequest};
-use crate::respond;
+use crate::respond::{self, settled};
 use base::config::is_true;
 use base::http::server::{LocalFuture, Response};
 use base::http::{Headers, Method, Status};
@@ -87,33 +87,34 @@ impl Application for ObjectVersioning {
             (Some(_), None, Method::Delete) => answer(container::delete(layer, request)),
             (Some(_), None, Method::Get | Method::Head) => answer(container::read(layer, request)),
             (Some(_), None, _) => self.next.call(request),
-            (Some(_), Some(_), _) => answer(object(layer, request)),
+            (Some(_), Some(_), _) => Box::pin(object(layer, request)),
         }
     }
 
     /// With what the versions take, for the quota.
-    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
         let layer = self.clone();
         let first = self.application.container_headers(request);
         let mut of_versions = request.subrequest(Method::Head, request.path.clone()).by("OV");
         Box::pin(async move {
-            let mut fields = first.await;
-            let Some(container) = versions_container(&fields) else { return fields };
-            if !fields.contains("X-Container-Meta-Quota-Bytes") {
-                return fields;
+            let known = first.await;
+            let Some(container) = versions_container(&known) else { return known };
+            if !known.contains("X-Container-Meta-Quota-Bytes") {
+                return known;
             }
+            let mut fields = known.clone();
             // Asked now: objects come without the remembered number growing.
             of_versions.path = Path { container: Some(container), object: None, ..of_versions.path };
             of_versions.authority = Authority::Granted;
             let more = bytes_used(&layer.next.call(of_versions).await.head.headers);
             fields.set("X-Container-Bytes-Used", bytes_used(&fields).saturating_add(more).to_string());
-            fields
+            fields.into()
         })
     }
 }
 
 fn answer(refusable: impl Future<Output = Refused<Response>> + 'static) -> LocalFuture<'static, Response> {
-    Box::pin(async move { refusable.await.unwrap_or_else(|refused| *refused) })
+    Box::pin(settled(refusable))
 }
 
 /// A container that keeps, or has kept, versions, and an object of it.
@@ -146,14 +147,20 @@ impl Place {
     }
 }
 
-async fn object(layer: ObjectVersioning, request: ClientRequest) -> Refused<Response> {
+async fn object(layer: ObjectVersioning, request: ClientRequest) -> Response {
     let fields = layer.application.container_headers(&request).await;
+    let is_plain = versions_container(&fields).is_none();
+    if is_plain && request.query.get("version-id").is_none_or(<[u8]>::is_empty) {
+        return layer.next.call(request).await;
+    }
+    // Boxed: the future of an object without versions stays small.
+    Box::pin(versioned(layer, request, fields)).await.unwrap_or_else(|refused| *refused)
+}
+
+async fn versioned(layer: ObjectVersioning, request: ClientRequest, fields: Fields) -> Refused<Response> {
     let versions = versions_container(&fields);
     let version_id = request.query.get("version-id").filter(|id| !id.is_empty());
     let version_id = version_id.map(|id| String::from_utf8_lossy(id).into_owned());
-    if versions.is_none() && version_id.is_none() {
-        return Ok(layer.next.call(request).await);
-    }
     let place = Place {
         layer,
         path: request.path.clone(),

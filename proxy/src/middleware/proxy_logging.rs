@@ -15,13 +15,15 @@ pub use template::Template;
 use crate::request::ClientRequest;
 use base::http::headers::title_case;
 use base::http::server::{Finished, Request, Response};
-use base::http::{Headers, Method, RequestHead};
+use base::http::{Headers, Method, RequestHead, head};
 use base::io;
 use base::quote::{Query, quote, unquote};
+use bytes::Bytes;
 use std::rc::Rc;
 use std::time::Duration;
 pub(crate) use template::DEFAULT as LOG_MSG_TEMPLATE;
 use template::{Field, Values};
+use time::{push_digits, push_number};
 
 /// Query parameters that are signatures: who reads the log must not be able to use them (CVE-2017-8761).
 const SIGNATURES: [&str; 5] = ["temp_url_sig", "swiftinfo_sig", "X-Amz-Signature", "Signature", "signature"];
@@ -57,23 +59,23 @@ pub struct Settings {
     pub valid_api_versions: Vec<String>,
 }
 
-/// One request, as its line will show it.
+/// One request, as its line will show it: what the fields are made of, and made only when the line is written.
 pub struct Entry {
     settings: Rc<Settings>,
     remote: String,
-    client: Vec<u8>,
+    /// Who the client is by the word of balancers.
+    claimed: Option<Bytes>,
     method: Method,
-    domain: Vec<u8>,
-    path: String,
-    names: [String; 3],
-    referer: Vec<u8>,
-    user_agent: Vec<u8>,
-    token: Vec<u8>,
-    client_etag: Vec<u8>,
+    host: Bytes,
+    target: Bytes,
+    referer: Bytes,
+    user_agent: Bytes,
+    token: Bytes,
+    client_etag: Bytes,
     headers: Vec<u8>,
     source: &'static str,
     trans_id: String,
-    policy_index: Vec<u8>,
+    policy_index: Bytes,
     status: u16,
     start: Duration,
     first_byte: Duration,
@@ -111,24 +113,22 @@ impl Entry {
         start: Duration,
     ) -> Entry {
         let headers = &head.headers;
-        let reveal = settings.reveal_sensitive_prefix;
-        let field = |name: &str| headers.get(name).map(|value| value.to_vec()).unwrap_or_default();
+        let field = |name: &str| headers.get(name).cloned().unwrap_or_default();
         let token = headers.get("X-Auth-Token").or_else(|| headers.get("X-Storage-Token"));
         Entry {
-            client: claimed_client(headers).unwrap_or_else(|| remote.clone().into_bytes()),
             remote,
+            claimed: claimed_client(headers),
             method: head.method,
-            domain: domain(head),
-            path: shown_target(head, reveal),
-            names: names(settings, head.path()),
+            host: field("Host"),
+            target: head.target.clone(),
             referer: field("Referer"),
             user_agent: field("User-Agent"),
-            token: token.map(|token| cut(token, reveal)).unwrap_or_default(),
+            token: token.cloned().unwrap_or_default(),
             client_etag: field("Etag"),
             headers: if settings.headers { shown_headers(settings, headers) } else { Vec::new() },
             source,
             trans_id: trans_id.to_owned(),
-            policy_index: Vec::new(),
+            policy_index: Bytes::new(),
             status: 0,
             start,
             first_byte: start,
@@ -138,16 +138,15 @@ impl Entry {
 
     /// The request goes on under another host name or path (cname_lookup, domain_remap): Swift's line shows that one.
     pub fn rewritten(&mut self, head: &RequestHead) {
-        self.domain = domain(head);
-        self.path = shown_target(head, self.settings.reveal_sensitive_prefix);
-        self.names = names(&self.settings, head.path());
+        self.host = head.headers.get("Host").cloned().unwrap_or_default();
+        self.target = head.target.clone();
     }
 
     /// What the answer's head tells.
     fn answered(&mut self, response: &Response, now: Duration) {
         self.status = response.head.status.0;
         let policy = response.head.headers.get("X-Backend-Storage-Policy-Index");
-        self.policy_index = policy.map(|value| value.to_vec()).unwrap_or_default();
+        self.policy_index = policy.cloned().unwrap_or_default();
         self.first_byte = now;
     }
 
@@ -165,51 +164,66 @@ impl Entry {
     }
 
     fn write(&self, finished: &Finished) {
-        tracing::info!(target: "access", "{}", self.line(finished, io::unix_time()));
+        let end = io::unix_time();
+        if io::log::is_started() {
+            io::log::write_with("access", end, |out| self.line(finished, end, out));
+        } else {
+            let mut line = Vec::new();
+            self.line(finished, end, &mut line);
+            tracing::info!(target: "access", "{}", String::from_utf8_lossy(&line));
+        }
     }
 
-    fn line(&self, finished: &Finished, end: Duration) -> String {
-        self.settings.template.render(&self.settings.anonymizer, &Done { entry: self, finished, end })
+    fn line(&self, finished: &Finished, end: Duration, out: &mut Vec<u8>) {
+        self.settings.template.render(&self.settings.anonymizer, &Done { entry: self, finished, end }, out);
     }
 }
 
 impl Values for Done<'_> {
-    fn value(&self, field: Field) -> Vec<u8> {
+    fn put(&self, field: Field, out: &mut Vec<u8>) {
         let Done { entry, finished, end } = self;
-        let [account, container, object] = &entry.names;
-        let number = |number: u64| if number == 0 { String::new() } else { number.to_string() };
-        let text = match field {
-            Field::ClientIp => return entry.client.clone(),
-            Field::Domain => return entry.domain.clone(),
-            Field::Referer => return entry.referer.clone(),
-            Field::UserAgent => return entry.user_agent.clone(),
-            Field::Headers => return entry.headers.clone(),
-            Field::ClientEtag => return entry.client_etag.clone(),
-            Field::AuthToken => return entry.token.clone(),
-            Field::PolicyIndex => return entry.policy_index.clone(),
-            Field::RemoteAddr => entry.remote.clone(),
-            Field::Path => entry.path.clone(),
-            Field::Account => account.clone(),
-            Field::Container => container.clone(),
-            Field::Object => object.clone(),
-            Field::Method => entry.method.as_str().to_owned(),
-            Field::Protocol => "HTTP/1.1".to_owned(),
+        let reveal = entry.settings.reveal_sensitive_prefix;
+        let name =
+            |place: usize| names(&entry.settings, head::path(&entry.target)).into_iter().nth(place).unwrap_or_default();
+        match field {
+            Field::ClientIp => match &entry.claimed {
+                Some(client) => out.extend_from_slice(client),
+                None => out.extend_from_slice(entry.remote.as_bytes()),
+            },
+            Field::Domain => out.extend_from_slice(domain(&entry.host)),
+            Field::Referer => out.extend_from_slice(&entry.referer),
+            Field::UserAgent => out.extend_from_slice(&entry.user_agent),
+            Field::Headers => out.extend_from_slice(&entry.headers),
+            Field::ClientEtag => out.extend_from_slice(&entry.client_etag),
+            Field::AuthToken => cut(&entry.token, reveal, out),
+            Field::PolicyIndex => out.extend_from_slice(&entry.policy_index),
+            Field::RemoteAddr => out.extend_from_slice(entry.remote.as_bytes()),
+            Field::Path => put_target(&entry.target, reveal, out),
+            Field::Account => out.extend_from_slice(name(0).as_bytes()),
+            Field::Container => out.extend_from_slice(name(1).as_bytes()),
+            Field::Object => out.extend_from_slice(name(2).as_bytes()),
+            Field::Method => out.extend_from_slice(entry.method.as_str().as_bytes()),
+            Field::Protocol => out.extend_from_slice(b"HTTP/1.1"),
             // Swift's number for a client that did not stay to the end.
-            Field::StatusInt if !finished.complete => "499".to_owned(),
-            Field::StatusInt | Field::WireStatusInt => entry.status.to_string(),
-            Field::BytesRecvd => number(finished.received),
-            Field::BytesSent => number(finished.sent),
-            Field::TransactionId => entry.trans_id.clone(),
-            Field::RequestTime => format!("{:.4}", end.saturating_sub(entry.start).as_secs_f64()),
-            Field::Source => entry.source.to_owned(),
-            Field::Ttfb if entry.method == Method::Get && entry.first_byte > entry.start => {
-                entry.first_byte.saturating_sub(entry.start).as_secs_f64().to_string()
+            Field::StatusInt if !finished.complete => out.extend_from_slice(b"499"),
+            Field::StatusInt | Field::WireStatusInt => push_number(out, entry.status.into()),
+            Field::BytesRecvd | Field::BytesSent => {
+                let number = if field == Field::BytesRecvd { finished.received } else { finished.sent };
+                if number > 0 {
+                    push_number(out, number);
+                }
             }
-            Field::Pid => std::process::id().to_string(),
+            Field::TransactionId => out.extend_from_slice(entry.trans_id.as_bytes()),
+            Field::RequestTime => push_seconds(out, end.saturating_sub(entry.start)),
+            Field::Source => out.extend_from_slice(entry.source.as_bytes()),
+            Field::Ttfb if entry.method == Method::Get && entry.first_byte > entry.start => {
+                let first = entry.first_byte.saturating_sub(entry.start).as_secs_f64();
+                out.extend_from_slice(first.to_string().as_bytes());
+            }
+            Field::Pid => push_number(out, std::process::id().into()),
             // Nothing here says more than the line does, and the S3 API is not there yet.
-            Field::LogInfo | Field::AccessUserId | Field::Ttfb | Field::StartTime | Field::EndTime => String::new(),
-        };
-        text.into_bytes()
+            Field::LogInfo | Field::AccessUserId | Field::Ttfb | Field::StartTime | Field::EndTime => {}
+        }
     }
 
     fn time(&self, field: Field) -> Duration {
@@ -217,21 +231,28 @@ impl Values for Done<'_> {
     }
 }
 
+/// Seconds with four digits behind the point.
+fn push_seconds(out: &mut Vec<u8>, time: Duration) {
+    let parts = u64::try_from((time.as_nanos() + 50_000) / 100_000).unwrap_or(u64::MAX);
+    push_number(out, parts / 10_000);
+    out.push(b'.');
+    push_digits(out, parts, 4);
+}
+
 /// Who the client is by the word of balancers in front of us, which anybody can pretend to be: for the eyes only.
-fn claimed_client(headers: &Headers) -> Option<Vec<u8>> {
-    let own = headers.get("X-Cluster-Client-Ip").filter(|value| !value.is_empty()).map(|value| value.to_vec());
+fn claimed_client(headers: &Headers) -> Option<Bytes> {
+    let own = headers.get("X-Cluster-Client-Ip").filter(|value| !value.is_empty()).cloned();
     own.or_else(|| {
         let list = headers.get("X-Forwarded-For")?;
         let first = list.split(|byte| *byte == b',').next()?.trim_ascii();
-        (!first.is_empty()).then(|| first.to_vec())
+        (!first.is_empty()).then(|| list.slice_ref(first))
     })
 }
 
 /// The host name that was asked for, without a port.
-fn domain(head: &RequestHead) -> Vec<u8> {
-    let host = head.headers.get("Host").map(|value| &value[..]).unwrap_or_default();
+fn domain(host: &[u8]) -> &[u8] {
     let port = host.iter().rposition(|byte| *byte == b':').unwrap_or(host.len());
-    host.get(..port).unwrap_or_default().to_vec()
+    host.get(..port).unwrap_or_default()
 }
 
 /// Account, container and object of a Swift path, still encoded, as far as it names them.
@@ -247,22 +268,33 @@ fn names(settings: &Settings, path: &[u8]) -> [String; 3] {
 }
 
 /// Path and query, the path in one spelling, signatures cut.
-fn shown_target(head: &RequestHead, reveal: usize) -> String {
-    let path = quote(&unquote(head.path()));
-    if head.query().is_empty() {
-        return path;
+fn put_target(target: &[u8], reveal: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(quote(&unquote(head::path(target))).as_bytes());
+    let sent = head::query(target);
+    if sent.is_empty() {
+        return;
     }
-    let query = Query::parse(head.query());
+    out.push(b'?');
+    let query = Query::parse(sent);
     // Decoded, as whoever reads the parameter does: `temp%5Furl_sig` is a signature too.
     let is_signature = |name: &[u8]| SIGNATURES.iter().any(|known| known.as_bytes() == name);
     if !query.iter().any(|(name, _)| is_signature(name)) {
-        return format!("{path}?{}", String::from_utf8_lossy(head.query()));
+        return out.extend_from_slice(String::from_utf8_lossy(sent).as_bytes());
     }
-    let shown = query.iter().map(|(name, value)| {
-        let value = if is_signature(name) { cut(value, reveal) } else { value.to_vec() };
-        format!("{}={}", quote_plus(name), quote_plus(&value))
-    });
-    format!("{path}?{}", shown.collect::<Vec<_>>().join("&"))
+    for (number, (name, value)) in query.iter().enumerate() {
+        if number > 0 {
+            out.push(b'&');
+        }
+        out.extend_from_slice(quote_plus(name).as_bytes());
+        out.push(b'=');
+        let mut shown = Vec::new();
+        if is_signature(name) {
+            cut(value, reveal, &mut shown);
+        } else {
+            shown.extend_from_slice(value);
+        }
+        out.extend_from_slice(quote_plus(&shown).as_bytes());
+    }
 }
 
 /// As forms are sent.
@@ -288,7 +320,7 @@ fn shown_headers(settings: &Settings, headers: &Headers) -> Vec<u8> {
         if is(&SECRETS) {
             shown.extend(b"...");
         } else if is(&RIGHTS) {
-            shown.extend(cut(value, settings.reveal_sensitive_prefix));
+            cut(value, settings.reveal_sensitive_prefix, &mut shown);
         } else {
             shown.extend_from_slice(value);
         }
@@ -296,10 +328,14 @@ fn shown_headers(settings: &Settings, headers: &Headers) -> Vec<u8> {
     shown
 }
 
-fn cut(secret: &[u8], reveal: usize) -> Vec<u8> {
+/// Appends the beginning of a secret.
+fn cut(secret: &[u8], reveal: usize, out: &mut Vec<u8>) {
     match secret.get(..reveal) {
-        Some(shown) if shown.len() < secret.len() => [shown, b"..."].concat(),
-        _ => secret.to_vec(),
+        Some(shown) if shown.len() < secret.len() => {
+            out.extend_from_slice(shown);
+            out.extend_from_slice(b"...");
+        }
+        _ => out.extend_from_slice(secret),
     }
 }
 

@@ -105,7 +105,7 @@ impl Application for Slo {
         }
         let asked = |verb: &str| request.query.get("multipart-manifest") == Some(verb.as_bytes());
         match request.method {
-            Method::Get | Method::Head => Box::pin(read::read(next, request, self.settings().limits)),
+            Method::Get | Method::Head => read::read(next, request, self.settings().limits),
             Method::Put if asked("put") => Box::pin(put::put(self.clone(), request)),
             Method::Delete if asked("delete") && self.settings().allow_async_delete && flag(&request, "async") => {
                 let deletion = delete_later::delete(self.clone(), request);

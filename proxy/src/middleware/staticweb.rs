@@ -45,7 +45,7 @@ impl Application for StaticWeb {
         }
         let (config, next, innermost) = (Rc::clone(&self.config), Rc::clone(&self.next), Rc::clone(&self.innermost));
         Box::pin(async move {
-            let site = Site::read(&innermost.container_headers(&request).await);
+            let site = Site::read(&*innermost.container_headers(&request).await);
             let visit = Visit { config, next, site, request };
             if visit.request.path.object.is_some() { visit.object().await } else { visit.container(wants_pages).await }
         })

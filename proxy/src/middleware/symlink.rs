@@ -10,7 +10,7 @@ mod listing;
 
 use crate::config::Config;
 use crate::pipeline::Application;
-use crate::request::{Authority, ClientRequest};
+use crate::request::{Authority, ClientRequest, Parent, add_name};
 use crate::respond;
 use base::config::is_true;
 use base::http::server::{LocalFuture, RequestBody, Response};
@@ -50,9 +50,7 @@ impl Application for Symlink {
                 link::show(&mut response.head.headers);
                 response
             }),
-            Method::Get | Method::Head => {
-                Box::pin(async move { read(&next, request, links_max).await.unwrap_or_else(|refused| *refused) })
-            }
+            Method::Get | Method::Head => Box::pin(read(next, request, links_max)),
             Method::Put if request.headers.contains(link::TARGET) => {
                 Box::pin(async move { put(&next, request, links_max).await.unwrap_or_else(|refused| *refused) })
             }
@@ -63,22 +61,29 @@ impl Application for Symlink {
 }
 
 /// Reads the object, or what it links to.
-async fn read(next: &Rc<dyn Application>, mut request: ClientRequest, links_max: usize) -> Refused<Response> {
-    ignore_range_of_links(&mut request.headers);
-    let walk = Walk { next, links_max, follows_dynamic: true };
-    let base = request.subrequest(request.method, request.path.clone()).by("SYM");
-    let headers = request.headers.clone();
-    walk.follow(request, base, headers, None, None).await.map(|(response, _)| response)
+async fn read(next: Rc<dyn Application>, mut request: ClientRequest, links_max: usize) -> Response {
+    // A range is about the target, not about the empty link.
+    add_name(&mut request.headers, "X-Backend-Ignore-Range-If-Metadata-Present", STORED_TARGET);
+    let asked = Asked { parent: request.parent(), method: request.method, headers: request.headers.clone() };
+    let response = next.call(request).await;
+    if Link::stored(&response.head.headers).is_none() {
+        return response;
+    }
+    // Boxed: the future of what is no link stays small.
+    Box::pin(async move {
+        let walk = Walk { next: &next, links_max, follows_dynamic: true };
+        let account = asked.parent.path.account.clone();
+        let end = walk.go_on(response, account, asked, None, None).await;
+        end.map_or_else(|refused| *refused, |(response, _)| response)
+    })
+    .await
 }
 
-/// A range is about the target, not about the empty link.
-fn ignore_range_of_links(headers: &mut Headers) {
-    const FIELD: &str = "X-Backend-Ignore-Range-If-Metadata-Present";
-    let names = match headers.get_str(FIELD) {
-        Some(others) => format!("{others},{STORED_TARGET}"),
-        None => STORED_TARGET.to_owned(),
-    };
-    headers.set(FIELD, names);
+/// What is asked of each object on the way.
+struct Asked {
+    parent: Rc<Parent>,
+    method: Method,
+    headers: Headers,
 }
 
 /// A way through links.
@@ -90,21 +95,19 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Asks `first`, then what it links to, with `headers`; `etag` is what the object before it says the first must be, `at` where
-    /// the first is when it is a target itself. Gives the last answer and where it is.
-    async fn follow(
+    /// Asks what `response` links to, if it does, in the account it came from; `etag` is what the object before it says the first must
+    /// be, `at` where the first is when it is a target itself. Gives the last answer and where it is.
+    async fn go_on(
         &self,
-        first: ClientRequest,
-        base: ClientRequest,
-        headers: Headers,
+        mut response: Response,
+        mut account: String,
+        asked: Asked,
         mut etag: Option<String>,
         mut at: Option<String>,
     ) -> Refused<(Response, Option<String>)> {
-        let (mut request, mut followed) = (first, 0);
+        let mut followed = 0;
         // Ends: every turn but those through a versioned object's own link counts, and those are as many.
         loop {
-            let account = request.path.account.clone();
-            let mut response = self.next.call(request).await;
             let found = response.head.headers.get("Etag").map(|value| link::plain_etag(value));
             let link = Link::stored(&response.head.headers).filter(|link| link.etag.is_some() || self.follows_dynamic);
             let Some(link) = link else {
@@ -133,11 +136,13 @@ impl Walk<'_> {
             let (path, location) = link.place(&account).ok_or_else(|| Box::new(respond::standard(Status(412))))?;
             at = Some(location);
             etag = link.etag;
-            request = base.subrequest(base.method, path).by("SYM");
-            request.headers = headers.clone();
+            account.clone_from(&path.account);
+            let mut request = asked.parent.subrequest(asked.method, path).by("SYM");
+            request.headers = asked.headers.clone();
             if is_granted {
                 request.authority = Authority::Granted;
             }
+            response = self.next.call(request).await;
         }
     }
 }
@@ -184,10 +189,11 @@ async fn check_target(
     links_max: usize,
 ) -> Refused<(Headers, Option<String>)> {
     let walk = Walk { next, links_max, follows_dynamic: false };
-    let head = request.subrequest(Method::Head, target.clone()).by("SYM");
-    let (base, headers) = (head.subrequest(Method::Head, target.clone()).by("SYM"), head.headers.clone());
-    let at = format!("/v1{}", target.quoted());
-    let (response, at) = walk.follow(head, base, headers, Some(etag), Some(at)).await?;
+    let (account, at) = (target.account.clone(), format!("/v1{}", target.quoted()));
+    let mut head = request.subrequest(Method::Head, target).by("SYM");
+    let asked = Asked { parent: head.parent(), method: Method::Head, headers: head.headers.clone() };
+    let first = next.call(head).await;
+    let (response, at) = walk.go_on(first, account, asked, Some(etag), Some(at)).await?;
     match response.head.status.0 {
         404 => Err(conflict("X-Symlink-Target does not exist", at.as_deref())),
         200..=299 => {

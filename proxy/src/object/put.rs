@@ -1,11 +1,13 @@
 //! PUT of one object, told from the first check to the answer.
 //!
-//! The client's body is read only after a quorum of replicas said `100 Continue`, and every piece goes to all of them at once.
-//! Placement is `ring`'s, the decision `quorum`'s, the connections are `upload`'s.
+//! A small body is read first and goes out behind its heads, one write per replica; a node that fails is replaced, body and all.
+//! Any other is read only after a quorum of replicas said `100 Continue`, and every piece goes to all of them at once.
+//! Placement is `ring`'s, the decision `quorum`'s, the connections are `gather`'s and `upload`'s.
 
 use super::updates::{self, Expiry};
 use super::upload::Upload;
 use super::{authorized_container, is_stored, need_container, place};
+use crate::backend::gather::{POST_QUORUM_GRACE, Write, gather_within};
 use crate::backend::outgoing::{Origin, copy};
 use crate::backend::quorum::{Best, Quorum};
 use crate::constraints::{EXPIRER_ACCOUNT, check_metadata, content_type, delete_at, expirer_container};
@@ -15,7 +17,8 @@ use crate::respond;
 use base::config::is_true;
 use base::http::client::Framing;
 use base::http::server::{BodyError, Response};
-use base::http::{Headers, ResponseHead, Status, date};
+use base::http::{Headers, Method, ResponseHead, Status, date};
+use base::limits::BODY_CHUNK;
 use base::names::Path;
 use bytes::Bytes;
 use std::rc::Rc;
@@ -34,18 +37,58 @@ pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
 
     let framing = request.body.length().map_or(Framing::Chunked, Framing::Length);
     let placement = place(core, request, info.policy_index())?;
-    let common = common_headers(request, info.policy_index(), expiry.as_ref(), framing);
+    let common = common_headers(request, info.policy_index(), expiry.as_ref());
     let container = Path { object: None, ..request.path.clone() };
     let of_container = core.backend.place(&core.config, &container);
     let requests = updates::requests(&common, placement.primaries().len(), &of_container, expiry.as_ref());
 
+    if let Some(length) = small_length(request) {
+        let body = collect(request, length).await?;
+        let write =
+            Write { method: Method::Put, path: request.path.clone(), placement, headers: requests, read_as: &[] };
+        // As with a streamed body, a node that cannot be reached is replaced before the answer: three copies, not two.
+        let grace = core.config.conn_timeout + POST_QUORUM_GRACE;
+        let outcome = gather_within(core, write, body, grace).await;
+        check_decided(request, || outcome.answers.iter().map(|head| head.status))?;
+        return Ok(answer(request, outcome.status, &outcome.answers));
+    }
     let candidates = core.backend.candidates(&placement);
     let partition = placement.partition;
     let mut upload = Upload::open(core, candidates, &request.path, partition, requests, framing).await;
-    check_refusals(request, &upload, framing)?;
+    check_refusals(request, &upload)?;
     transfer(core, request, &mut upload).await?;
     let (quorum, heads) = upload.finish().await;
-    Ok(answer(request, &quorum, &heads))
+    let status = match quorum.best(&[]) {
+        Best::Answer(index) => heads.get(index).map_or(Status(503), |head| head.status),
+        Best::Status(status) => Status(status),
+        Best::Unavailable => Status(503),
+    };
+    Ok(answer(request, status, &heads))
+}
+
+/// The length of a body that is sent in one write, if this one is. A client that waits for `100 Continue` wants to be refused before
+/// it sends a byte.
+fn small_length(request: &ClientRequest) -> Option<usize> {
+    let length = request.body.length().and_then(|length| usize::try_from(length).ok())?;
+    (length <= BODY_CHUNK && !request.headers.contains("Expect")).then_some(length)
+}
+
+/// All of a body of `length` bytes.
+async fn collect(request: &mut ClientRequest, length: usize) -> Result<Bytes, Box<Response>> {
+    match request.body.collect(length).await {
+        Ok(body) if body.len() == length => Ok(body),
+        Ok(_) => Err(broken_off(&BodyError::Disconnected)),
+        Err(Some(error)) => Err(broken_off(&error)),
+        Err(None) => Err(broken_off(&BodyError::Malformed)),
+    }
+}
+
+fn broken_off(error: &BodyError) -> Box<Response> {
+    Box::new(respond::standard(match error {
+        BodyError::Disconnected => Status(499),
+        BodyError::TimedOut => Status(408),
+        BodyError::Malformed => Status(400),
+    }))
 }
 
 /// When the object expires and which queue container learns of it.
@@ -99,7 +142,7 @@ fn has_own_parameter(headers: &Headers) -> bool {
     parameters.map(str::trim_start).any(|parameter| parameter.starts_with("swift_"))
 }
 
-fn common_headers(request: &ClientRequest, policy: u32, expiry: Option<&Expiry>, framing: Framing) -> Headers {
+fn common_headers(request: &ClientRequest, policy: u32, expiry: Option<&Expiry>) -> Headers {
     let mut headers = Origin::of(request).headers();
     headers.set("X-Backend-Storage-Policy-Index", policy.to_string());
     copy(&request.headers, &mut headers, |name| is_stored(name) || PASSED.contains(&name));
@@ -108,7 +151,7 @@ fn common_headers(request: &ClientRequest, policy: u32, expiry: Option<&Expiry>,
     if let Some(expiry) = expiry {
         headers.set("X-Delete-At", expiry.at.to_string());
     }
-    if framing != Framing::Length(0) {
+    if small_length(request).is_none() {
         headers.set("Expect", "100-continue");
     }
     headers
@@ -123,18 +166,26 @@ const PASSED: [&str; 5] = [
     "x-backend-container-update-override-content-type",
 ];
 
-/// What the replicas said before they saw a byte may settle it.
-fn check_refusals(request: &ClientRequest, upload: &Upload, framing: Framing) -> Result<(), Box<Response>> {
+/// One replica's word is enough to say that the object is there already, or something newer.
+fn check_decided<I: Iterator<Item = Status>>(
+    request: &ClientRequest,
+    answers: impl Fn() -> I,
+) -> Result<(), Box<Response>> {
     let conditional = request.headers.contains("If-None-Match");
-    if conditional && upload.refusals().any(|status| status.0 == 412) {
+    if conditional && answers().any(|status| status.0 == 412) {
         return Err(Box::new(respond::standard(Status(412))));
     }
-    if upload.refusals().any(|status| status.0 == 409) {
-        // Something newer is there: to the client it is as if this object had been stored and replaced at once.
+    if answers().any(|status| status.0 == 409) {
+        // To the client it is as if this object had been stored and replaced at once.
         return Err(Box::new(respond::standard(Status(202))));
     }
-    // An empty object was decided by its head; its quorum is counted at the end.
-    if framing != Framing::Length(0) && !upload.has_quorum() {
+    Ok(())
+}
+
+/// What the replicas said before they saw a byte may settle it.
+fn check_refusals(request: &ClientRequest, upload: &Upload) -> Result<(), Box<Response>> {
+    check_decided(request, || upload.refusals())?;
+    if !upload.has_quorum() {
         let mut quorum = Quorum::new(upload.replica_count());
         for status in upload.refusals() {
             quorum.answer(status.0);
@@ -154,13 +205,7 @@ async fn transfer(core: &Core, request: &mut ClientRequest, upload: &mut Upload)
     let mut received: u64 = 0;
     // Ends: the body is bounded by `longest`, each piece by the client's deadline.
     while let Some(piece) = request.body.next().await {
-        let bytes: Bytes = piece.map_err(|error| {
-            Box::new(respond::standard(match error {
-                BodyError::Disconnected => Status(499),
-                BodyError::TimedOut => Status(408),
-                BodyError::Malformed => Status(400),
-            }))
-        })?;
+        let bytes: Bytes = piece.map_err(|error| broken_off(&error))?;
         received += bytes.len() as u64;
         if received > longest {
             return Err(too_large());
@@ -179,7 +224,7 @@ async fn transfer(core: &Core, request: &mut ClientRequest, upload: &mut Upload)
     Ok(())
 }
 
-fn answer(request: &ClientRequest, quorum: &Quorum, heads: &[ResponseHead]) -> Response {
+fn answer(request: &ClientRequest, status: Status, heads: &[ResponseHead]) -> Response {
     let mut etags = heads
         .iter()
         .filter(|head| head.status.is_success())
@@ -190,11 +235,6 @@ fn answer(request: &ClientRequest, quorum: &Quorum, heads: &[ResponseHead]) -> R
         tracing::error!(path = %request.path.quoted(), "object servers stored bodies with different ETags");
         return respond::standard(Status(500));
     }
-    let status = match quorum.best(&[]) {
-        Best::Answer(index) => heads.get(index).map_or(Status(503), |head| head.status),
-        Best::Status(status) => Status(status),
-        Best::Unavailable => Status(503),
-    };
     let mut response = respond::standard(status);
     if status.is_success() {
         response = response.header("Last-Modified", date::format(request.timestamp.ceil_seconds()));

@@ -101,7 +101,8 @@ impl Resuming {
             self.exchange = None;
             self.resume.core.backend.failed(&self.node, &error);
             match self.left {
-                Some((first, last)) if first <= last => self.go_on(first, last).await,
+                // Boxed: rare, and large beside the rest.
+                Some((first, last)) if first <= last => Box::pin(self.go_on(first, last)).await,
                 Some(_) => return None,
                 None => return Some(Err(error)),
             }

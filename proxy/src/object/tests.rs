@@ -75,6 +75,9 @@ fn a_handoff_stands_in_for_a_node_that_is_down() {
         let primaries = world.backends.holders(PATH);
         world.sim.crash(world.nodes[primaries[0]]);
         assert_eq!(world.put(PATH, "two").await.status, 201);
+        assert!(holders_of(&world, "two").len() >= 2, "a quorum has it when it is answered");
+        // A node that is silent on a kept connection is waited for behind the answer.
+        io::sleep(Duration::from_secs(15)).await;
         let with_two = holders_of(&world, "two");
         assert_eq!(with_two.len(), 3);
         assert!(with_two.iter().any(|node| !primaries.contains(node)));

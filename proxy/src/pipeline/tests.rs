@@ -57,6 +57,7 @@ pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
         is_synced: false,
         remote: "127.0.0.1".into(),
         source: None,
+        parent: None,
     }
 }
 

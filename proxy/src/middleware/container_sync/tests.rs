@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::tests::sample;
+use crate::pipeline::Fields;
 use crate::pipeline::tests::{full_body, request};
 use base::http::server::LocalFuture;
 use base::io::sim::{Sim, SimOptions};
@@ -16,14 +17,14 @@ impl Application for Containers {
     fn call(&self, _: ClientRequest) -> LocalFuture<'static, Response> {
         panic!("nothing is sent by the member itself")
     }
-    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
         let mut headers = Headers::new();
         match request.path.container.as_deref() {
             Some("c") => headers.set("X-Container-Sync-Key", "abc"),
             Some("versioned") => headers.set("X-Container-Sysmeta-Versions-Container", "v"),
             _ => {}
         }
-        Box::pin(std::future::ready(headers))
+        Box::pin(std::future::ready(headers.into()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::tests::sample;
+use crate::pipeline::Fields;
 use crate::pipeline::tests::{Pieces, block_on, full_body, request};
 use base::checksum::hex;
 use base::http::server::{BodySource, LocalFuture, RequestBody};
@@ -51,15 +52,14 @@ impl Application for Layers {
         })
     }
 
-    fn account_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Headers> {
-        Box::pin(std::future::ready(fields(&[
-            ("X-Account-Meta-Temp-Url-Key", "first"),
-            ("X-Account-Meta-Temp-Url-Key-2", "second"),
-        ])))
+    fn account_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Fields> {
+        Box::pin(std::future::ready(
+            fields(&[("X-Account-Meta-Temp-Url-Key", "first"), ("X-Account-Meta-Temp-Url-Key-2", "second")]).into(),
+        ))
     }
 
-    fn container_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Headers> {
-        Box::pin(std::future::ready(fields(&[("X-Container-Meta-Temp-Url-Key", "container key")])))
+    fn container_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Fields> {
+        Box::pin(std::future::ready(fields(&[("X-Container-Meta-Temp-Url-Key", "container key")]).into()))
     }
 }
 

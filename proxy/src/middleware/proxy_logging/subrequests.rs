@@ -5,9 +5,8 @@
 
 use super::{Entry, Settings};
 use crate::middleware::list_endpoints::Places;
-use crate::pipeline::Application;
+use crate::pipeline::{Application, Fields};
 use crate::request::ClientRequest;
-use base::http::Headers;
 use base::http::server::{BodyError, BodySource, Finished, LocalFuture, RequestBody, Response, ResponseBody};
 use base::io;
 use base::names::Path;
@@ -42,11 +41,11 @@ impl Application for Subrequests {
         Box::pin(async move { follow(entry, received, answer.await) })
     }
 
-    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
         self.next.account_headers(request)
     }
 
-    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
         self.next.container_headers(request)
     }
 

@@ -111,8 +111,8 @@ pub struct Template(Vec<Part>);
 
 /// What a line is made of.
 pub(super) trait Values {
-    /// The field's value, empty when there is none; not asked for times.
-    fn value(&self, field: Field) -> Vec<u8>;
+    /// Appends the field's value, nothing when there is none; not asked for times.
+    fn put(&self, field: Field, out: &mut Vec<u8>);
     /// Since 1970.
     fn time(&self, field: Field) -> Duration;
 }
@@ -143,23 +143,27 @@ impl Template {
         Ok(Template(parts))
     }
 
-    /// The line.
-    pub(super) fn render(&self, anonymizer: &Anonymizer, values: &impl Values) -> String {
-        let mut line = String::with_capacity(256);
+    /// Appends the line, without its end.
+    pub(super) fn render(&self, anonymizer: &Anonymizer, values: &impl Values, line: &mut Vec<u8>) {
+        let mut value = Vec::with_capacity(256);
         for part in &self.0 {
+            value.clear();
             match part {
-                Part::Text(text) => line.push_str(text),
+                Part::Text(text) => line.extend_from_slice(text.as_bytes()),
                 Part::Field(field, Form::Time(form)) => {
-                    quote_into(&mut line, form.write(values.time(*field)).as_bytes())
+                    form.write(values.time(*field), &mut value);
+                    quote_into(line, &value);
                 }
-                Part::Field(field, form) => match values.value(*field) {
-                    empty if empty.is_empty() => line.push('-'),
-                    value if *form == Form::Anonymized => quote_into(&mut line, anonymizer.hash(&value).as_bytes()),
-                    value => quote_into(&mut line, &value),
-                },
+                Part::Field(field, form) => {
+                    values.put(*field, &mut value);
+                    match form {
+                        _ if value.is_empty() => line.push(b'-'),
+                        Form::Anonymized => quote_into(line, anonymizer.hash(&value).as_bytes()),
+                        _ => quote_into(line, &value),
+                    }
+                }
             }
         }
-        line
     }
 }
 
@@ -182,12 +186,14 @@ fn unknown(text: &str) -> String {
     format!("there is no form {{{text}}} of this field")
 }
 
-fn quote_into(line: &mut String, value: &[u8]) {
+fn quote_into(line: &mut Vec<u8>, value: &[u8]) {
+    const HEX: [u8; 16] = *b"0123456789ABCDEF";
     for &byte in value {
         if byte.is_ascii_alphanumeric() || b"_.-~:/{}".contains(&byte) {
-            line.push(char::from(byte));
+            line.push(byte);
         } else {
-            line.push_str(&format!("%{byte:02X}"));
+            let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or_default();
+            line.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
 }
@@ -199,12 +205,12 @@ mod tests {
     struct Known;
 
     impl Values for Known {
-        fn value(&self, field: Field) -> Vec<u8> {
-            match field {
-                Field::Path => b"/v1/a/c o?x={y}\n".to_vec(),
-                Field::ClientIp => b"1.2.3.4".to_vec(),
-                _ => Vec::new(),
-            }
+        fn put(&self, field: Field, out: &mut Vec<u8>) {
+            out.extend_from_slice(match field {
+                Field::Path => b"/v1/a/c o?x={y}\n",
+                Field::ClientIp => b"1.2.3.4",
+                _ => b"",
+            });
         }
         fn time(&self, _: Field) -> Duration {
             Duration::new(1_400_000_000, 123_456_789)
@@ -213,7 +219,9 @@ mod tests {
 
     fn line(template: &str) -> String {
         let anonymizer = Anonymizer::new("MD5", "salt").unwrap();
-        Template::parse(template).unwrap().render(&anonymizer, &Known)
+        let mut line = Vec::new();
+        Template::parse(template).unwrap().render(&anonymizer, &Known, &mut line);
+        String::from_utf8(line).unwrap()
     }
 
     #[test]

@@ -26,7 +26,9 @@ fn entry(settings: Settings, target: &str, change: impl FnOnce(&mut RequestHead)
 }
 
 fn line(entry: &Entry, sent: u64, complete: bool) -> String {
-    entry.line(&Finished { received: 0, sent, complete }, Duration::new(1_790_000_000, 750_000_000))
+    let mut line = Vec::new();
+    entry.line(&Finished { received: 0, sent, complete }, Duration::new(1_790_000_000, 750_000_000), &mut line);
+    String::from_utf8(line).unwrap()
 }
 
 /// One line of `template` for a request to `/v1/AUTH_test/c/o`.

@@ -57,16 +57,36 @@ impl Form {
         })
     }
 
-    /// The text for a time since 1970.
-    pub(super) fn write(self, time: Duration) -> String {
+    /// Appends the text for a time since 1970.
+    pub(super) fn write(self, time: Duration, out: &mut Vec<u8>) {
+        match self {
+            // The two forms of the default template.
+            Form::Seconds => {
+                push_number(out, time.as_secs());
+                out.push(b'.');
+                push_digits(out, time.subsec_nanos().into(), 9);
+            }
+            Form::Datetime => {
+                let Day { day, month, year, hour, minute, second, .. } = Day::of(time.as_secs());
+                push_digits(out, day, 2);
+                out.push(b'/');
+                out.extend(month_name(month).bytes().take(3));
+                out.push(b'/');
+                push_number(out, year);
+                for number in [hour, minute, second] {
+                    out.push(b'/');
+                    push_digits(out, number, 2);
+                }
+            }
+            _ => out.extend_from_slice(self.text(time).as_bytes()),
+        }
+    }
+
+    fn text(self, time: Duration) -> String {
         let day = Day::of(time.as_secs());
         match self {
-            Form::Seconds => format!("{}.{:09}", time.as_secs(), time.subsec_nanos()),
+            Form::Seconds | Form::Datetime => String::new(),
             Form::Asctime => day.letter('c'),
-            Form::Datetime => {
-                let Day { day: of_month, year, hour, minute, second, .. } = day;
-                format!("{of_month:02}/{}/{year}/{hour:02}/{minute:02}/{second:02}", day.letter('b'))
-            }
             Form::Iso8601 => {
                 let Day { month, day, year, hour, minute, second, .. } = day;
                 format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
@@ -76,6 +96,24 @@ impl Form {
             Form::Letter(letter) => day.letter(letter),
         }
     }
+}
+
+/// Decimal digits, as many as it has.
+pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
+    push_digits(out, number, number.checked_ilog10().unwrap_or(0) + 1);
+}
+
+/// The last `digits` decimal digits. Many times cheaper than the formatting machinery, and a line has a dozen numbers.
+pub(super) fn push_digits(out: &mut Vec<u8>, number: u64, digits: u32) {
+    for place in (0..digits).rev() {
+        let digit = number / 10_u64.pow(place) % 10;
+        out.push(b'0' + u8::try_from(digit).unwrap_or(0));
+    }
+}
+
+fn month_name(month: u64) -> &'static str {
+    let place = usize::try_from(month.saturating_sub(1)).unwrap_or(0);
+    MONTHS.get(place).map(|(name, _)| *name).unwrap_or("   ")
 }
 
 /// A second, taken apart.
@@ -94,21 +132,18 @@ struct Day {
 
 impl Day {
     fn of(seconds: u64) -> Day {
-        // `Tue, 13 May 2014 16:53:20 GMT`
-        let date = date::format(seconds);
-        let words: Vec<&str> = date.split([' ', ':']).collect();
-        let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
-        let month = MONTHS.iter().position(|(name, _)| words.get(2).is_some_and(|word| name.starts_with(word)));
-        let (month, year, day) = (month.unwrap_or(0), number(3), number(1));
+        let (year, month, day) = date::civil(seconds);
+        let of_day = seconds % 86_400;
+        let month = usize::try_from(month - 1).unwrap_or(0);
         let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         let before: u64 = MONTHS.iter().take(month).map(|(_, days)| days).sum();
         Day {
             year,
             month: month as u64 + 1,
             day,
-            hour: number(4),
-            minute: number(5),
-            second: number(6),
+            hour: of_day / 3600,
+            minute: of_day / 60 % 60,
+            second: of_day % 60,
             // 1970-01-01 was a Thursday.
             weekday: (seconds / 86_400 + 4) % 7,
             of_year: before + day + u64::from(is_leap && month > 1),
@@ -119,7 +154,7 @@ impl Day {
         let Day { year, month, day, hour, minute, second, weekday, of_year } = *self;
         let place = |number: u64| usize::try_from(number).unwrap_or(0);
         let weekday_name = DAYS.get(place(weekday)).copied().unwrap_or_default();
-        let month_name = MONTHS.get(place(month.saturating_sub(1))).map(|(name, _)| *name).unwrap_or_default();
+        let month_name = month_name(month);
         let short = |name: &str| name.chars().take(3).collect::<String>();
         match letter {
             'a' => short(weekday_name),
@@ -215,7 +250,9 @@ mod tests {
             (946_684_800_000_000_000, "a", "Sat"),
         ] {
             let form = Form::from_name(name).unwrap();
-            assert_eq!(form.write(Duration::from_nanos(nanos)), expected, "{nanos} {name}");
+            let mut text = Vec::new();
+            form.write(Duration::from_nanos(nanos), &mut text);
+            assert_eq!(text, expected.as_bytes(), "{nanos} {name}");
         }
         for name in ["", "G", "aa", "seconds"] {
             assert_eq!(Form::from_name(name), None);

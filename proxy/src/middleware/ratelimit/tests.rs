@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::tests::sample;
+use crate::pipeline::Fields;
 use crate::pipeline::tests::{full_body, request};
 use base::io::sim::{Sim, SimOptions};
 use std::cell::Cell;
@@ -19,15 +20,15 @@ impl Application for Backend {
         self.0.passed.set(self.0.passed.get() + 1);
         Box::pin(std::future::ready(Response::empty(Status(204))))
     }
-    fn account_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn account_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Fields> {
         let mut headers = Headers::new();
         headers.set(GLOBAL, self.0.global);
-        Box::pin(std::future::ready(headers))
+        Box::pin(std::future::ready(headers.into()))
     }
-    fn container_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn container_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Fields> {
         let mut headers = Headers::new();
         headers.set("X-Container-Object-Count", "150");
-        Box::pin(std::future::ready(headers))
+        Box::pin(std::future::ready(headers.into()))
     }
 }
 

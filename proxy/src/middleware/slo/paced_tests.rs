@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::middleware::segment_rate::Limits;
+use crate::pipeline::Fields;
 use crate::pipeline::tests::request;
 use base::checksum::md5_hex;
 use base::http::server::{BodySource, RequestBody, ResponseBody};
@@ -80,10 +81,10 @@ impl Application for Backend {
         })
     }
 
-    fn container_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Headers> {
+    fn container_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Fields> {
         let mut headers = Headers::new();
         headers.set("X-Container-Write", self.0.write_acl.get());
-        Box::pin(std::future::ready(headers))
+        Box::pin(std::future::ready(headers.into()))
     }
 }
 

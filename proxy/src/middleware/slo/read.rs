@@ -6,25 +6,42 @@ use super::{MARK, STORED_ETAG, STORED_MAX, STORED_SIZE, is_manifest};
 use crate::middleware::listing_formats::collect;
 use crate::middleware::segment_rate::Limits;
 use crate::pipeline::Application;
-use crate::request::{ClientRequest, add_name};
+use crate::request::{ClientRequest, Parent, add_name};
 use crate::respond;
 use base::checksum::{hex, md5_hex};
 use base::conditional::{Verdict, evaluate};
-use base::http::server::{Response, ResponseBody};
+use base::http::server::{LocalFuture, Response, ResponseBody};
 use base::http::{Headers, Method, Status, date, multipart};
 use base::io;
+use base::quote::Query;
 use base::range::{Resolved, resolve};
 use bytes::Bytes;
 use std::rc::Rc;
 
 type Refused<T> = Result<T, Box<Response>>;
 
-/// Reads the object.
-pub(super) async fn read(next: Rc<dyn Application>, request: ClientRequest, limits: Limits) -> Response {
+/// Reads the object. What most requests need is kept apart from what manifests do, so that their future is small.
+pub(super) fn read(
+    next: Rc<dyn Application>,
+    request: ClientRequest,
+    limits: Limits,
+) -> LocalFuture<'static, Response> {
     if request.query.get("multipart-manifest") == Some(b"get") {
-        return shown(&next, request).await;
+        return Box::pin(async move { shown(&next, request).await });
     }
-    joined(next, request, limits).await.unwrap_or_else(|refused| *refused)
+    Box::pin(plain(next, request, limits))
+}
+
+async fn plain(next: Rc<dyn Application>, mut request: ClientRequest, limits: Limits) -> Response {
+    let caller = Caller::of(&mut request);
+    add_name(&mut request.headers, ETAG_IS_AT, STORED_ETAG);
+    // A range is about the whole.
+    add_name(&mut request.headers, IGNORE_RANGE, MARK);
+    let response = next.call(request).await;
+    if !is_manifest(&response.head.headers) {
+        return response;
+    }
+    Box::pin(joined(next, caller, response, limits)).await.unwrap_or_else(|refused| *refused)
 }
 
 /// The manifest, as stored or (`format=raw`) as it could be sent again.
@@ -59,17 +76,16 @@ const ETAG_IS_AT: &str = "X-Backend-Etag-Is-At";
 
 /// What of a request is needed when its answer turns out to be a manifest.
 struct Caller {
-    /// A GET of the same object, without conditions.
-    base: ClientRequest,
+    parent: Rc<Parent>,
+    query: Query,
     conditions: Headers,
     is_head: bool,
     part: Option<Vec<u8>>,
 }
 
 impl Caller {
-    fn of(request: &ClientRequest) -> Caller {
-        let mut base = request.subrequest(Method::Get, request.path.clone()).by("SLO");
-        base.query = request.query.clone();
+    fn of(request: &mut ClientRequest) -> Caller {
+        let parent = request.parent();
         let mut conditions = Headers::new();
         for name in ["Range", ETAG_IS_AT, "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"] {
             if let Some(value) = request.headers.get(name) {
@@ -77,7 +93,14 @@ impl Caller {
             }
         }
         let part = request.query.get("part-number").map(<[u8]>::to_vec);
-        Caller { base, conditions, is_head: request.method == Method::Head, part }
+        Caller { parent, query: request.query.clone(), conditions, is_head: request.method == Method::Head, part }
+    }
+
+    /// A GET of the same object, without conditions.
+    fn base(&self) -> ClientRequest {
+        let mut get = self.parent.subrequest(Method::Get, self.parent.path.clone()).by("SLO");
+        get.query = self.query.clone();
+        get
     }
 
     /// The part asked for, from 1.
@@ -95,15 +118,13 @@ impl Caller {
     }
 }
 
-async fn joined(next: Rc<dyn Application>, mut request: ClientRequest, limits: Limits) -> Refused<Response> {
-    let mut caller = Caller::of(&request);
-    add_name(&mut request.headers, ETAG_IS_AT, STORED_ETAG);
-    // A range is about the whole.
-    add_name(&mut request.headers, IGNORE_RANGE, MARK);
-    let mut response = next.call(request).await;
-    if !is_manifest(&response.head.headers) {
-        return Ok(response);
-    }
+/// What the manifest in `response` stands for.
+async fn joined(
+    next: Rc<dyn Application>,
+    mut caller: Caller,
+    mut response: Response,
+    limits: Limits,
+) -> Refused<Response> {
     let part = caller.part()?;
     let mut whole = Whole::said(&response.head.headers);
     let status = response.head.status.0;
@@ -117,7 +138,7 @@ async fn joined(next: Rc<dyn Application>, mut request: ClientRequest, limits: L
     let mut segments = None;
     if needs_segments {
         if status != 200 || caller.is_head {
-            response = next.call(again(&caller)).await;
+            response = next.call(caller.base()).await;
             if !is_manifest(&response.head.headers) || response.head.status != Status(200) {
                 return Ok(response);
             }
@@ -136,13 +157,6 @@ async fn joined(next: Rc<dyn Application>, mut request: ClientRequest, limits: L
         return Ok(refused);
     }
     Ok(answer(next, caller, head, manifest, part).await)
-}
-
-/// The manifest, unconditionally.
-fn again(caller: &Caller) -> ClientRequest {
-    let mut get = caller.base.subrequest(Method::Get, caller.base.path.clone()).by("SLO");
-    get.query = caller.base.query.clone();
-    get
 }
 
 /// ETag and length of what a manifest stands for.
@@ -249,7 +263,7 @@ async fn answer(
         head.set("Content-Length", sent.to_string());
         return with_head(status, head, ResponseBody::Empty);
     }
-    let mut body = Segments::new(next, caller.base, segments, pieces, manifest.limits);
+    let mut body = Segments::new(next, caller.base(), segments, pieces, manifest.limits);
     match body.open_first().await {
         Opened::Ready => with_head(status, head, ResponseBody::Stream { length: Some(sent), source: Box::new(body) }),
         Opened::Failed(error) => {

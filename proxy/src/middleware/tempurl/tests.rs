@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::tests::sample;
+use crate::pipeline::Fields;
 use crate::pipeline::tests::{block_on, request};
 use base::checksum::hex;
 use base::http::server::LocalFuture;
@@ -15,11 +16,11 @@ impl Application for Keys {
     fn call(&self, _: ClientRequest) -> LocalFuture<'static, Response> {
         Box::pin(std::future::ready(Response::empty(Status(204))))
     }
-    fn account_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Headers> {
-        Box::pin(std::future::ready(one("X-Account-Meta-Temp-Url-Key", "account key")))
+    fn account_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Fields> {
+        Box::pin(std::future::ready(one("X-Account-Meta-Temp-Url-Key", "account key").into()))
     }
-    fn container_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Headers> {
-        Box::pin(std::future::ready(one("X-Container-Meta-Temp-Url-Key", "container key")))
+    fn container_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Fields> {
+        Box::pin(std::future::ready(one("X-Container-Meta-Temp-Url-Key", "container key").into()))
     }
 }
 
