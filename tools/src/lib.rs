@@ -1,5 +1,6 @@
 //! What the executable `martlet` is made of: the dev cluster, the operator's commands, the simulated cluster.
 
+mod cluster;
 pub mod daemon;
 pub mod env_command;
 pub mod memcache_command;

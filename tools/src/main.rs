@@ -42,7 +42,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Measure GET and PUT against any Swift endpoint
+    /// Measure workloads by name against any Swift endpoint, one storage node or a server of files
     Bench(bench::Options),
     /// Measure the packed store of storage nodes made for it, beside its peers
     BenchStore(store_bench::Options),

@@ -1,10 +1,7 @@
-//! A whole cluster under measurement: `martlet up` with one copy of every object, so that a GET costs one proxy and one node.
+//! A whole cluster that a tool starts for itself, measures and removes: `martlet up` in a process of its own.
 
-use super::node::Measured;
 use base::io::real;
-use bench::disk::Disk;
-use bench::load::{Load, Objects, Until, Verb};
-use bench::processes;
+use bench::processes::{self, Server};
 use bench::target::Target;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
@@ -12,49 +9,49 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// One cluster; ended and removed when dropped.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     dir: PathBuf,
     child: Child,
     target: Target,
-    pids: Vec<u32>,
-    disk: Disk,
+    servers: Vec<Server>,
 }
 
 impl Cluster {
-    /// Starts it in the folder `dir`, which is made.
-    pub(super) fn create(dir: &Path) -> Result<Cluster, String> {
+    /// Starts it in the folder `dir`, which is made, with further words of `martlet up`.
+    pub(crate) fn create(dir: &Path, words: &[&str]) -> Result<Cluster, String> {
         let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
         let mut command = Command::new(program);
-        command.arg("up").arg(dir).args(["--port", "0", "--devices", "1", "--replicas", "1", "--cores", "1"]);
+        command.arg("up").arg(dir).args(["--port", "0"]).args(words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|error| format!("cannot start a cluster: {error}"))?;
         let said = child.stdout.take().map(|output| announced(BufReader::new(output))).unwrap_or_default();
         // Ends it from here on, whatever fails.
         let stop = Stop(Some(child));
-        let [auth, user, key] = said.as_slice() else { return Err("the cluster did not start".to_owned()) };
+        let [auth, user, key] = said.as_slice() else {
+            return Err(format!("the cluster did not start; see the logs below {}", dir.display()));
+        };
         let target = real::run(real::CoreOptions::default(), || async {
             let target = Target::authenticate(auth, user, key).await?;
             target.prepare().await.map(|()| target)
         });
         let target = target.map_err(|error| error.to_string())??;
-        let pids = processes::pids(&[], Some(dir))?;
-        let disk = Disk::under(dir)?;
-        Ok(Cluster { dir: dir.to_owned(), child: stop.take()?, target, pids, disk })
+        let servers = processes::servers(&[], Some(dir))?;
+        Ok(Cluster { dir: dir.to_owned(), child: stop.take()?, target, servers })
     }
 
-    /// A load on it over 16 connections.
-    pub(super) fn load(&self, verb: Verb, bytes: usize, objects: Objects, until: Until) -> Load {
-        Load { target: self.target.clone(), verb, bytes, prefix: "o", objects, connections: 16, until, rate: None }
+    /// Where its requests go.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
-    /// Stores objects; fails when one is not stored.
-    pub(super) fn fill(&self, bytes: usize, objects: Objects) -> Result<Measured, String> {
-        self.measure(self.load(Verb::Put, bytes, objects, Until::Requests(objects.count)))?.without_failures()
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
-    /// Runs a load and counts what it costs all its processes.
-    pub(super) fn measure(&self, load: Load) -> Result<Measured, String> {
-        Measured::of(&self.pids, &self.disk, load)
+    /// Process ids of all its servers.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.servers.iter().flat_map(Server::pids).collect()
     }
 }
 
