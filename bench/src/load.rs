@@ -62,8 +62,8 @@ pub struct Load {
     pub verb: Verb,
     /// Bytes of every object.
     pub bytes: usize,
-    /// Names of the objects begin with it.
-    pub prefix: String,
+    /// Their names.
+    pub names: Names,
     /// Which objects.
     pub objects: Objects,
     /// How often each of them.
@@ -76,6 +76,15 @@ pub struct Load {
     pub rate: Option<f64>,
     /// What a line on the terminal calls it while it runs; `None` for no line.
     pub label: Option<String>,
+}
+
+/// Names of objects by number.
+#[derive(Clone, Debug)]
+pub enum Names {
+    /// This, a dash, the number.
+    Numbered(String),
+    /// The one at this place of the list.
+    Listed(Rc<[String]>),
 }
 
 struct Run {
@@ -94,7 +103,7 @@ impl Load {
             target,
             verb,
             bytes,
-            prefix: "o".to_owned(),
+            names: Names::Numbered("o".to_owned()),
             objects,
             keys: Keys::Uniform,
             connections: 16,
@@ -126,6 +135,18 @@ impl Load {
         let mut seen = run.seen.take();
         seen.elapsed = io::monotonic().since(run.start);
         seen
+    }
+}
+
+impl Names {
+    fn of(&self, number: u64) -> String {
+        match self {
+            Names::Numbered(prefix) => format!("{prefix}-{number}"),
+            Names::Listed(names) => {
+                let place = usize::try_from(number).unwrap_or(usize::MAX);
+                names.get(place).cloned().unwrap_or_default()
+            }
+        }
     }
 }
 
@@ -174,7 +195,7 @@ impl Run {
     /// Gives the bytes of the body that went either way, or what was wrong.
     async fn one(&self, client: &mut Client, turn: u64) -> Result<u64, String> {
         let Load { target, objects, keys, .. } = &self.load;
-        let name = |number: u64| format!("{}-{number}", self.load.prefix);
+        let name = |number: u64| self.load.names.of(number);
         let any = || name(objects.chosen(*keys, turn));
         let whole = self.body.len() as u64;
         let ask = match &self.load.verb {

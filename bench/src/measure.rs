@@ -1,7 +1,7 @@
 //! Driver: one workload against one target: what it needs is there first, then it is timed, then it runs once more, shorter, for the system calls.
 
 use crate::cost::Cost;
-use crate::load::{Keys, Load, Objects, Seen, Until, Verb};
+use crate::load::{Keys, Load, Names, Objects, Seen, Until, Verb};
 use crate::processes::Server;
 use crate::system_calls::{Counting, Means};
 use crate::target::Target;
@@ -143,7 +143,7 @@ impl Plan {
         }
         let load = self.load(&self.target, workload.verb.clone(), workload.bytes, objects)?;
         Ok(Load {
-            prefix: workload.name.clone(),
+            names: Names::Numbered(workload.name.clone()),
             keys: if is_delete { Keys::Uniform } else { self.keys },
             connections: self.connections,
             until: Until::Requests(requests),
@@ -162,13 +162,13 @@ impl Plan {
         if let Some(directory) = target.directory() {
             return write_files(directory, bytes, prefix, objects.count);
         }
-        let load = Load { prefix: prefix.to_owned(), ..self.load(target, Verb::Put, bytes, objects)? };
+        let load = Load { names: Names::Numbered(prefix.to_owned()), ..self.load(target, Verb::Put, bytes, objects)? };
         load.run().await.without_failures().map(drop).map_err(|error| format!("uploading {prefix}: {error}"))
     }
 
     async fn remove(&self, target: &Target, prefix: &str, objects: Objects) {
         if let Ok(load) = self.load(target, Verb::Delete, 0, objects) {
-            Load { prefix: prefix.to_owned(), ..load }.run().await;
+            Load { names: Names::Numbered(prefix.to_owned()), ..load }.run().await;
         }
     }
 }

@@ -18,6 +18,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Container that the objects of a Swift endpoint are in; made when missing, removed at the end when it is empty.
 const CONTAINER: &str = "martlet-bench";
 
+/// MD5 of nothing: the ETag of an object without bytes.
+const EMPTY: &str = "d41d8cd98f00b204e9800998ecf8427e";
+
 /// Where requests go and what they need.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -34,6 +37,8 @@ enum Kind {
     Swift { token: Bytes, account: String },
     /// Straight to a storage node, which has no rights and is told the time of each write.
     Node,
+    /// Straight to a container's database: every upload is a row.
+    Rows,
     /// A server of files, which takes GET and HEAD; the directory that it serves under `folder`.
     Files(PathBuf),
 }
@@ -84,6 +89,12 @@ impl Target {
         Target { address, host: address.to_string(), folder: format!("/{device}/0/bench/bench/"), kind: Kind::Node }
     }
 
+    /// A container at the container service of a storage node: what is uploaded is a row of its listing, as an object server reports it. `path` is
+    /// `/device/partition/account/container`.
+    pub fn rows(address: SocketAddr, path: &str) -> Target {
+        Target { address, host: address.to_string(), folder: format!("{path}/"), kind: Kind::Rows }
+    }
+
     /// A server of files that serves `directory` at `url`. Objects are put there as files.
     pub fn files(url: &str, directory: &Path) -> Result<Target, String> {
         let (host, path) = split(url)?;
@@ -95,7 +106,7 @@ impl Target {
     pub fn directory(&self) -> Option<&Path> {
         match &self.kind {
             Kind::Files(directory) => Some(directory),
-            Kind::Swift { .. } | Kind::Node => None,
+            Kind::Swift { .. } | Kind::Node | Kind::Rows => None,
         }
     }
 
@@ -109,6 +120,7 @@ impl Target {
         match &self.kind {
             Kind::Swift { .. } => true,
             Kind::Node => !matches!(workload.verb, Verb::List(_)),
+            Kind::Rows => workload.verb == Verb::Put,
             Kind::Files(_) => workload.only_reads(),
         }
     }
@@ -120,6 +132,14 @@ impl Target {
             target.folder = format!("{account}/{container}/");
         }
         target
+    }
+
+    /// The account's name; empty of a target without accounts.
+    pub fn account(&self) -> &str {
+        match &self.kind {
+            Kind::Swift { account, .. } => account.rsplit('/').next().unwrap_or_default(),
+            Kind::Node | Kind::Rows | Kind::Files(_) => "",
+        }
     }
 
     /// The same through another proxy of the cluster.
@@ -184,7 +204,7 @@ impl Target {
     pub(crate) fn ask_page(&self, page: &Page) -> Ask {
         let account = match &self.kind {
             Kind::Swift { account, .. } => account.as_str(),
-            Kind::Node | Kind::Files(_) => "",
+            Kind::Node | Kind::Rows | Kind::Files(_) => "",
         };
         let Page { container, limit, marker } = page;
         let mut path = format!("{account}/{container}?format=json&limit={limit}");
@@ -203,6 +223,13 @@ impl Target {
             Kind::Node if !matches!(method, Method::Get | Method::Head) => {
                 head.headers.set("X-Timestamp", Timestamp::from_unix(io::unix_time()).internal());
                 head.headers.set("Content-Type", "application/octet-stream");
+            }
+            Kind::Rows => {
+                head.headers.set("X-Timestamp", Timestamp::from_unix(io::unix_time()).internal());
+                head.headers.set("X-Size", "0");
+                head.headers.set("X-Content-Type", "application/octet-stream");
+                head.headers.set("X-Etag", EMPTY);
+                head.headers.set("X-Backend-Storage-Policy-Index", "0");
             }
             Kind::Node | Kind::Files(_) => {}
         }

@@ -4,6 +4,7 @@ mod cluster;
 pub mod daemon;
 pub mod env_command;
 pub mod memcache_command;
+pub mod peers_bench;
 pub mod proof;
 pub mod recon_command;
 pub mod ring_command;

@@ -1,4 +1,5 @@
-//! Every workload of `martlet bench`, run small so that none rots.
+//! Every workload of `martlet bench` and every row of `martlet bench-peers` that needs no peer, run small so that none rots; and the counts of a
+//! small GET that are steady on any machine, beside their bars.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -121,6 +122,20 @@ fn a_storage_node_and_a_server_of_files_are_measured_alone() {
     );
     let refused = Command::new(MARTLET).args(["bench", "put-4k", "--url", &url, "--files", "/nowhere"]).output();
     assert_eq!(refused.expect("martlet starts").status.code(), Some(1));
+}
+
+#[test]
+fn rows_that_need_no_peer_are_measured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join("bench");
+    let report = json(&["bench-peers", dir.to_str().expect("UTF-8"), "--scale", "0.01", "--rounds", "1"], &[]);
+    let rows = report["rows"].as_array().expect("rows");
+    for name in ["two cores ÷ on one", "p99 ÷ p50", "system calls per GET", "futex calls", "idle client connection"] {
+        let row = rows.iter().find(|row| row["name"].as_str().is_some_and(|said| said.contains(name)));
+        assert!(row.is_some_and(|row| row["met"].is_boolean()), "{name}: {rows:?}");
+    }
+    // Nothing stays.
+    assert_eq!(std::fs::read_dir(&dir).into_iter().flatten().count(), 0);
 }
 
 /// A server of the files below `root`, for as long as this process is there.
