@@ -58,24 +58,27 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     let get = objectives.load(Verb::Get, &objectives.others);
     let saturated = Load { until: Until::Elapsed(bench.span(SPAN / 3)), connections: 64, ..get };
     let rate = on_a_core(async { saturated.run().await.without_failures() })?.rate() / 4.0;
-    let (mut ratios, mut well, mut sick, mut failures) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut ratios, mut well, mut sick, mut touching) = (Vec::new(), Vec::new(), Vec::new(), Seen::default());
     for _ in 0..bench.rounds.min(3) {
         let (quiet, _) = objectives.both(bench.span(SPAN), rate)?;
         disk.slow(SICK_BYTES_PER_SECOND)?;
         let outcome = objectives.both(bench.span(SPAN), rate);
         disk.slow(0)?;
-        let (busy, touching) = outcome?;
+        let (busy, beside) = outcome?;
         std::thread::sleep(bench.span(HEALED));
-        failures += touching.failures;
+        touching.add(&beside);
         let [without, with] = [&quiet, &busy].map(|seen| seen.percentile_us(0.999));
         ratios.push(with / without);
         well.push(without);
         sick.push(with);
     }
     let detail = format!(
-        "{:.0} µs ÷ {:.0} µs at {rate:.0}/s, beside {TOUCHES:.0}/s that touch it, of which {failures} failed",
+        "{:.0} µs ÷ {:.0} µs at {rate:.0}/s; of {} that touched the sick device {} failed, p99.9 {:.1} s",
         median(sick),
-        median(well)
+        median(well),
+        touching.requests() + touching.failures,
+        touching.failures,
+        touching.percentile_us(0.999) / 1e6
     );
     Ok(vec![Row::barred(name, median(ratios), "", Bar::AtMost(1.1)).of(detail)])
 }
