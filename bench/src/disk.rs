@@ -29,11 +29,16 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// The device that the file system of `folder` is on.
-    pub fn under(folder: &Path) -> Result<Disk, String> {
+    /// The number, `MAJOR:MINOR`, of the device that the file system of `folder` is on.
+    pub fn number_under(folder: &Path) -> Result<String, String> {
         let metadata = folder.metadata().map_err(|error| format!("{}: {error}", folder.display()))?;
         let device = metadata.dev();
-        let stat = PathBuf::from(format!("/sys/dev/block/{}:{}/stat", major(device), minor(device)));
+        Ok(format!("{}:{}", major(device), minor(device)))
+    }
+
+    /// The device that the file system of `folder` is on.
+    pub fn under(folder: &Path) -> Result<Disk, String> {
+        let stat = PathBuf::from(format!("/sys/dev/block/{}/stat", Disk::number_under(folder)?));
         match stat.exists() {
             true => Ok(Disk { stat }),
             false => Err(format!("{} is not on a block device whose work can be counted", folder.display())),

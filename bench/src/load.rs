@@ -1,10 +1,18 @@
-//! Driver: one load: the same verb on many objects over a fixed number of connections, each with one request in flight.
+//! Driver: one load: the same kind of request on many objects over a fixed number of connections, each with one request in flight.
 //!
 //! Without a rate a connection sends its next request when it has its answer (closed loop): the saturating load. With a rate, requests are
 //! due at fixed times (open loop), and one that waits for a free connection has begun when it was due: a server that stalls is not
 //! excused from the requests it kept from being sent. A timer that fires late is the client's own matter and not counted.
 
-use crate::target::{Client, Target};
+mod live;
+mod seen;
+
+pub use crate::keys::{Keys, Objects};
+pub use crate::target::Page;
+pub use seen::Seen;
+
+use crate::keys::scattered;
+use crate::target::{Ask, Client, Target};
 use base::http::Method;
 use base::io::{self, Instant};
 use bytes::Bytes;
@@ -12,50 +20,28 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Coprime to every count below it: steps by it visit all objects once, in an order that no cache or disk can guess.
-const STRIDE: u64 = 2_654_435_761;
+/// A range workload asks for this share of an object.
+const RANGE_SHARE: u64 = 16;
+/// One request of so many of a mixed load is an upload.
+const UPLOAD_EVERY: u64 = 10;
 
 /// What a request does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Downloads an object.
     Get,
+    /// Asks for an object's head.
+    Head,
     /// Uploads an object over one that may be there.
     Put,
     /// Removes an object.
     Delete,
-}
-
-/// Objects by number: `first`, `first + step`, … Uploads visit them in this order, the other verbs in one of their own, all once before
-/// any is visited again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Objects {
-    /// Number of the first.
-    pub first: u64,
-    /// How many; at least one, below 2³¹.
-    pub count: u64,
-    /// From one to the next: above one where no neighbour on the disk is to be visited.
-    pub step: u64,
-}
-
-impl Objects {
-    /// `count` of them from `first` on.
-    pub fn new(first: u64, count: u64) -> Objects {
-        Objects { first, count, step: 1 }
-    }
-
-    /// Every `step`th of them.
-    pub fn sparse(self, step: u64) -> Objects {
-        Objects { count: (self.count / step).max(1), step: self.step * step, ..self }
-    }
-
-    fn in_order(self, turn: u64) -> u64 {
-        self.first + turn % self.count.max(1) * self.step
-    }
-
-    fn shuffled(self, turn: u64) -> u64 {
-        self.in_order(turn.wrapping_mul(STRIDE))
-    }
+    /// Nine downloads, then an upload.
+    Mixed,
+    /// Downloads a sixteenth of an object, from anywhere in it.
+    Range,
+    /// A page of a container's listing.
+    List(Page),
 }
 
 /// When it ends.
@@ -72,31 +58,33 @@ pub enum Until {
 pub struct Load {
     /// Who is measured.
     pub target: Target,
-    /// The verb of every request.
+    /// What every request does.
     pub verb: Verb,
     /// Bytes of every object.
     pub bytes: usize,
-    /// Names of the objects begin with it.
-    pub prefix: &'static str,
+    /// Their names.
+    pub names: Names,
     /// Which objects.
     pub objects: Objects,
+    /// How often each of them.
+    pub keys: Keys,
     /// Connections.
     pub connections: u16,
     /// Its end.
     pub until: Until,
     /// Requests per second; `None` for as many as go.
     pub rate: Option<f64>,
+    /// What a line on the terminal calls it while it runs; `None` for no line.
+    pub label: Option<String>,
 }
 
-/// What a load saw.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
-    /// Requests that were not answered as they should be.
-    pub failures: u64,
-    /// From the first to the last request.
-    pub elapsed: Duration,
-    /// One latency per good request, in microseconds, sorted.
-    pub latencies_us: Vec<u32>,
+/// Names of objects by number.
+#[derive(Clone, Debug)]
+pub enum Names {
+    /// This, a dash, the number.
+    Numbered(String),
+    /// The one at this place of the list.
+    Listed(Rc<[String]>),
 }
 
 struct Run {
@@ -104,11 +92,27 @@ struct Run {
     body: Bytes,
     start: Instant,
     sent: Cell<u64>,
-    failures: Cell<u64>,
-    latencies_us: RefCell<Vec<u32>>,
+    is_over: Cell<bool>,
+    seen: RefCell<Seen>,
 }
 
 impl Load {
+    /// A load that asks as often as it can, over 16 connections, for each object once.
+    pub fn new(target: Target, verb: Verb, bytes: usize, objects: Objects) -> Load {
+        Load {
+            target,
+            verb,
+            bytes,
+            names: Names::Numbered("o".to_owned()),
+            objects,
+            keys: Keys::Uniform,
+            connections: 16,
+            until: Until::Requests(objects.count),
+            rate: None,
+            label: None,
+        }
+    }
+
     /// Runs it to its end.
     pub async fn run(self) -> Seen {
         let connections = self.connections;
@@ -116,18 +120,33 @@ impl Load {
             body: Bytes::from(vec![b'm'; self.bytes]),
             start: io::monotonic(),
             sent: Cell::new(0),
-            failures: Cell::new(0),
-            latencies_us: RefCell::default(),
+            is_over: Cell::new(false),
+            seen: RefCell::default(),
             load: self,
         });
+        let line = live::show(&run);
         let tasks: Vec<_> = (0..connections).map(|_| io::spawn(run.clone().connection())).collect();
         for task in tasks {
             // Ends: with the load; each request has a deadline.
             task.await;
         }
-        let mut latencies_us = run.latencies_us.take();
-        latencies_us.sort_unstable();
-        Seen { failures: run.failures.get(), elapsed: io::monotonic().since(run.start), latencies_us }
+        run.is_over.set(true);
+        drop(line);
+        let mut seen = run.seen.take();
+        seen.elapsed = io::monotonic().since(run.start);
+        seen
+    }
+}
+
+impl Names {
+    fn of(&self, number: u64) -> String {
+        match self {
+            Names::Numbered(prefix) => format!("{prefix}-{number}"),
+            Names::Listed(names) => {
+                let place = usize::try_from(number).unwrap_or(usize::MAX);
+                names.get(place).cloned().unwrap_or_default()
+            }
+        }
     }
 }
 
@@ -136,12 +155,12 @@ impl Run {
         let mut client = self.load.target.client();
         while let Some(turn) = self.next() {
             let begun = self.until_due(turn).await;
-            let good = self.one(&mut client, turn).await;
+            let outcome = self.one(&mut client, turn).await;
             let took = io::monotonic().since(begun);
-            if good {
-                self.latencies_us.borrow_mut().push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
-            } else {
-                self.failures.set(self.failures.get().saturating_add(1));
+            let mut seen = self.seen.borrow_mut();
+            match outcome {
+                Ok(bytes) => seen.good(took, bytes),
+                Err(reason) => seen.bad(reason),
             }
         }
     }
@@ -173,65 +192,48 @@ impl Run {
         io::monotonic()
     }
 
-    async fn one(&self, client: &mut Client, turn: u64) -> bool {
-        let load = &self.load;
-        let number = match load.verb {
-            Verb::Put => load.objects.in_order(turn),
-            Verb::Get | Verb::Delete => load.objects.shuffled(turn),
+    /// Gives the bytes of the body that went either way, or what was wrong.
+    async fn one(&self, client: &mut Client, turn: u64) -> Result<u64, String> {
+        let Load { target, objects, keys, .. } = &self.load;
+        let name = |number: u64| self.load.names.of(number);
+        let any = || name(objects.chosen(*keys, turn));
+        let whole = self.body.len() as u64;
+        let ask = match &self.load.verb {
+            Verb::Get => target.ask(Method::Get, &any()),
+            Verb::Head => target.ask(Method::Head, &any()),
+            Verb::Put => target.ask(Method::Put, &name(objects.in_order(turn))),
+            Verb::Delete => target.ask(Method::Delete, &any()),
+            Verb::Mixed if turn % UPLOAD_EVERY == UPLOAD_EVERY - 1 => target.ask(Method::Put, &any()),
+            Verb::Mixed => target.ask(Method::Get, &any()),
+            Verb::Range => {
+                let length = (whole / RANGE_SHARE).max(1);
+                let start = scattered(turn) % (whole.saturating_sub(length) + 1);
+                target.ask_range(&any(), start, length)
+            }
+            Verb::List(page) => target.ask_page(page),
         };
-        let name = format!("{}-{number}", load.prefix);
-        let (method, body, status) = match load.verb {
-            Verb::Get => (Method::Get, None, 200),
-            Verb::Put => (Method::Put, Some(self.body.clone()), 201),
-            Verb::Delete => (Method::Delete, None, 204),
+        self.exchange(client, ask).await
+    }
+
+    async fn exchange(&self, client: &mut Client, ask: Ask) -> Result<u64, String> {
+        let method = ask.head.method;
+        let body = (method == Method::Put).then(|| self.body.clone());
+        let (answer, bytes) = client.exchange(&ask.head, body).await.map_err(|error| error.to_string())?;
+        let is_whole = match (method, &self.load.verb) {
+            (_, Verb::List(_)) => bytes > 2,
+            (_, Verb::Range) => bytes == (self.load.bytes as u64 / RANGE_SHARE).max(1),
+            (Method::Get, _) => bytes == self.load.bytes as u64,
+            _ => true,
         };
-        let head = load.target.request(method, &name);
-        let answer = client.exchange(&head, body).await;
-        answer.is_ok_and(|(answer, bytes)| {
-            answer.status.0 == status && (load.verb != Verb::Get || bytes == load.bytes as u64)
-        })
-    }
-}
-
-impl Seen {
-    /// Requests that were answered as they should be.
-    pub fn requests(&self) -> u64 {
-        self.latencies_us.len() as u64
-    }
-
-    /// Good requests per second.
-    pub fn rate(&self) -> f64 {
-        self.latencies_us.len() as f64 / self.elapsed.as_secs_f64().max(1e-9)
-    }
-
-    /// The latency that `share` (0 to 1) of the requests did not exceed, in microseconds (nearest rank).
-    pub fn percentile_us(&self, share: f64) -> u32 {
-        let rank = (self.latencies_us.len() as f64 * share).ceil() as usize;
-        self.latencies_us.get(rank.max(1) - 1).or(self.latencies_us.last()).copied().unwrap_or(0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn every_object_is_visited_once_before_any_is_again() {
-        for count in [1, 2, 7, 256, 100_003, 1 << 20] {
-            let objects = Objects::new(10, count);
-            let seen: BTreeSet<u64> = (0..count).map(|turn| objects.shuffled(turn)).collect();
-            assert_eq!(seen.len() as u64, count);
-            assert!(seen.first() == Some(&10) && seen.last() == Some(&(9 + count)));
+        match (answer.status.0 == ask.status, is_whole) {
+            (true, true) if method == Method::Put => Ok(self.load.bytes as u64),
+            (true, true) => Ok(bytes),
+            _ => Err(format!(
+                "{} {} answered {} with {bytes} bytes",
+                method.as_str(),
+                String::from_utf8_lossy(ask.head.target.as_ref()),
+                answer.status.0
+            )),
         }
-    }
-
-    #[test]
-    fn percentiles_are_nearest_ranks() {
-        let seen = |latencies_us| Seen { failures: 0, elapsed: Duration::from_secs(2), latencies_us };
-        let hundred = seen((1..=100).collect());
-        assert_eq!([0.5, 0.99, 0.999].map(|share| hundred.percentile_us(share)), [50, 99, 100]);
-        assert_eq!(seen(vec![]).percentile_us(0.5), 0);
-        assert_eq!(hundred.rate(), 50.0);
     }
 }

@@ -1,11 +1,15 @@
-//! Driver: who is measured: a Swift endpoint, or the object service of one storage node; and one request at a time over a kept-alive connection.
+//! Driver: who is measured: a Swift endpoint, the object service of one storage node, or a server of files; and one request at a time over a
+//! kept-alive connection.
 
+use crate::load::Verb;
+use crate::workload::Workload;
 use base::http::client::{Connection, Framing};
 use base::http::{Method, RequestHead, ResponseHead};
 use base::io;
 use base::timestamp::Timestamp;
 use bytes::Bytes;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Longest wait for one whole exchange: past it the request has failed.
@@ -13,6 +17,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Container that the objects of a Swift endpoint are in; made when missing, removed at the end when it is empty.
 const CONTAINER: &str = "martlet-bench";
+
+/// MD5 of nothing: the ETag of an object without bytes.
+const EMPTY: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
 /// Where requests go and what they need.
 #[derive(Clone, Debug)]
@@ -26,10 +33,32 @@ pub struct Target {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// Through a proxy, with a token.
-    Swift(Bytes),
+    /// Through a proxy, with a token; the account's path.
+    Swift { token: Bytes, account: String },
     /// Straight to a storage node, which has no rights and is told the time of each write.
     Node,
+    /// Straight to a container's database: every upload is a row.
+    Rows,
+    /// A server of files, which takes GET and HEAD; the directory that it serves under `folder`.
+    Files(PathBuf),
+}
+
+/// A request, and the status that is a good answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) head: RequestHead,
+    pub(crate) status: u16,
+}
+
+/// A page of a container's listing, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The container's name.
+    pub container: String,
+    /// Rows at most.
+    pub limit: u64,
+    /// The row in front of the first; empty for the container's first page.
+    pub marker: String,
 }
 
 impl Target {
@@ -48,7 +77,8 @@ impl Target {
             (true, Some(url), Some(token)) => {
                 let (host, account) = split(&url)?;
                 let folder = format!("{account}/{CONTAINER}/");
-                Ok(Target { address: resolve(&host)?, host, folder, kind: Kind::Swift(token.into()) })
+                let kind = Kind::Swift { token: token.into(), account };
+                Ok(Target { address: resolve(&host)?, host, folder, kind })
             }
             _ => Err(format!("{auth} answered {} to user {user}; check user and key", answer.status.0)),
         }
@@ -59,6 +89,64 @@ impl Target {
         Target { address, host: address.to_string(), folder: format!("/{device}/0/bench/bench/"), kind: Kind::Node }
     }
 
+    /// A container at the container service of a storage node: what is uploaded is a row of its listing, as an object server reports it. `path` is
+    /// `/device/partition/account/container`.
+    pub fn rows(address: SocketAddr, path: &str) -> Target {
+        Target { address, host: address.to_string(), folder: format!("{path}/"), kind: Kind::Rows }
+    }
+
+    /// A server of files that serves `directory` at `url`. Objects are put there as files.
+    pub fn files(url: &str, directory: &Path) -> Result<Target, String> {
+        let (host, path) = split(url)?;
+        let folder = format!("{}/", path.trim_end_matches('/'));
+        Ok(Target { address: resolve(&host)?, host, folder, kind: Kind::Files(directory.to_owned()) })
+    }
+
+    /// Whether it takes nothing but GET and HEAD; its objects are written as files then.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Files(directory) => Some(directory),
+            Kind::Swift { .. } | Kind::Node | Kind::Rows => None,
+        }
+    }
+
+    /// Whether it has containers and their listings.
+    pub fn has_listings(&self) -> bool {
+        matches!(self.kind, Kind::Swift { .. })
+    }
+
+    /// Whether it can do what a workload asks for.
+    pub fn can(&self, workload: &Workload) -> bool {
+        match &self.kind {
+            Kind::Swift { .. } => true,
+            Kind::Node => !matches!(workload.verb, Verb::List(_)),
+            Kind::Rows => workload.verb == Verb::Put,
+            Kind::Files(_) => workload.only_reads(),
+        }
+    }
+
+    /// The same with its objects in another container; a target without containers as it is.
+    pub fn in_container(&self, container: &str) -> Target {
+        let mut target = self.clone();
+        if let Kind::Swift { account, .. } = &self.kind {
+            target.folder = format!("{account}/{container}/");
+        }
+        target
+    }
+
+    /// The account's name; empty of a target without accounts.
+    pub fn account(&self) -> &str {
+        match &self.kind {
+            Kind::Swift { account, .. } => account.rsplit('/').next().unwrap_or_default(),
+            Kind::Node | Kind::Rows | Kind::Files(_) => "",
+        }
+    }
+
+    /// The same through another proxy of the cluster.
+    pub fn at(&self, address: SocketAddr) -> Target {
+        Target { address, host: address.to_string(), ..self.clone() }
+    }
+
     /// A connection of its own.
     pub fn client(&self) -> Client {
         Client { address: self.address, connection: None }
@@ -66,40 +154,84 @@ impl Target {
 
     /// Makes what objects lie in.
     pub async fn prepare(&self) -> Result<(), String> {
-        self.folder_request(Method::Put).await
+        self.folder_request(Method::Put).await.map(drop)
     }
 
     /// Removes it again; what still holds an object stays.
     pub async fn leave(&self) -> Result<(), String> {
-        self.folder_request(Method::Delete).await
+        self.folder_request(Method::Delete).await.map(drop)
     }
 
-    async fn folder_request(&self, method: Method) -> Result<(), String> {
-        let Kind::Swift(_) = self.kind else { return Ok(()) };
+    /// How many objects the container says it has; zero of a target without containers.
+    pub async fn object_count(&self) -> Result<u64, String> {
+        let answer = self.folder_request(Method::Head).await?;
+        let count = answer.and_then(|answer| answer.headers.get_str("X-Container-Object-Count")?.parse().ok());
+        Ok(count.unwrap_or(0))
+    }
+
+    async fn folder_request(&self, method: Method) -> Result<Option<ResponseHead>, String> {
+        if !self.has_listings() {
+            return Ok(None);
+        }
         let path = self.folder.trim_end_matches('/').to_owned();
         let body = (method == Method::Put).then(Bytes::new);
         match self.client().exchange(&self.head(method, path.clone()), body).await {
-            Ok((answer, _)) if answer.status.is_success() => Ok(()),
+            Ok((answer, _)) if answer.status.is_success() => Ok(Some(answer)),
             Ok((answer, _)) => Err(format!("{} {path} answered {}", method.as_str(), answer.status.0)),
             Err(error) => Err(format!("{} {path}: {error}", method.as_str())),
         }
     }
 
     /// A request for an object.
-    pub fn request(&self, method: Method, name: &str) -> RequestHead {
-        self.head(method, format!("{}{name}", self.folder))
+    pub(crate) fn ask(&self, method: Method, name: &str) -> Ask {
+        let status = match method {
+            Method::Put => 201,
+            Method::Delete => 204,
+            _ => 200,
+        };
+        Ask { head: self.head(method, format!("{}{name}", self.folder)), status }
+    }
+
+    /// A request for `length` bytes of an object, from `start` on.
+    pub(crate) fn ask_range(&self, name: &str, start: u64, length: u64) -> Ask {
+        let mut ask = self.ask(Method::Get, name);
+        let last = start.saturating_add(length).saturating_sub(1);
+        ask.head.headers.set("Range", format!("bytes={start}-{last}"));
+        Ask { status: 206, ..ask }
+    }
+
+    /// A request for a page of a listing.
+    pub(crate) fn ask_page(&self, page: &Page) -> Ask {
+        let account = match &self.kind {
+            Kind::Swift { account, .. } => account.as_str(),
+            Kind::Node | Kind::Rows | Kind::Files(_) => "",
+        };
+        let Page { container, limit, marker } = page;
+        let mut path = format!("{account}/{container}?format=json&limit={limit}");
+        if !marker.is_empty() {
+            path.push_str("&marker=");
+            path.push_str(marker);
+        }
+        Ask { head: self.head(Method::Get, path), status: 200 }
     }
 
     fn head(&self, method: Method, path: String) -> RequestHead {
         let mut head = RequestHead::new(method, path);
         head.headers.set("Host", self.host.clone());
         match &self.kind {
-            Kind::Swift(token) => head.headers.set("X-Auth-Token", token.clone()),
-            Kind::Node if method == Method::Get => {}
-            Kind::Node => {
+            Kind::Swift { token, .. } => head.headers.set("X-Auth-Token", token.clone()),
+            Kind::Node if !matches!(method, Method::Get | Method::Head) => {
                 head.headers.set("X-Timestamp", Timestamp::from_unix(io::unix_time()).internal());
                 head.headers.set("Content-Type", "application/octet-stream");
             }
+            Kind::Rows => {
+                head.headers.set("X-Timestamp", Timestamp::from_unix(io::unix_time()).internal());
+                head.headers.set("X-Size", "0");
+                head.headers.set("X-Content-Type", "application/octet-stream");
+                head.headers.set("X-Etag", EMPTY);
+                head.headers.set("X-Backend-Storage-Policy-Index", "0");
+            }
+            Kind::Node | Kind::Files(_) => {}
         }
         head
     }
@@ -112,6 +244,16 @@ pub struct Client {
 }
 
 impl Client {
+    /// Downloads an object; the connection stays open.
+    pub async fn get(&mut self, target: &Target, name: &str) -> Result<u64, String> {
+        let ask = target.ask(Method::Get, name);
+        match self.exchange(&ask.head, None).await {
+            Ok((answer, bytes)) if answer.status.0 == ask.status => Ok(bytes),
+            Ok((answer, _)) => Err(format!("GET {name} answered {}", answer.status.0)),
+            Err(error) => Err(format!("GET {name}: {error}")),
+        }
+    }
+
     /// Sends a request and reads the whole answer; gives its head and the bytes of its body.
     pub async fn exchange(&mut self, head: &RequestHead, body: Option<Bytes>) -> std::io::Result<(ResponseHead, u64)> {
         let connection = match self.connection.take().filter(Connection::is_reusable) {

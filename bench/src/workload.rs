@@ -1,95 +1,117 @@
-//! The named workloads and how one is run against a target.
+//! Core: the names of workloads: a verb, and the size of the objects or the rows of a page.
 
-use crate::load::{Load, Objects, Seen, Until, Verb};
-use crate::report::{Outcome, Report};
-use crate::target::Target;
-use crate::{Options, processes};
+use crate::load::{Page, Verb};
+
+/// Bytes of an object when a name says none.
+const BYTES: u64 = 4 << 10;
+/// Bytes of an object at most.
+const BYTES_MAX: u64 = 1 << 30;
+/// Rows of a page at most, Swift's own default of `container_listing_limit`.
+const ROWS_MAX: u64 = 10_000;
+/// What is uploaded for a workload, or asked of it, when the command line does not say how much.
+const VOLUME: u64 = 1 << 30;
 
 /// One workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Workload {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
     /// Its name on the command line.
-    pub(crate) name: &'static str,
-    verb: Verb,
-    bytes: usize,
+    pub name: String,
+    /// What every request does.
+    pub verb: Verb,
+    /// Bytes of an object; zero of a listing.
+    pub bytes: u64,
 }
 
-const WORKLOADS: [Workload; 8] = [
-    Workload { name: "get-1k", verb: Verb::Get, bytes: 1 << 10 },
-    Workload { name: "get-4k", verb: Verb::Get, bytes: 4 << 10 },
-    Workload { name: "get-64k", verb: Verb::Get, bytes: 64 << 10 },
-    Workload { name: "get-1m", verb: Verb::Get, bytes: 1 << 20 },
-    Workload { name: "put-1k", verb: Verb::Put, bytes: 1 << 10 },
-    Workload { name: "put-4k", verb: Verb::Put, bytes: 4 << 10 },
-    Workload { name: "put-64k", verb: Verb::Put, bytes: 64 << 10 },
-    Workload { name: "put-1m", verb: Verb::Put, bytes: 1 << 20 },
-];
+/// All kinds, for help and errors.
+pub const KINDS: &str = "get-SIZE, head-SIZE, put-SIZE, delete-SIZE, mixed-SIZE (nine GETs, then a PUT), range-SIZE (a sixteenth of an object), \
+     list-ROWS (a page of JSON); SIZE as 4k, 64k, 1m, 100m; ROWS to 10000";
 
-pub(crate) fn named(names: &[String]) -> Result<Vec<Workload>, String> {
-    if names.is_empty() {
-        return Ok(WORKLOADS.to_vec());
-    }
-    let find = |name: &String| WORKLOADS.iter().find(|workload| workload.name == name).copied();
-    let known = || WORKLOADS.map(|workload| workload.name).join(", ");
-    names.iter().map(|name| find(name).ok_or_else(|| format!("no workload {name}; there are {}", known()))).collect()
-}
+const ALL: [&str; 10] =
+    ["get-4k", "head-4k", "get-64k", "get-1m", "put-4k", "put-1m", "delete-4k", "mixed-4k", "range-1m", "list-100"];
 
-pub(crate) async fn run_all(options: Options, workloads: Vec<Workload>, pids: Vec<u32>) -> Result<Report, String> {
-    let target = match options.node {
-        Some(address) => Target::node(address, &options.device),
-        None => {
-            let [auth, user, key] = [("--auth", &options.auth), ("--user", &options.user), ("--key", &options.key)]
-                .map(|(name, value)| {
-                    value.as_deref().ok_or_else(|| format!("{name} is needed, or --node to measure a storage node"))
-                });
-            Target::authenticate(auth?, user?, key?).await?
+impl Workload {
+    /// Reads a name.
+    pub fn parse(name: &str) -> Result<Workload, String> {
+        let (verb, size) = name.split_once('-').unwrap_or((name, ""));
+        let unknown = || format!("no workload {name}; there are {KINDS}");
+        if verb == "list" {
+            let rows = if size.is_empty() { 100 } else { size.parse().map_err(|_| unknown())? };
+            let rows = Some(rows).filter(|rows| (1..=ROWS_MAX).contains(rows)).ok_or_else(unknown)?;
+            let page = Page { container: format!("martlet-bench-rows-{rows}"), limit: rows, marker: String::new() };
+            return Ok(Workload { name: name.to_owned(), verb: Verb::List(page), bytes: 0 });
         }
-    };
-    target.prepare().await?;
-    let mut report = Report::default();
-    for workload in workloads {
-        report.outcomes.push(run(&target, &options, workload, &pids).await?);
+        let verb = match verb {
+            "get" => Verb::Get,
+            "head" => Verb::Head,
+            "put" => Verb::Put,
+            "delete" => Verb::Delete,
+            "mixed" => Verb::Mixed,
+            "range" | "ranges" => Verb::Range,
+            _ => return Err(unknown()),
+        };
+        let bytes = if size.is_empty() { BYTES } else { bytes(size).ok_or_else(unknown)? };
+        Ok(Workload { name: name.to_owned(), verb, bytes })
     }
-    // Others may have objects in it.
-    let _ = target.leave().await;
-    Ok(report)
+
+    /// The workloads of these names; the usual ones when there are none.
+    pub fn named(names: &[String]) -> Result<Vec<Workload>, String> {
+        if names.is_empty() { ALL.iter().map(|name| Workload::parse(name)).collect() } else { parse_all(names) }
+    }
+
+    /// Whether a server of files can be asked.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.verb, Verb::Get | Verb::Head | Verb::Range)
+    }
+
+    /// Requests when the command line does not say: fewer of large objects.
+    pub fn requests(&self) -> u64 {
+        (VOLUME / self.bytes.max(1)).clamp(10, 5000)
+    }
+
+    /// Objects to spread over when the command line does not say.
+    pub fn objects(&self) -> u64 {
+        (VOLUME / 4 / self.bytes.max(1)).clamp(2, 256)
+    }
 }
 
-async fn run(target: &Target, options: &Options, workload: Workload, pids: &[u32]) -> Result<Outcome, String> {
-    let objects = Objects::new(0, u64::from(options.objects));
-    let load = Load {
-        target: target.clone(),
-        verb: workload.verb,
-        bytes: workload.bytes,
-        prefix: workload.name,
-        objects,
-        connections: options.connections,
-        until: Until::Requests(options.requests),
-        rate: options.rate,
+fn parse_all(names: &[String]) -> Result<Vec<Workload>, String> {
+    names.iter().map(|name| Workload::parse(name)).collect()
+}
+
+/// `4k`, `1m`, `100`.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(['k', 'm']);
+    let unit = match text.get(digits.len()..)? {
+        "" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        _ => return None,
     };
-    // As many as there are, or as a PUT workload will have made.
-    let every = |verb, count| Load { verb, until: Until::Requests(count), rate: None, ..load.clone() };
-    if workload.verb == Verb::Get {
-        let uploaded = every(Verb::Put, objects.count).run().await;
-        if uploaded.failures > 0 {
-            return Err(format!("{} of the objects for {} could not be uploaded", uploaded.failures, workload.name));
+    digits.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| (1..=BYTES_MAX).contains(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read() {
+        let read = |name: &str| Workload::parse(name).map(|workload| (workload.verb, workload.bytes)).ok();
+        assert_eq!(read("get"), Some((Verb::Get, 4096)));
+        assert_eq!(read("put-100m"), Some((Verb::Put, 100 << 20)));
+        assert_eq!(read("mixed-512"), Some((Verb::Mixed, 512)));
+        assert!(matches!(read("list-10000"), Some((Verb::List(Page { limit: 10_000, .. }), 0))));
+        for bad in ["", "got-4k", "get-", "get-4g", "get-k", "get-2000m", "get-km", "list-0", "list-10001", "list-4k"] {
+            assert!(bad == "get-" || read(bad).is_none(), "{bad}");
         }
+        assert_eq!(Workload::named(&[]).expect("all are good").len(), ALL.len());
     }
-    let before = processes::run_time_nanos(pids);
-    let seen = load.clone().run().await;
-    let used = processes::run_time_nanos(pids).saturating_sub(before);
-    every(Verb::Delete, objects.count.min(options.requests.max(1))).run().await;
-    Ok(outcome(workload, options, seen, (!pids.is_empty()).then_some(used)))
-}
 
-fn outcome(workload: Workload, options: &Options, seen: Seen, used_nanos: Option<u64>) -> Outcome {
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a run, far below 2^52")]
-    let each = |nanos: u64| nanos as f64 / 1000.0 / seen.requests().max(1) as f64;
-    Outcome {
-        workload: workload.name.to_owned(),
-        bytes: workload.bytes as u64,
-        connections: options.connections,
-        server_cpu_us: used_nanos.map(each),
-        seen,
+    #[test]
+    fn large_objects_are_few() {
+        let large = Workload::parse("get-100m").expect("good");
+        assert_eq!((large.requests(), large.objects()), (10, 2));
+        let small = Workload::parse("get-4k").expect("good");
+        assert_eq!((small.requests(), small.objects()), (5000, 256));
     }
 }

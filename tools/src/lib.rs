@@ -1,8 +1,10 @@
 //! What the executable `martlet` is made of: the dev cluster, the operator's commands, the simulated cluster.
 
+mod cluster;
 pub mod daemon;
 pub mod env_command;
 pub mod memcache_command;
+pub mod peers_bench;
 pub mod proof;
 pub mod recon_command;
 pub mod ring_command;

@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tools::{daemon, env_command, memcache_command, proof, recon_command, store_bench, store_command, up};
+use tools::{daemon, env_command, memcache_command, peers_bench, proof, recon_command, store_bench, store_command, up};
 
 /// Its heaps belong to one thread each, as everything here does.
 #[global_allocator]
@@ -42,8 +42,10 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Measure GET and PUT against any Swift endpoint
+    /// Measure workloads by name against any Swift endpoint, one storage node or a server of files
     Bench(bench::Options),
+    /// Measure Martlet beside the Python Swift and nginx, which bench/peers starts
+    BenchPeers(peers_bench::Options),
     /// Measure the packed store of storage nodes made for it, beside its peers
     BenchStore(store_bench::Options),
     /// Run a simulated cluster from seeds
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Store(options) => report(store_command::run(&options)),
         Command::Ring { words } => exit_code(tools::ring_command::main(words)),
         Command::Bench(options) => exit_code(bench::main(&options)),
+        Command::BenchPeers(options) => report(peers_bench::run(&options)),
         Command::BenchStore(options) => report(store_bench::run(&options)),
         Command::Proof(options) => report(proof::run(&options)),
         Command::Sim { words } => exit_code(tools::sim::main(words)),

@@ -2,10 +2,11 @@
 //! where nothing else is done, and through a proxy, as clients read.
 
 use super::Bench;
-use super::cluster::Cluster;
-use super::node::Node;
-use super::table::{Bar, Row, median};
+use super::node::{Measured, Node};
+use crate::cluster::Cluster;
 use base::checksum::crc32c;
+use bench::bars::{Bar, Row, median};
+use bench::disk::Disk;
 use bench::load::{Load, Objects, Until, Verb};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -16,16 +17,22 @@ const ROUNDS: usize = 5;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     let node = Node::create(&bench.dir.join("checksum"), &[])?;
-    let cluster = Cluster::create(&bench.dir.join("cluster"))?;
     let objects = Objects::new(0, 64);
+    let words = ["--devices", "1", "--replicas", "1", "--cores", "1"];
+    let cluster = Cluster::create(&bench.dir.join("cluster"), &words)?;
+    let (pids, disk) = (cluster.pids(), Disk::under(cluster.dir())?);
+    let through = |verb, until| {
+        let load = Load { until, ..Load::new(cluster.target().clone(), verb, BYTES, objects) };
+        Measured::of(&pids, &disk, load)?.without_failures()
+    };
     node.fill(BYTES, objects)?;
-    cluster.fill(BYTES, objects)?;
+    through(Verb::Put, Until::Requests(objects.count))?;
     let requests = Until::Requests(bench.amount(5000, 64));
     let (mut straight, mut whole, mut checks) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let load = node.load(Verb::Get, BYTES, objects, requests);
         straight.push(node.measure(Load { connections: 16, ..load })?.without_failures()?.cpu_us);
-        whole.push(cluster.measure(cluster.load(Verb::Get, BYTES, objects, requests))?.without_failures()?.cpu_us);
+        whole.push(through(Verb::Get, requests)?.cpu_us);
         checks.push(check_us());
     }
     let (straight, whole, check) = (median(straight), median(whole), median(checks));

@@ -3,7 +3,7 @@
 use super::Bench;
 use super::fio::Fio;
 use super::node::Node;
-use super::table::{Bar, Row, median};
+use bench::bars::{Bar, Row, median};
 use bench::load::{Objects, Until, Verb};
 use rustix::process::Signal;
 

@@ -2,8 +2,8 @@
 
 use super::Bench;
 use super::node::Node;
-use super::table::{Bar, Row, median};
-use bench::load::{Load, Objects, Until, Verb};
+use bench::bars::{Bar, Row, median};
+use bench::load::{Load, Objects, Seen, Until, Verb};
 use std::time::Duration;
 
 const BYTES: usize = 4096;
@@ -58,10 +58,10 @@ fn one_round(bench: &Bench, has_executor: bool) -> Result<Round, String> {
     node.measure(get(Until::Requests(living.count), None))?.without_failures()?;
     let saturated = node.measure(get(Until::Elapsed(2 * SLICE), None))?.without_failures()?;
     let half = saturated.seen.rate() / 2.0;
-    let slice = || Ok(node.measure(get(Until::Elapsed(SLICE), Some(half)))?.without_failures()?.seen.latencies_us);
-    let mut quiet = Vec::new();
+    let slice = || Ok(node.measure(get(Until::Elapsed(SLICE), Some(half)))?.without_failures()?.seen);
+    let mut quiet = Seen::default();
     for _ in 0..5 {
-        quiet.extend(slice()?);
+        quiet.add(&slice()?);
     }
     for rest in 1..4 {
         let dead = Objects { first: rest, ..living };
@@ -70,8 +70,8 @@ fn one_round(bench: &Bench, has_executor: bool) -> Result<Round, String> {
     let busy = while_compacting(&node, slice)?;
     Ok(Round {
         rate: half,
-        quiet: percentiles(quiet),
-        busy: percentiles(busy.latencies_us),
+        quiet: percentiles(&quiet),
+        busy: percentiles(&busy.seen),
         compacted: busy.compacted,
         seconds: busy.seconds,
     })
@@ -79,15 +79,15 @@ fn one_round(bench: &Bench, has_executor: bool) -> Result<Round, String> {
 
 /// What was seen while volumes went.
 struct Busy {
-    latencies_us: Vec<u32>,
+    seen: Seen,
     compacted: u32,
     seconds: f64,
 }
 
 /// Load in slices until no volume goes any more; slices in front of the first and behind the last volume that went do not count.
-fn while_compacting(node: &Node, mut slice: impl FnMut() -> Result<Vec<u32>, String>) -> Result<Busy, String> {
-    let mut busy = Busy { latencies_us: Vec::new(), compacted: 0, seconds: 0.0 };
-    let mut since_last: Vec<Vec<u32>> = Vec::new();
+fn while_compacting(node: &Node, mut slice: impl FnMut() -> Result<Seen, String>) -> Result<Busy, String> {
+    let mut busy = Busy { seen: Seen::default(), compacted: 0, seconds: 0.0 };
+    let mut since_last: Vec<Seen> = Vec::new();
     let mut before = node.volumes()?;
     let mut idle = 0;
     for _ in 0..SLICES_MAX {
@@ -99,8 +99,8 @@ fn while_compacting(node: &Node, mut slice: impl FnMut() -> Result<Vec<u32>, Str
             // The first to go had its compaction begin at most a slice before; what lies further back saw none.
             let from = if busy.compacted == 0 { since_last.len() - 1 } else { 0 };
             let counted = since_last.drain(..).skip(from);
-            for latencies in counted {
-                busy.latencies_us.extend(latencies);
+            for seen in counted {
+                busy.seen.add(&seen);
                 busy.seconds += SLICE.as_secs_f64();
             }
             busy.compacted += u32::try_from(gone).unwrap_or(u32::MAX);
@@ -118,8 +118,6 @@ fn while_compacting(node: &Node, mut slice: impl FnMut() -> Result<Vec<u32>, Str
     }
 }
 
-fn percentiles(mut latencies_us: Vec<u32>) -> [f64; 2] {
-    latencies_us.sort_unstable();
-    let seen = bench::load::Seen { latencies_us, ..bench::load::Seen::default() };
-    [0.5, 0.99].map(|share| f64::from(seen.percentile_us(share)))
+fn percentiles(seen: &Seen) -> [f64; 2] {
+    [0.5, 0.99].map(|share| seen.percentile_us(share))
 }

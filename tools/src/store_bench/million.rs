@@ -3,7 +3,7 @@
 use super::Bench;
 use super::fio::Fio;
 use super::node::{DEVICE, Node};
-use super::table::{Bar, Row};
+use bench::bars::{Bar, Row};
 use bench::load::Objects;
 use bench::processes::{self, Resident};
 use rustix::process::Signal;
@@ -48,7 +48,13 @@ fn memory(when: &str, base: Resident, pid: u32, objects: u64, is_bar: bool) -> V
     vec![
         Row::figure(format!("  own memory, {when}"), own, "B"),
         Row::figure(format!("  mapped pages of the index, {when}"), mapped, "B"),
-        Row { name: whole, value: own + mapped, unit: "B", bar: is_bar.then_some(Bar::AtMost(64.0)) },
+        Row {
+            name: whole,
+            value: own + mapped,
+            unit: "B",
+            bar: is_bar.then_some(Bar::AtMost(64.0)),
+            detail: String::new(),
+        },
     ]
 }
 

@@ -5,18 +5,16 @@
 //! one on a loop device. Rows by name: `put`, `cold`, `million`, `compaction`, `checksum`.
 
 mod checksum;
-mod cluster;
 mod cold;
 mod compaction;
 mod fio;
 mod million;
-mod node;
+pub(crate) mod node;
 mod put;
-mod table;
 
 use crate::Failure;
+use bench::bars::{self, Row};
 use std::path::PathBuf;
-use table::Row;
 
 /// `martlet bench-store`'s command line.
 #[derive(clap::Args, Clone, Debug)]
@@ -74,7 +72,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             rows.extend(measure(&bench).map_err(|message| Failure::running(format!("{name}: {message}")))?);
         }
     }
-    println!("{}", if options.json { table::json(&rows) } else { table::text(&rows) });
+    println!("{}", if options.json { format!("{:#}", bars::json(&rows)) } else { bars::text(&rows) });
     Ok(())
 }
 

@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 /// Longest wait for the first answer.
 const READY: Duration = Duration::from_secs(60);
 /// Name of the one device.
-pub(super) const DEVICE: &str = "d1";
+pub(crate) const DEVICE: &str = "d1";
 
 /// One node; ended when dropped.
-pub(super) struct Node {
+pub(crate) struct Node {
     dir: PathBuf,
     address: SocketAddr,
     child: Child,
@@ -33,17 +33,17 @@ pub(super) struct Node {
 }
 
 /// What a load saw, and what it cost.
-pub(super) struct Measured {
-    pub(super) seen: Seen,
+pub(crate) struct Measured {
+    pub(crate) seen: Seen,
     /// CPU time of the servers for each good request, in microseconds.
-    pub(super) cpu_us: f64,
+    pub(crate) cpu_us: f64,
     /// What the disk did.
-    pub(super) work: Work,
+    pub(crate) work: Work,
 }
 
 impl Node {
     /// Makes and starts a node below `dir`, with further lines of its configuration.
-    pub(super) fn create(dir: &Path, options: &[&str]) -> Result<Node, String> {
+    pub(crate) fn create(dir: &Path, options: &[&str]) -> Result<Node, String> {
         let address = node::free_address().map_err(|error| error.to_string())?;
         let options: Vec<String> = options.iter().map(|line| (*line).to_owned()).collect();
         node::make(dir, address, &options).map_err(|error| format!("{}: {error}", dir.display()))?;
@@ -55,7 +55,7 @@ impl Node {
     }
 
     /// Ends it (as an operator does, or at once) and starts it again; the time until it answered a GET of `object`.
-    pub(super) fn restart(&mut self, signal: Signal, object: &str) -> Result<Duration, String> {
+    pub(crate) fn restart(&mut self, signal: Signal, object: &str) -> Result<Duration, String> {
         self.end(signal);
         let begun = Instant::now();
         self.child = start(&self.dir)?;
@@ -64,42 +64,46 @@ impl Node {
     }
 
     /// Directory of the device.
-    pub(super) fn device(&self) -> PathBuf {
+    pub(crate) fn device(&self) -> PathBuf {
         self.dir.join("srv").join(DEVICE)
     }
 
     /// Its configuration file.
-    pub(super) fn conf(&self) -> PathBuf {
+    pub(crate) fn conf(&self) -> PathBuf {
         node::conf(&self.dir)
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(super) fn disk(&self) -> &Disk {
+    pub(crate) fn disk(&self) -> &Disk {
         &self.disk
     }
 
+    /// Where its requests go.
+    pub(crate) fn target(&self) -> Target {
+        Target::node(self.address, DEVICE)
+    }
+
     /// A load on this node over 64 connections.
-    pub(super) fn load(&self, verb: Verb, bytes: usize, objects: Objects, until: Until) -> Load {
-        let target = Target::node(self.address, DEVICE);
-        Load { target, verb, bytes, prefix: "o", objects, connections: 64, until, rate: None }
+    pub(crate) fn load(&self, verb: Verb, bytes: usize, objects: Objects, until: Until) -> Load {
+        Load { connections: 64, until, ..Load::new(self.target(), verb, bytes, objects) }
     }
 
     /// Stores objects; fails when one is not stored.
-    pub(super) fn fill(&self, bytes: usize, objects: Objects) -> Result<Measured, String> {
+    pub(crate) fn fill(&self, bytes: usize, objects: Objects) -> Result<Measured, String> {
         let filled = self.measure(self.load(Verb::Put, bytes, objects, Until::Requests(objects.count)))?;
         filled.without_failures()
     }
 
     /// Runs a load and counts what it costs.
-    pub(super) fn measure(&self, load: Load) -> Result<Measured, String> {
+    pub(crate) fn measure(&self, load: Load) -> Result<Measured, String> {
         Measured::of(&[self.pid()], &self.disk, load)
     }
 
     /// Tells the kernel to forget what it keeps of the volumes; of nothing else, so that the index stays warm.
-    pub(super) fn cool_volumes(&self) -> Result<(), String> {
+    pub(crate) fn cool_volumes(&self) -> Result<(), String> {
         for volume in self.volumes()? {
             let file = std::fs::File::open(&volume).map_err(|error| format!("{}: {error}", volume.display()))?;
             rustix::fs::fdatasync(&file)
@@ -110,7 +114,7 @@ impl Node {
     }
 
     /// The files of the log, ascending.
-    pub(super) fn volumes(&self) -> Result<Vec<PathBuf>, String> {
+    pub(crate) fn volumes(&self) -> Result<Vec<PathBuf>, String> {
         let folder = self.device().join("martlet-store/volumes");
         let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut volumes: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -120,7 +124,7 @@ impl Node {
     }
 
     /// Ends the process and waits for it.
-    pub(super) fn end(&mut self, signal: Signal) {
+    pub(crate) fn end(&mut self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended by itself.
             let _ = kill_process(pid, signal);
@@ -149,7 +153,7 @@ impl Drop for Node {
 
 impl Measured {
     /// Runs a load and counts what it costs these processes and the disk.
-    pub(super) fn of(pids: &[u32], disk: &Disk, load: Load) -> Result<Measured, String> {
+    pub(crate) fn of(pids: &[u32], disk: &Disk, load: Load) -> Result<Measured, String> {
         let (before, work) = (processes::run_time_nanos(pids), disk.work());
         let seen = real::run(real::CoreOptions::default(), || load.run()).map_err(|error| error.to_string())?;
         let nanos = processes::run_time_nanos(pids).saturating_sub(before);
@@ -159,15 +163,13 @@ impl Measured {
     }
 
     /// Itself when all requests were answered as they should be.
-    pub(super) fn without_failures(self) -> Result<Measured, String> {
-        match self.seen.failures {
-            0 => Ok(self),
-            failures => Err(format!("{failures} requests failed, {} did not", self.seen.requests())),
-        }
+    pub(crate) fn without_failures(self) -> Result<Measured, String> {
+        let seen = self.seen.without_failures()?;
+        Ok(Measured { seen, ..self })
     }
 
     /// A count of the disk for each request.
-    pub(super) fn each(&self, count: u64) -> f64 {
+    pub(crate) fn each(&self, count: u64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "counters of a run, far below 2^52")]
         let each = count as f64 / self.seen.requests().max(1) as f64;
         each

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::node::{Measured, Node};
-use super::table::{Bar, Row, median};
+use bench::bars::{Bar, Row, median};
 use bench::load::{Objects, Until, Verb};
 
 const BYTES: usize = 4096;
@@ -22,7 +22,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
             let name = |what: &str| format!("PUT 4 KiB, 64 connections, {layout}, round {}: {what}", round + 1);
             rows.push(Row::figure(name("rate"), measured.seen.rate(), "1/s"));
             rows.push(Row::figure(name("CPU"), measured.cpu_us, "us"));
-            rows.push(Row::figure(name("p99"), f64::from(measured.seen.percentile_us(0.99)), "us"));
+            rows.push(Row::figure(name("p99"), measured.seen.percentile_us(0.99), "us"));
         }
         rows.push(Row::figure(
             format!("  writes per PUT, stock, round {}", round + 1),
