@@ -23,10 +23,10 @@ pub(super) fn buffers_out() -> usize {
 
 /// Counts a buffer that was given to an operation. A dropped operation's buffer stays with the driver, and so in this count,
 /// until the kernel is done with it.
-struct Out(());
+pub(super) struct Out(());
 
 impl Out {
-    fn new() -> Out {
+    pub(super) fn new() -> Out {
         BUFFERS_OUT.set(BUFFERS_OUT.get() + 1);
         Out(())
     }

@@ -332,8 +332,13 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
 
 pub(super) fn metadata(path: &Path) -> io::Result<Metadata> {
     let found = fs::metadata(path)?;
+    Ok(described(&found, found.is_dir()))
+}
+
+/// What the kernel said, whichever way it was asked.
+pub(super) fn described(found: &impl MetadataExt, is_dir: bool) -> Metadata {
     let modified_nanos = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
-    Ok(Metadata { len: found.len(), is_dir: found.is_dir(), device: found.dev(), modified_nanos })
+    Metadata { len: found.size(), is_dir, device: found.dev(), modified_nanos }
 }
 
 pub(super) fn space(path: &Path) -> io::Result<Space> {

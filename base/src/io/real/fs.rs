@@ -1,11 +1,11 @@
 //! Files and directories of the real backend.
 //!
-//! Reads go through the ring, where a cold page costs no thread; what else there is goes as one closure per operation to the
-//! core's blocking threads (`disk` has the closures). In epoll mode reads go there too.
+//! Reads, and looks at what a path is, go through the ring, where a cold page costs no thread and no core has to wake one; what else
+//! there is goes as one closure per operation to the core's blocking threads (`disk` has the closures). In epoll mode all of it does.
 
 #![expect(unsafe_code, reason = "descriptors are borrowed from handles of the runtime, which does not lend them")]
 
-use super::buffers::Spare;
+use super::buffers::{Out, Spare};
 use super::core;
 use super::disk::{self, TempPlace};
 
@@ -250,7 +250,17 @@ pub(in crate::io) async fn sync_dir(path: &Path) -> io::Result<()> {
 }
 
 pub(in crate::io) async fn metadata(path: &Path) -> io::Result<Metadata> {
-    with_path(path, disk::metadata).await
+    if core().epoll {
+        return with_path(path, disk::metadata).await;
+    }
+    let (path, out) = (path.to_owned(), Out::new());
+    // In a task of its own: the kernel writes to what the operation holds, and `out` says so until it has, whoever went away.
+    let looking = super::task::spawn(async move {
+        let found = monoio::fs::metadata(path).await;
+        drop(out);
+        found.map(|found| disk::described(&found, found.is_dir()))
+    });
+    looking.await.unwrap_or_else(|| Err(io::Error::other("a look at a path panicked")))
 }
 
 pub(in crate::io) async fn space(path: &Path) -> io::Result<Space> {

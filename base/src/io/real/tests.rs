@@ -380,6 +380,27 @@ fn without_nameless_files_a_hidden_name_serves() {
 }
 
 #[test]
+fn what_a_path_is_the_kernel_says_the_same_whichever_way_it_is_asked() {
+    on_both(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write_atomic(&file, b"five!".to_vec(), 0o640).await.unwrap();
+        for path in [dir.path(), &file, Path::new("/proc/self/exe")] {
+            use std::os::unix::fs::MetadataExt;
+            let (found, expected) = (fs::metadata(path).await.unwrap(), std::fs::metadata(path).unwrap());
+            let modified = i128::from(expected.mtime()) * 1_000_000_000 + i128::from(expected.mtime_nsec());
+            assert_eq!((found.len, found.is_dir, found.device), (expected.len(), expected.is_dir(), expected.dev()));
+            assert_eq!(found.modified_nanos, modified);
+        }
+        assert_eq!(fs::metadata(&dir.path().join("none")).await.unwrap_err().kind(), ErrorKind::NotFound);
+        // The core ends while some are under way that nobody waits for any more.
+        for _ in 0..100 {
+            let _ = timeout(Duration::ZERO, fs::metadata(&file)).await;
+        }
+    });
+}
+
+#[test]
 fn small_files_and_directories() {
     on_both(|| async {
         let dir = tempfile::tempdir().unwrap();
