@@ -21,10 +21,10 @@ mod tests;
 mod value;
 
 use crate::backend::outgoing::Origin;
-use crate::backend::queue::{Sender, queue};
 use crate::backend::read::{Found, Read, find};
 use crate::config::Config;
 use crate::core::Core;
+use crate::flights::{Flights, Landing};
 use base::http::{Headers, Method};
 use base::io;
 use base::memcache::tls::Trust;
@@ -34,7 +34,6 @@ use base::timestamp::Timestamp;
 use cache::{Cache, Name, Named};
 use shared::{Shared, Told};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -102,7 +101,7 @@ pub struct Facts {
     /// Parts of all requests that refresh the account and the container they need, though it is known.
     skip: [f64; 2],
     cache: RefCell<Cache>,
-    flights: RefCell<BTreeMap<Name, Rc<Flight>>>,
+    flights: Rc<Flights<Name, Rc<Info>>>,
     shared: Option<Rc<Shared>>,
     counters: Counters,
 }
@@ -136,12 +135,6 @@ pub struct Numbers {
     pub servers: Vec<Report>,
 }
 
-/// A question under way and who waits for it.
-#[derive(Default)]
-struct Flight {
-    waiters: RefCell<Vec<Sender<Rc<Info>>>>,
-}
-
 /// Where to look.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Depth {
@@ -171,7 +164,7 @@ impl Facts {
             container_life: config.recheck_container_existence,
             skip: config.existence_skip_cache,
             cache: RefCell::default(),
-            flights: RefCell::default(),
+            flights: Flights::new(),
             shared: memcache.map(|memcache| Rc::new(Shared::new(memcache, config))),
             counters: Counters::default(),
         })
@@ -204,7 +197,7 @@ impl Facts {
     fn forget(&self, path: &Path) {
         let name: &dyn Named = &(path.account.as_str(), path.container.as_deref());
         self.cache.borrow_mut().remove(name);
-        self.flights.borrow_mut().remove(name);
+        self.flights.forget(name);
         self.doubt(path);
     }
 
@@ -239,118 +232,85 @@ impl Facts {
         // 53 bits are what a double holds exactly.
         chance > 0.0 && ((io::random_u64() >> 11) as f64) < chance * (1_u64 << 53) as f64
     }
-
-    fn is_current(&self, name: &dyn Named, flight: &Rc<Flight>) -> bool {
-        self.flights.borrow().get(name).is_some_and(|current| Rc::ptr_eq(current, flight))
-    }
 }
 
 async fn info(core: &Rc<Core>, account: &str, container: Option<&str>, trans_id: &str) -> Rc<Info> {
-    let counters = &core.facts.counters;
+    let facts = &core.facts;
+    let counters = &facts.counters;
     let name = (account, container);
-    if let Some((info, care)) = core.facts.known(&name) {
+    if let Some((info, care)) = facts.known(&name) {
         counters.hits.set(counters.hits.get() + 1);
-        let is_asked = core.facts.flights.borrow().contains_key(&name as &dyn Named);
-        if let Some(depth) = care.filter(|_| !is_asked) {
-            start(core, account, container, trans_id, depth, Vec::new());
+        if let Some(depth) = care.filter(|_| !facts.flights.is_under_way(&name as &dyn Named)) {
+            let path = path_of(account, container);
+            facts
+                .flights
+                .begin(Name::of(&path), |landing| fly(core.clone(), path, trans_id.to_owned(), depth, landing));
         }
         return info;
     }
     counters.misses.set(counters.misses.get() + 1);
-    let (sender, mut receiver) = queue(1);
-    let flight = core.facts.flights.borrow().get(&name as &dyn Named).cloned();
-    match flight {
-        Some(flight) => flight.waiters.borrow_mut().push(sender),
-        None => {
-            let skips = core.facts.life(container).is_zero() || core.facts.skips(container);
-            let depth = if skips { Depth::Backends } else { Depth::Both };
-            start(core, account, container, trans_id, depth, vec![sender]);
-        }
-    }
-    receiver.receive().await.unwrap_or_else(|| Rc::new(Info { status: 503, headers: Headers::new() }))
+    let skips = facts.life(container).is_zero() || facts.skips(container);
+    let depth = if skips { Depth::Backends } else { Depth::Both };
+    let path = path_of(account, container);
+    // In a task of its own: the one who asked first may go away, the others still want the answer.
+    let work = |landing| fly(core.clone(), path.clone(), trans_id.to_owned(), depth, landing);
+    let answer = facts.flights.join_to_land(Name::of(&path), work).await;
+    answer.unwrap_or_else(|| Rc::new(Info { status: 503, headers: Headers::new() }))
 }
 
-/// Asks in a task of its own: the one who asked first may go away, the others still want the answer.
-fn start(
-    core: &Rc<Core>,
-    account: &str,
-    container: Option<&str>,
-    trans_id: &str,
-    depth: Depth,
-    waiters: Vec<Sender<Rc<Info>>>,
-) {
-    let path = Path { account: account.to_owned(), container: container.map(str::to_owned), object: None };
-    let flight = Rc::new(Flight { waiters: RefCell::new(waiters) });
-    core.facts.flights.borrow_mut().insert(Name::of(&path), flight.clone());
-    let (core, trans_id) = (core.clone(), trans_id.to_owned());
-    io::spawn(async move { fly(&core, &path, &trans_id, depth, &flight).await });
+fn path_of(account: &str, container: Option<&str>) -> Path {
+    Path { account: account.to_owned(), container: container.map(str::to_owned), object: None }
 }
 
 /// One question from its start to what is kept and told of its answer.
-async fn fly(core: &Rc<Core>, path: &Path, trans_id: &str, depth: Depth, flight: &Rc<Flight>) {
+async fn fly(core: Rc<Core>, path: Path, trans_id: String, depth: Depth, landing: Landing<Name, Rc<Info>>) {
     let facts = &core.facts;
     let name: &dyn Named = &(path.account.as_str(), path.container.as_deref());
     let told = match &facts.shared {
-        Some(shared) if depth != Depth::Backends => shared.look(&core.config, path, &facts.counters).await,
+        Some(shared) if depth != Depth::Backends => shared.look(&core.config, &path, &facts.counters).await,
         _ => Told::Silent,
     };
     let now = io::monotonic();
     // Who came while this was only about confirming a fact waits for an answer: then there must be one.
-    let only_confirms = depth == Depth::Confirm && flight.waiters.borrow().is_empty();
+    let only_confirms = depth == Depth::Confirm && !landing.is_awaited();
     match told {
-        Told::Known(info, witness) if facts.is_current(name, flight) => {
+        Told::Known(info, witness) if landing.is_current() => {
             let mut cache = facts.cache.borrow_mut();
             match (depth, info.exists()) {
                 (Depth::Confirm, true) => cache.confirm(name, info.clone(), witness, now),
                 (_, true) if !facts.life(path.container.as_deref()).is_zero() => {
-                    cache.put(Name::of(path), info.clone(), Some(witness), now);
+                    cache.put(Name::of(&path), info.clone(), Some(witness), now);
                 }
                 (_, true) => {}
                 // Another proxy says that it is gone.
                 (_, false) => cache.remove(name),
             }
             drop(cache);
-            return land(core, name, flight, &info);
+            return landing.land(&info);
         }
         Told::Known(..) => {}
         // It is there no more: another proxy wrote. A server that was restarted has only lost its memory.
-        Told::Nothing(witness) if only_confirms && facts.cache.borrow_mut().witness(name) != Some(witness) => {
-            return cancel(core, name, flight);
-        }
-        Told::Silent if only_confirms && depth == Depth::Confirm => return cancel(core, name, flight),
+        Told::Nothing(witness) if only_confirms && facts.cache.borrow_mut().witness(name) != Some(witness) => return,
+        Told::Silent if only_confirms => return,
         Told::Nothing(_) | Told::Silent => {}
     }
     facts.counters.backend.set(facts.counters.backend.get() + 1);
-    let info = Rc::new(ask(core, path, trans_id).await);
-    let is_current = facts.is_current(name, flight);
+    let info = Rc::new(ask(&core, &path, &trans_id).await);
+    let is_current = landing.is_current();
     if is_current {
         let mut cache = facts.cache.borrow_mut();
         if info.exists() && !facts.life(path.container.as_deref()).is_zero() {
-            cache.put(Name::of(path), info.clone(), None, io::monotonic());
+            cache.put(Name::of(&path), info.clone(), None, io::monotonic());
         } else if info.status / 100 != 5 {
             cache.remove(name);
         }
     }
-    land(core, name, flight, &info);
+    landing.land(&info);
     if let Some(shared) = &facts.shared
         && is_current
-        && let Some(witness) = shared.tell(&core.config, path, &info).await
+        && let Some(witness) = shared.tell(&core.config, &path, &info).await
     {
         facts.cache.borrow_mut().set_witness(name, witness);
-    }
-}
-
-/// Ends a flight and tells the waiters.
-fn land(core: &Rc<Core>, name: &dyn Named, flight: &Rc<Flight>, info: &Rc<Info>) {
-    cancel(core, name, flight);
-    for waiter in flight.waiters.take() {
-        let _ = waiter.try_send(info.clone());
-    }
-}
-
-fn cancel(core: &Rc<Core>, name: &dyn Named, flight: &Rc<Flight>) {
-    if core.facts.is_current(name, flight) {
-        core.facts.flights.borrow_mut().remove(name);
     }
 }
 

@@ -1,18 +1,17 @@
-//! Core: the facts one core remembers, bounded, found without an allocation.
+//! Core: the facts one core remembers, bounded, found without an allocation (`recent`).
 //!
 //! # Invariants
 //!
-//! - At most [`ENTRIES_MAX`]; past it an entry that was not looked at since the hand came by last goes.
+//! - At most [`ENTRIES_MAX`].
 //! - An entry is good for the time it was given, counted from when it was put, and never longer.
-//! - Looking up allocates nothing: names are compared where they lie, and what was looked at is one flag.
 
 use super::Info;
+use crate::recent::Recent;
 use base::io::Instant;
 use base::memcache::Witness;
 use base::names::Path;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -77,21 +76,22 @@ impl Ord for dyn Named + '_ {
 }
 
 /// The facts.
-#[derive(Default)]
 pub(super) struct Cache {
-    places: BTreeMap<Name, usize>,
-    entries: slab::Slab<Entry>,
-    hand: usize,
+    entries: Recent<Name, Entry>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Cache { entries: Recent::new(ENTRIES_MAX) }
+    }
 }
 
 struct Entry {
-    name: Name,
     info: Rc<Info>,
     since: Instant,
     /// When the second level was last asked whether it still holds.
     confirmed: Instant,
     witness: Option<Witness>,
-    was_used: bool,
 }
 
 /// A fact that is good.
@@ -104,30 +104,22 @@ pub(super) struct Known {
 impl Cache {
     /// What is known, if it is younger than `life`.
     pub(super) fn get(&mut self, name: &dyn Named, now: Instant, life: Duration) -> Option<Known> {
-        let place = *self.places.get(name)?;
-        let entry = self.entries.get_mut(place)?;
+        let entry = self.entries.get(name)?;
         if now.since(entry.since) >= life {
             self.remove(name);
             return None;
         }
-        entry.was_used = true;
         Some(Known { info: entry.info.clone(), unconfirmed: now.since(entry.confirmed) })
     }
 
     /// A new fact.
     pub(super) fn put(&mut self, name: Name, info: Rc<Info>, witness: Option<Witness>, now: Instant) {
-        self.remove(&name);
-        if self.entries.len() >= ENTRIES_MAX {
-            self.make_room();
-        }
-        let entry = Entry { name: name.clone(), info, since: now, confirmed: now, witness, was_used: false };
-        let place = self.entries.insert(entry);
-        self.places.insert(name, place);
+        self.entries.insert(name, Entry { info, since: now, confirmed: now, witness });
     }
 
     /// The second level has this now; how long the fact is good does not change.
     pub(super) fn confirm(&mut self, name: &dyn Named, info: Rc<Info>, witness: Witness, now: Instant) {
-        if let Some(entry) = self.entry(name) {
+        if let Some(entry) = self.entries.peek(name) {
             entry.info = info;
             entry.witness = Some(witness);
             entry.confirmed = now;
@@ -136,51 +128,31 @@ impl Cache {
 
     /// The second level was asked, or is being asked.
     pub(super) fn touch(&mut self, name: &dyn Named, now: Instant) {
-        if let Some(entry) = self.entry(name) {
+        if let Some(entry) = self.entries.peek(name) {
             entry.confirmed = now;
         }
     }
 
     /// Which server had the fact.
     pub(super) fn witness(&mut self, name: &dyn Named) -> Option<Witness> {
-        self.entry(name)?.witness
+        self.entries.peek(name)?.witness
     }
 
     /// Notes which server has the fact.
     pub(super) fn set_witness(&mut self, name: &dyn Named, witness: Witness) {
-        if let Some(entry) = self.entry(name) {
+        if let Some(entry) = self.entries.peek(name) {
             entry.witness = Some(witness);
         }
     }
 
     /// Forgets.
     pub(super) fn remove(&mut self, name: &dyn Named) {
-        if let Some(place) = self.places.remove(name) {
-            self.entries.try_remove(place);
-        }
+        self.entries.remove(name);
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    fn entry(&mut self, name: &dyn Named) -> Option<&mut Entry> {
-        self.entries.get_mut(*self.places.get(name)?)
-    }
-
-    /// Takes the first entry the hand finds unused; at its second round all are.
-    fn make_room(&mut self) {
-        // Ends: each turn of the first round clears a flag, so the second round finds one.
-        for _ in 0..2 * self.entries.capacity() {
-            self.hand = if self.hand + 1 < self.entries.capacity() { self.hand + 1 } else { 0 };
-            let Some(entry) = self.entries.get_mut(self.hand) else { continue };
-            if !std::mem::take(&mut entry.was_used) {
-                let name = entry.name.clone();
-                self.remove(&name);
-                return;
-            }
-        }
     }
 }
 

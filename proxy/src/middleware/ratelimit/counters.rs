@@ -1,8 +1,8 @@
 //! Running times: when the next request of a kind would be on time. Kept by each core for itself, or by somebody for all.
 
+use crate::recent::Recent;
 use base::http::server::LocalFuture;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 /// Where running times are kept. Each call is one of memcached's: `incr` (which makes what is missing), `set`, `decr`.
 pub trait RunningTimes {
@@ -22,43 +22,24 @@ const TIMES_MAX: usize = 10_000;
 /// The times of this core. One per core.
 pub(super) struct OwnTimes {
     cores: u32,
-    table: RefCell<Table>,
-}
-
-#[derive(Default)]
-struct Table {
-    times: BTreeMap<String, Entry>,
-    /// Use number → key, for the one used longest ago.
-    by_use: BTreeMap<u64, String>,
-    uses: u64,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Entry {
-    units: u64,
-    used: u64,
+    /// One that nobody looked at lately has most likely been forgotten by its clients as well: at worst it may burst once.
+    times: RefCell<Recent<String, u64>>,
 }
 
 impl OwnTimes {
     pub(super) fn new(cores: usize) -> Self {
-        Self { cores: u32::try_from(cores).unwrap_or(u32::MAX).max(1), table: RefCell::default() }
+        let cores = u32::try_from(cores).unwrap_or(u32::MAX).max(1);
+        Self { cores, times: RefCell::new(Recent::new(TIMES_MAX)) }
     }
 
     fn change(&self, key: &str, change: impl FnOnce(u64) -> u64) -> u64 {
-        let mut table = self.table.borrow_mut();
-        table.uses += 1;
-        let used = table.uses;
-        let old = table.times.remove(key).unwrap_or_default();
-        table.by_use.remove(&old.used);
-        // The one used longest ago has most likely been forgotten by its clients as well: at worst it may burst once.
-        if table.times.len() >= TIMES_MAX
-            && let Some((_, oldest)) = table.by_use.pop_first()
-        {
-            table.times.remove(&oldest);
+        let mut times = self.times.borrow_mut();
+        if let Some(units) = times.get(key) {
+            *units = change(*units);
+            return *units;
         }
-        let units = change(old.units);
-        table.times.insert(key.to_owned(), Entry { units, used });
-        table.by_use.insert(used, key.to_owned());
+        let units = change(0);
+        times.insert(key.to_owned(), units);
         units
     }
 }
@@ -89,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_bounded_and_the_one_used_longest_ago_goes() {
+    fn times_are_bounded_and_one_that_is_used_stays() {
         let times = OwnTimes::new(4);
         assert_eq!(times.shares(), 4);
         for number in 0..TIMES_MAX {
@@ -97,9 +78,9 @@ mod tests {
         }
         times.change("0", |time| time + 1);
         times.change("new", |time| time + 1);
-        let table = times.table.borrow();
-        assert_eq!((table.times.len(), table.by_use.len()), (TIMES_MAX, TIMES_MAX));
-        assert_eq!(table.times.get("0").map(|entry| entry.units), Some(8));
-        assert!(!table.times.contains_key("1"));
+        let mut table = times.times.borrow_mut();
+        assert_eq!(table.len(), TIMES_MAX);
+        assert_eq!(table.peek("0"), Some(&mut 8));
+        assert_eq!(table.peek("1"), None);
     }
 }
