@@ -155,10 +155,10 @@ pub fn token(bytes: &[u8]) -> bool {
 }
 
 fn check_token(config: &proxy::config::Config, token: &str) -> bool {
-    let Some(user) = tokens::verify(config, token, 1000) else { return false };
+    let Some((user, expires)) = tokens::verify(config, token, 1000) else { return false };
     let digits = token.get("AUTH_tk".len() + 64..).and_then(|rest| rest.get(..10)).expect("an expiry");
-    let expires = u64::from_str_radix(digits, 16).expect("a number");
-    assert!(expires > 1000);
+    assert_eq!(u64::from_str_radix(digits, 16), Ok(expires));
+    assert!(expires > 1000 && !tokens::is_swifts(config, token));
     assert_eq!(token, tokens::issue(config, user, expires));
     true
 }

@@ -13,11 +13,12 @@
 //! Why it is so: docs/decisions/0005-two-levels-of-facts.md.
 
 mod cache;
+pub mod common;
 mod doubts;
 pub mod news;
 mod shared;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod value;
 
 use crate::backend::outgoing::Origin;

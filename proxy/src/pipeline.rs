@@ -39,6 +39,7 @@ use crate::app;
 use crate::config::{Config, Member};
 use crate::container::listing::ALLOW_RESERVED_NAMES;
 use crate::core::Core;
+use crate::facts::common::Common;
 use crate::facts::{Info, account_info, container_info};
 use crate::middleware::account_quotas::AccountQuotas;
 use crate::middleware::authtoken::{self, Authtoken};
@@ -59,6 +60,7 @@ use crate::middleware::ratelimit::Ratelimit;
 use crate::middleware::slo::Slo;
 use crate::middleware::staticweb::StaticWeb;
 use crate::middleware::symlink::Symlink;
+use crate::middleware::tempauth::Tokens;
 use crate::middleware::versioned_writes::VersionedWrites;
 use crate::middleware::{
     crossdomain, domain_remap, formpost, gatekeeper, healthcheck, info, keystoneauth, name_check, read_only, tempauth,
@@ -139,6 +141,7 @@ pub struct Pipeline {
     layers: Rc<dyn Application>,
     sync: ContainerSync,
     authtoken: Option<Authtoken>,
+    tokens: Rc<Tokens>,
 }
 
 struct App {
@@ -181,12 +184,16 @@ impl Application for App {
 impl Pipeline {
     /// Around the application of this core.
     pub fn new(core: Rc<Core>) -> Pipeline {
-        let config = Rc::clone(&core.config);
-        Pipeline::around(config, Rc::new(App { core }))
+        let (config, common) = (Rc::clone(&core.config), Common::of(&core));
+        Pipeline::with(config, Rc::new(App { core }), common)
     }
 
     /// Around any application (tests).
-    pub fn around(config: Rc<Config>, mut application: Rc<dyn Application>) -> Pipeline {
+    pub fn around(config: Rc<Config>, application: Rc<dyn Application>) -> Pipeline {
+        Pipeline::with(config, application, None)
+    }
+
+    fn with(config: Rc<Config>, mut application: Rc<dyn Application>, common: Option<Common>) -> Pipeline {
         if config.is_on(Member::SubrequestLogging) {
             application = Rc::new(Subrequests::new(Rc::new(config.subrequest_logging.clone()), application));
         }
@@ -223,7 +230,7 @@ impl Pipeline {
         let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(shown));
         let mut layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, Rc::clone(&application)));
         if config.is_on(Member::Ratelimit) {
-            layers = Rc::new(Ratelimit::new(Rc::clone(&config), layers, Rc::clone(&application)));
+            layers = Rc::new(Ratelimit::new(Rc::clone(&config), layers, Rc::clone(&application), common.clone()));
         }
         if config.is_on(Member::Bulk) {
             layers = Rc::new(Bulk::new(config.bulk.clone(), layers));
@@ -234,8 +241,9 @@ impl Pipeline {
         let log = Rc::new(config.proxy_logging.clone());
         let cname_lookup = CnameLookup::new(config.cname_lookup.clone());
         let sync = ContainerSync::new(Rc::clone(&config));
-        let authtoken = config.authtoken.as_ref().map(Authtoken::new);
-        Pipeline { config, log, cname_lookup, application, layers, sync, authtoken }
+        let authtoken = config.authtoken.as_ref().map(|settings| Authtoken::new(settings, common.clone()));
+        let tokens = Tokens::new(Rc::clone(&config), common);
+        Pipeline { config, log, cname_lookup, application, layers, sync, authtoken, tokens }
     }
 
     /// Answers one raw request.
@@ -354,7 +362,7 @@ impl Pipeline {
         }
         let is_synced = self.config.is_on(Member::ContainerSync) && container_sync::is_claimed(&request.head);
         let brings_right = is_signed || is_synced;
-        let identity = match self.identify(&mut request, brings_right, now.as_secs()).await {
+        let identity = match self.identify(&mut request, brings_right).await {
             Ok(identity) => identity,
             Err(answer) => return *answer,
         };
@@ -367,23 +375,23 @@ impl Pipeline {
     }
 
     /// Who is asking. The error is an answer: tempauth's to those who want a token, or a refusal.
-    async fn identify(&self, request: &mut Request, brings_right: bool, now: u64) -> Result<Identity, Box<Response>> {
+    async fn identify(&self, request: &mut Request, brings_right: bool) -> Result<Rc<Identity>, Box<Response>> {
         let config = &self.config;
         if let (Some(authtoken), Some(settings)) = (&self.authtoken, &config.keystoneauth) {
             authtoken::remove_identity(&mut request.head.headers);
             // A signature that counts needs nobody's word beside it.
             if brings_right && settings.allow_overrides && authtoken.delays() {
-                return Ok(Identity::default());
+                return Ok(Rc::default());
             }
             let known = authtoken.identify(&request.head).await?;
-            return Ok(known.map(|known| keystoneauth::identity(settings, known)).unwrap_or_default());
+            return Ok(known.map(|known| Rc::new(keystoneauth::identity(settings, known))).unwrap_or_default());
         }
         if !config.is_on(Member::Tempauth) || brings_right {
-            return Ok(Identity::default());
+            return Ok(Rc::default());
         }
         match tempauth::auth_path(request.head.path()) {
-            Some(rest) => Err(Box::new(tempauth::give_token(config, request, rest, now))),
-            None => tempauth::identify(config, &request.head, now),
+            Some(rest) => Err(Box::new(self.tokens.give(request, rest).await)),
+            None => self.tokens.identify(&request.head).await,
         }
     }
 
@@ -391,7 +399,7 @@ impl Pipeline {
         &self,
         request: Request,
         trans_id: &str,
-        identity: Identity,
+        identity: Rc<Identity>,
         is_signed: bool,
         now: Duration,
     ) -> Response {
@@ -494,7 +502,7 @@ impl Pipeline {
     /// A form that brings files. Who sends it does not matter, only who signed it.
     async fn answer_form(&self, mut request: Request, trans_id: &str, boundary: String) -> Response {
         // Its signature is its right, where signatures are one.
-        if let Err(refused) = self.identify(&mut request, true, io::unix_time().as_secs()).await {
+        if let Err(refused) = self.identify(&mut request, true).await {
             return *refused;
         }
         if is_denied(&self.config.deny_host_headers, &request.head.headers) {
@@ -516,7 +524,7 @@ impl Pipeline {
                 headers: request.head.headers,
                 body: request.body,
                 trans_id: trans_id.to_owned(),
-                identity: Identity::default(),
+                identity: Rc::default(),
                 authority: Authority::Ask,
                 timestamp: Timestamp::from_unix(io::unix_time()),
                 is_owner: false,

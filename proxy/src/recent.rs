@@ -69,7 +69,7 @@ impl<K: Ord + Clone, V> Recent<K, V> {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 

@@ -28,6 +28,14 @@ pub struct Identity {
     pub keystone: Option<Confirmed>,
 }
 
+impl Identity {
+    /// The same, with what a service may that asks for him.
+    pub fn with(&self, service: &Identity) -> Identity {
+        let groups = self.groups.iter().chain(&service.groups).cloned().collect();
+        Identity { groups, is_reseller: self.is_reseller || service.is_reseller, ..self.clone() }
+    }
+}
+
 /// How far authorization goes for this request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
@@ -59,7 +67,7 @@ pub struct ClientRequest {
     /// `X-Trans-Id`.
     pub trans_id: String,
     /// The caller.
-    pub identity: Identity,
+    pub identity: Rc<Identity>,
     /// Whether to ask for authorization.
     pub authority: Authority,
     /// The one time of this request; becomes `X-Timestamp` of every backend request.
@@ -87,7 +95,7 @@ pub(crate) struct Parent {
     carried: Headers,
     open_expired: Option<Bytes>,
     trans_id: String,
-    identity: Identity,
+    identity: Rc<Identity>,
     authority: Authority,
     timestamp: Timestamp,
     remote: String,
@@ -107,7 +115,7 @@ impl Parent {
             carried,
             open_expired: request.headers.get(OPEN_EXPIRED).cloned(),
             trans_id: request.trans_id.clone(),
-            identity: request.identity.clone(),
+            identity: Rc::clone(&request.identity),
             authority: request.authority.clone(),
             timestamp: request.timestamp,
             remote: request.remote.clone(),
@@ -140,7 +148,7 @@ impl Parent {
             headers,
             body: RequestBody::full(""),
             trans_id: self.trans_id.clone(),
-            identity: self.identity.clone(),
+            identity: Rc::clone(&self.identity),
             authority: self.authority.clone(),
             timestamp: self.timestamp,
             is_owner: false,

@@ -4,7 +4,7 @@ use crate::app;
 use crate::config::Config;
 use crate::core::Core;
 use crate::facts::news::Letters;
-use crate::request::{Authority, ClientRequest, Identity};
+use crate::request::{Authority, ClientRequest};
 use crate::respond;
 use base::checksum::md5_hex;
 use base::http::server::{
@@ -244,7 +244,7 @@ impl World {
             headers: Headers::new(),
             body: RequestBody::full(""),
             trans_id: "tx1".into(),
-            identity: Identity::default(),
+            identity: Default::default(),
             authority: Authority::Granted,
             timestamp: Timestamp::from_raw(*clock, 0),
             is_owner: true,

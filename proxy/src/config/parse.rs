@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of Swift that have no meaning here; a file that holds them is not wrong. Each with the reason.
-const UNUSED: [(&str, &str); 29] = [
+const UNUSED: [(&str, &str); 28] = [
     ("workers", "cores are counted by `cores`"),
     ("user", "start the daemon as the user it should be"),
     ("log_facility", "logs go to standard error"),
@@ -28,10 +28,9 @@ const UNUSED: [(&str, &str); 29] = [
     ("auth_version", "Keystone's third version is spoken"),
     ("interface", "tokens are asked for at auth_url"),
     ("region_name", "tokens are asked for at auth_url"),
-    ("cache", "each core keeps its own tokens"),
-    ("memcached_servers", "each core keeps its own tokens"),
-    ("memcache_security_strategy", "each core keeps its own tokens"),
-    ("memcache_secret_key", "each core keeps its own tokens"),
+    ("memcached_servers", "proxies share tokens by cache = swift.cache"),
+    ("memcache_security_strategy", "with it each core keeps its own tokens"),
+    ("memcache_secret_key", "with it each core keeps its own tokens"),
     ("include_service_catalog", "nothing here reads the catalog"),
     ("enforce_token_bind", "bound tokens are refused"),
     ("service_type", "tokens with access rules are refused"),
@@ -172,6 +171,11 @@ pub(super) fn parse(
         notices: Vec::new(),
         constraints: swift.constraints,
     };
+    if config.memcache.is_none() && config.authtoken.as_ref().is_some_and(|settings| settings.shares_tokens) {
+        notices.push(format!(
+            "{file}: authtoken: cache = swift.cache without `cache` in the pipeline: each core keeps its own tokens"
+        ));
+    }
     notices.extend(unused(&ini));
     Ok(Config { notices, ..config })
 }

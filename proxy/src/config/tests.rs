@@ -63,8 +63,14 @@ fn keystone_comes_in_two_halves_and_decides_alone() {
     let config = with_keystone("authtoken keystoneauth", usual).unwrap();
     assert_eq!(config.keystoneauth.as_ref().unwrap().resellers[0].operator_roles, ["boss"]);
     assert_eq!(config.authtoken.as_ref().unwrap().keystone.port, 5000);
-    assert_eq!(config.notices.iter().filter(|notice| notice.contains("cache is not used")).count(), 1);
+    assert_eq!(config.notices.iter().filter(|notice| notice.contains("each core keeps its own tokens")).count(), 1);
     assert!(config.notices.iter().all(|notice| !notice.contains("factory")), "{:?}", config.notices);
+    assert!(config.authtoken.as_ref().unwrap().shares_tokens);
+    let shared = with_keystone("cache authtoken keystoneauth", usual).unwrap();
+    assert!(shared.notices.iter().all(|notice| !notice.contains("each core keeps")), "{:?}", shared.notices);
+    let encrypted = format!("{usual}\nmemcache_security_strategy = ENCRYPT");
+    let alone = with_keystone("cache authtoken keystoneauth", &encrypted).unwrap();
+    assert!(!alone.authtoken.unwrap().shares_tokens);
     assert!(!format!("{config:?}").contains("p455word"));
     // Under another name, by its factory.
     let renamed = usual.replace(":authtoken", ":tokens");

@@ -40,7 +40,7 @@ fn rows_of_a_queue_go_to_every_replica_and_only_by_the_systems_own_hand() {
         world.backends.clear();
         let mut asked = update();
         asked.authority = Authority::Ask;
-        asked.identity.groups.push(".reseller_admin".to_owned());
+        std::rc::Rc::make_mut(&mut asked.identity).groups.push(".reseller_admin".to_owned());
         assert!(world.send(asked).await.status >= 400);
         assert!(world.backends.requests(Method::Update, "/.expiring_objects/0000086400").is_empty());
     });

@@ -8,10 +8,11 @@
 //! The cores share nothing: each is told by a letter and answers when it has forgotten. A core that has ended, or has not begun, knows
 //! nothing.
 
+use super::common::{self, Command, Outcome};
 use crate::core::Core;
 use crate::facts::Numbers;
 use base::io;
-use base::io::post::{Inbox, Post};
+use base::io::post::{Inbox, Letter, Post};
 use base::names::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub enum Question {
     Written(Path),
     /// Remove it from memcached: the one who asks has no connection.
     Remove(Path),
+    /// Do this with memcached: the one who asks has no connection.
+    Memcached(Command),
     /// What did you count?
     Numbers,
 }
@@ -33,6 +36,8 @@ pub enum Question {
 pub enum Reply {
     /// Forgotten.
     Forgotten,
+    /// This came of it.
+    Memcached(Outcome),
     /// These.
     Numbers(Box<Numbers>),
 }
@@ -59,9 +64,21 @@ pub(crate) async fn listen(core: Rc<Core>, mut inbox: Inbox<Question, Reply>) {
                 });
                 continue;
             }
+            Question::Memcached(_) => {
+                io::spawn(do_for_another(core.clone(), letter));
+                continue;
+            }
             Question::Numbers => Reply::Numbers(Box::new(core.facts.numbers())),
         };
         letter.answer(reply);
+    }
+}
+
+/// Does with memcached what a core without a connection asks for.
+async fn do_for_another(core: Rc<Core>, letter: Letter<Question, Reply>) {
+    if let (Question::Memcached(command), Some(memcache)) = (&letter.question, core.facts.memcache()) {
+        let outcome = common::carry_out(memcache, command).await;
+        letter.answer(Reply::Memcached(outcome));
     }
 }
 

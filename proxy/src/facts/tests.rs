@@ -17,15 +17,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 const MEMCACHED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 1));
-const CACHE: &str = "memcache_servers = 10.0.2.1\nmax_memcache_connections = 8";
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const CACHE: &str = "memcache_servers = 10.0.2.1\nmax_memcache_connections = 8";
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// Longer than two cores need to tell each other, and shorter than anything expires.
-const MOMENT: Duration = Duration::from_millis(50);
+pub(crate) const MOMENT: Duration = Duration::from_millis(50);
 
-/// A memcached that knows get, set and delete; it answers only while `is_awake`.
-struct Fake {
-    node: NodeId,
-    is_awake: Rc<Cell<bool>>,
+/// A memcached that knows what proxies say; it answers only while `is_awake`.
+pub(crate) struct Fake {
+    pub(crate) node: NodeId,
+    pub(crate) is_awake: Rc<Cell<bool>>,
 }
 
 impl Fake {
@@ -62,7 +62,7 @@ async fn serve(stream: Stream, items: Rc<Items>, is_awake: Rc<Cell<bool>>) {
         while let Some(end) = buffer.windows(2).position(|pair| pair == b"\r\n") {
             let line = String::from_utf8(buffer[..end].to_vec()).unwrap();
             let words: Vec<&str> = line.split(' ').collect();
-            let size = if words[0] == "set" { words[4].parse::<usize>().unwrap() + 2 } else { 0 };
+            let size = if matches!(words[0], "set" | "add") { words[4].parse::<usize>().unwrap() + 2 } else { 0 };
             if buffer.len() < end + 2 + size {
                 break;
             }
@@ -73,7 +73,18 @@ async fn serve(stream: Stream, items: Rc<Items>, is_awake: Rc<Cell<bool>>) {
             }
             let key = words[1].to_owned();
             let answer = match words[0] {
-                "set" => {
+                "incr" | "decr" => match items.borrow_mut().get_mut(&key) {
+                    Some((_, held)) => {
+                        let number: u64 = String::from_utf8(held.clone()).unwrap().parse().unwrap();
+                        let delta: u64 = words[2].parse().unwrap();
+                        let number = if words[0] == "incr" { number + delta } else { number.saturating_sub(delta) };
+                        *held = number.to_string().into_bytes();
+                        format!("{number}\r\n").into_bytes()
+                    }
+                    None => b"NOT_FOUND\r\n".to_vec(),
+                },
+                "add" if items.borrow().contains_key(&key) => b"NOT_STORED\r\n".to_vec(),
+                "set" | "add" => {
                     items.borrow_mut().insert(key, (words[2].to_owned(), value[..size - 2].to_vec()));
                     b"STORED\r\n".to_vec()
                 }
@@ -95,11 +106,11 @@ async fn serve(stream: Stream, items: Rc<Items>, is_awake: Rc<Cell<bool>>) {
 }
 
 /// What another proxy sees and does.
-fn other_proxy() -> Memcache {
+pub(crate) fn other_proxy() -> Memcache {
     Memcache::new(Settings::of(&["10.0.2.1"], 1).unwrap(), 1, 0)
 }
 
-fn check<F: Future<Output = ()> + 'static>(
+pub(crate) fn check<F: Future<Output = ()> + 'static>(
     cores: usize,
     cache: &'static str,
     test: impl Fn(Rc<World>, Option<Fake>) -> F + Copy + 'static,

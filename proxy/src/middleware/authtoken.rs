@@ -3,12 +3,15 @@
 //! - `X-Auth-Token` is the user's, `X-Service-Token` that of a service which asks for him. `keystoneauth` decides what they may.
 //! - What Keystone said is kept for `token_cache_time`, per core and bounded, under a digest of the token. A token revoked
 //!   meanwhile is good until then, as with keystonemiddleware.
+//! - With `cache = swift.cache` proxies share what Keystone said in memcached, under the keys and in the form of keystonemiddleware
+//!   (`cached`). It is believed for `token_cache_time`, which memcached counts.
 //! - Nobody is let in for want of Keystone: what is not in the cache is answered 503 while it is away, with or without
 //!   `delay_auth_decision`. (keystonemiddleware answers 401 with it, whereupon clients throw a good token away.)
 //! - Tokens restricted by access rules are none here: Keystone keeps them from who does not say that he obeys the rules.
 //!
-//! `settings` are the options, `token` what Keystone says, `keystone` the way there.
+//! `settings` are the options, `cached` what proxies share, `token` what Keystone says, `keystone` the way there.
 
+mod cached;
 mod keystone;
 mod settings;
 mod token;
@@ -16,13 +19,15 @@ mod token;
 pub use settings::{Endpoint, Settings};
 pub use token::{Named, Token};
 
+use crate::facts::common::Common;
 use crate::flights::Flights;
 use crate::recent::Recent;
 use crate::respond;
 use base::http::server::Response;
 use base::http::{Headers, RequestHead, Status};
 use base::io;
-use keystone::{Answer, Keystone, is_sound};
+use cached::Cached;
+use keystone::{Answer, Keystone, Source, is_sound};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -43,6 +48,7 @@ pub struct Confirmed {
 pub struct Authtoken {
     settings: Rc<Settings>,
     keystone: Rc<Keystone>,
+    cached: Option<Cached>,
     tokens: RefCell<Recent<Key, Kept>>,
     flights: Rc<Flights<(Key, bool), Answer>>,
 }
@@ -52,15 +58,19 @@ type Key = [u8; 32];
 
 struct Kept {
     token: Rc<Token>,
-    since: io::Instant,
+    until: io::Instant,
 }
 
 impl Authtoken {
-    /// Nothing known yet.
-    pub fn new(settings: &Settings) -> Authtoken {
+    /// Nothing known yet. `common` is where proxies share what they know, if the settings say that they do.
+    pub fn new(settings: &Settings, common: Option<Common>) -> Authtoken {
         let settings = Rc::new(settings.clone());
         let keystone = Keystone::new(Rc::clone(&settings));
-        Authtoken { settings, keystone, tokens: RefCell::new(Recent::new(TOKENS_MAX)), flights: Flights::new() }
+        let cached = match (common, settings.token_cache_time) {
+            (Some(common), Some(life)) if settings.shares_tokens => Some(Cached::new(common, life)),
+            _ => None,
+        };
+        Authtoken { settings, keystone, cached, tokens: RefCell::new(Recent::new(TOKENS_MAX)), flights: Flights::new() }
     }
 
     /// Whether a request without a token goes on.
@@ -100,7 +110,7 @@ impl Authtoken {
         let token = match self.kept(&key) {
             Some(token) => token,
             None => match self.ask(key, text, allow_expired).await {
-                Answer::Token(token) => token,
+                Answer::Token(token, _) => token,
                 Answer::Unknown => return Ok(None),
                 Answer::Unavailable => return Err(Box::new(away())),
             },
@@ -110,10 +120,9 @@ impl Authtoken {
     }
 
     fn kept(&self, key: &Key) -> Option<Rc<Token>> {
-        let life = self.settings.token_cache_time?;
         let mut tokens = self.tokens.borrow_mut();
         let kept = tokens.get(key)?;
-        if io::monotonic().since(kept.since) < life {
+        if io::monotonic() < kept.until {
             return Some(Rc::clone(&kept.token));
         }
         tokens.remove(key);
@@ -122,10 +131,26 @@ impl Authtoken {
 
     async fn ask(&self, key: Key, text: &str, allow_expired: bool) -> Answer {
         let since = io::monotonic();
-        let question = || Rc::clone(&self.keystone).ask(text.to_owned(), allow_expired);
+        let (keystone, cached, text) = (Rc::clone(&self.keystone), self.cached.clone(), text.to_owned());
+        let question = || async move {
+            let Some(cached) = cached else { return keystone.ask(text, allow_expired).await };
+            if let Some(token) = cached.get(&key).await {
+                return Answer::Token(token, Source::Cached);
+            }
+            let answer = keystone.ask(text, allow_expired).await;
+            if let Answer::Token(_, Source::Keystone(said)) = &answer {
+                cached.set(&key, said).await;
+            }
+            answer
+        };
         let answer = self.flights.join((key, allow_expired), question).await.unwrap_or(Answer::Unavailable);
-        if let (Answer::Token(token), Some(_)) = (&answer, self.settings.token_cache_time) {
-            self.tokens.borrow_mut().insert(key, Kept { token: Rc::clone(token), since });
+        let life = match &answer {
+            Answer::Token(_, Source::Keystone(_)) => self.settings.token_cache_time,
+            Answer::Token(_, Source::Cached) => self.settings.token_cache_time.map(|life| life.min(cached::LOOK)),
+            Answer::Unknown | Answer::Unavailable => None,
+        };
+        if let (Answer::Token(token, _), Some(life)) = (&answer, life) {
+            self.tokens.borrow_mut().insert(key, Kept { token: Rc::clone(token), until: since.after(life) });
         }
         answer
     }

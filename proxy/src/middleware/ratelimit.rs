@@ -4,14 +4,15 @@
 //! listings, by curves over the number of its objects; all writes of an account, where its
 //! `X-Account-Sysmeta-Global-Write-Ratelimit` holds a rate. The same field may hold `WHITELIST` or `BLACKLIST` (497).
 //!
-//! Swift counts in memcached. Here every core counts for itself and allows its share, the rate divided by the number of
-//! cores: no rate is ever exceeded, and a client that stays on one connection gets the share of one core. A counter that all
-//! cores and proxies share is another [`RunningTimes`].
+//! Where there is memcached, all cores and proxies count there, with Swift's keys and units. Without it, and while it does not answer, every
+//! core counts for itself and allows its share, the rate divided by the number of cores: no rate is ever exceeded, and a client that
+//! stays on one connection gets the share of one core. (Swift limits nobody while memcached is away.)
 
 mod counters;
 mod rate;
 
 use crate::config::Config;
+use crate::facts::common::Common;
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
@@ -19,8 +20,8 @@ use base::http::server::{LocalFuture, Response};
 use base::http::{Headers, Method, Status};
 use base::io;
 use base::names::Path;
-use counters::OwnTimes;
 pub use counters::RunningTimes;
+use counters::{CommonTimes, OwnTimes};
 pub use rate::Curve;
 use rate::{Pace, Verdict};
 use std::rc::Rc;
@@ -77,9 +78,16 @@ pub struct Ratelimit {
 }
 
 impl Ratelimit {
-    /// Around `next`; `innermost` knows accounts and containers.
-    pub fn new(config: Rc<Config>, next: Rc<dyn Application>, innermost: Rc<dyn Application>) -> Self {
-        let times = Rc::new(OwnTimes::new(config.cores));
+    /// Around `next`; `innermost` knows accounts and containers, `common` is where all count, should there be such a place.
+    pub fn new(
+        config: Rc<Config>,
+        next: Rc<dyn Application>,
+        innermost: Rc<dyn Application>,
+        common: Option<Common>,
+    ) -> Self {
+        let own: Rc<dyn RunningTimes> = Rc::new(OwnTimes::new(config.cores));
+        let common = common.map(|common| Rc::new(CommonTimes(common)) as Rc<dyn RunningTimes>);
+        let times = common.into_iter().chain([own]).collect();
         Self { limiter: Rc::new(Limiter { config, times, innermost }), next }
     }
 }
@@ -98,7 +106,8 @@ impl Application for Ratelimit {
 
 struct Limiter {
     config: Rc<Config>,
-    times: Rc<dyn RunningTimes>,
+    /// The first that answers counts.
+    times: Vec<Rc<dyn RunningTimes>>,
     innermost: Rc<dyn Application>,
 }
 
@@ -175,23 +184,26 @@ impl Limiter {
 
     /// How long to wait, or how long it would have been.
     async fn sleep_time(&self, key: &str, rate: f64) -> Result<Duration, Duration> {
-        let pace = self.config.ratelimit.pace(rate / f64::from(self.times.shares()));
-        let each = pace.each();
-        // Nobody counts: nobody is limited.
-        let Some(running) = self.times.add(key, each).await else { return Ok(Duration::ZERO) };
-        let now = pace.units(io::unix_time());
-        match pace.judge(now, running) {
-            Verdict::Sleep(sleep) => Ok(sleep),
-            Verdict::Restart(running) => {
-                self.times.set(key, running).await;
-                Ok(Duration::ZERO)
-            }
-            Verdict::Refuse(sleep) => {
-                // As if it had not been counted.
-                self.times.subtract(key, each).await;
-                Err(sleep)
+        for times in &self.times {
+            let pace = self.config.ratelimit.pace(rate / f64::from(times.shares()));
+            let each = pace.each();
+            let Some(running) = times.add(key, each).await else { continue };
+            let now = pace.units(io::unix_time());
+            match pace.judge(now, running) {
+                Verdict::Sleep(sleep) => return Ok(sleep),
+                Verdict::Restart(running) => {
+                    times.set(key, running).await;
+                    return Ok(Duration::ZERO);
+                }
+                Verdict::Refuse(sleep) => {
+                    // As if it had not been counted.
+                    times.subtract(key, each).await;
+                    return Err(sleep);
+                }
             }
         }
+        // Nobody counts: nobody is limited.
+        Ok(Duration::ZERO)
     }
 }
 

@@ -1,7 +1,11 @@
-//! Core: tempauth: users in the configuration, tokens, ACLs.
+//! Core: tempauth: users in the configuration, ACLs.
 //!
-//! - `give_token` answers `/auth/v1.0`; `identify` finds out who a token is; `verdict` says what he may (`authorization` asks).
+//! - `tokens` gives them at `/auth/v1.0` and finds out whose one is; `verdict` says what he may (`authorization` asks).
 //! - Who may what: a `.reseller_admin` everything, a `.reseller_reader` reading, an `.admin` his own account, others what an ACL says.
+
+mod tokens;
+
+pub use tokens::Tokens;
 
 use super::account_acl::{self, Role};
 use super::authorization::{Acls, Verdict, unauthorized};
@@ -71,20 +75,9 @@ pub(super) fn verdict(config: &Config, request: &ClientRequest, acls: Acls<'_>) 
     }
 }
 
-/// Who sends this request. An invalid token is refused at once; none is an anonymous caller.
-pub fn identify(config: &Config, head: &RequestHead, now: u64) -> Result<Identity, Box<Response>> {
-    let headers = &head.headers;
-    let Some(given) = headers.get("X-Auth-Token").or_else(|| headers.get("X-Storage-Token")) else {
-        return Ok(Identity::default());
-    };
-    let user = std::str::from_utf8(given).ok().and_then(|given| token::verify(config, given, now));
-    let Some(user) = user else { return Err(Box::new(unauthorized(account_of(head).as_deref()))) };
-    let mut identity = identity_of(config, user);
-    // A service asks for a user: what the service may is added to what the user may.
-    let service = headers.get_str("X-Service-Token").and_then(|given| token::verify(config, given, now));
-    identity.groups.extend(service.map(|service| identity_of(config, service).groups).unwrap_or_default());
-    identity.is_reseller = identity.groups.iter().any(|group| group == RESELLER_ADMIN);
-    Ok(identity)
+/// 401 for a token that is none.
+fn refuse(head: &RequestHead) -> Response {
+    unauthorized(account_of(head).as_deref())
 }
 
 /// The groups of a user, as Swift counts them: account, account:user, those configured, and the accounts he administers.
@@ -95,6 +88,9 @@ fn identity_of(config: &Config, user: &User) -> Identity {
     groups.extend(user.groups.iter().filter(|group| *group != ".admin").cloned());
     if user.groups.iter().any(|group| group == ".admin") {
         groups.extend(config.resellers.iter().map(|reseller| format!("{}{}", reseller.prefix, user.account)));
+        // The account that his storage URL names, should it be another.
+        let named = user.url.as_deref().and_then(|url| url.rsplit('/').next());
+        groups.extend(named.filter(|named| !groups.iter().any(|group| group == named)).map(str::to_owned));
     }
     let is_reseller = groups.iter().any(|group| group == RESELLER_ADMIN);
     Identity { user: Some(name), groups, is_reseller, keystone: None }
@@ -105,20 +101,21 @@ pub fn auth_path(path: &[u8]) -> Option<&[u8]> {
     path.strip_prefix(b"/auth/")
 }
 
-/// Answers `GET /auth/v1.0`, `/auth/v1` and `/auth/v1/<account>/auth`.
-pub fn give_token(config: &Config, request: &Request, rest: &[u8], now: u64) -> Response {
-    let headers = &request.head.headers;
+/// Who asks for a token at `GET /auth/v1.0`, `/auth/v1` or `/auth/v1/<account>/auth`; the error is the answer to nobody.
+fn authenticate<'a>(config: &'a Config, request: &Request, rest: &[u8]) -> Result<&'a User, Box<Response>> {
     if request.head.method != Method::Get {
-        return respond::standard(Status(400));
+        return Err(Box::new(respond::standard(Status(400))));
     }
-    let Some(named) = credentials(headers, rest) else { return respond::standard(Status(404)) };
+    let named = credentials(&request.head.headers, rest).ok_or_else(|| Box::new(respond::standard(Status(404))))?;
     let genuine = named.and_then(|(account, user, key)| {
         let user = config.users.iter().find(|known| known.account == account && known.user == user)?;
         token::key_matches(config, user, key).then_some(user)
     });
-    let Some(user) = genuine else { return unauthorized(None) };
-    let life = config.token_life.as_secs();
-    let token = token::issue(config, user, now.saturating_add(life));
+    genuine.ok_or_else(|| Box::new(unauthorized(None)))
+}
+
+/// Tells a user his token, good for `life` seconds.
+fn token_answer(config: &Config, headers: &Headers, user: &User, token: String, life: u64) -> Response {
     Response::full(Status(200), "text/html; charset=UTF-8", "")
         .header("X-Auth-Token", token.clone())
         .header("X-Storage-Token", token)

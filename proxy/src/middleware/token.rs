@@ -17,6 +17,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 const MAC_DIGITS: usize = 64;
+const SWIFTS_DIGITS: usize = 32;
+const _: () = assert!(SWIFTS_DIGITS < MAC_DIGITS, "no token has both shapes");
 const EXPIRY_DIGITS: usize = 10;
 /// Separates these MACs from any other use of the secret.
 const DOMAIN: &[u8] = b"martlet token 1";
@@ -32,8 +34,8 @@ pub fn issue(config: &Config, user: &User, expires: u64) -> String {
     format!("{}{}{expires:010x}{}", prefix(config), hex(&mac(config, user, expires)), hex(name.as_bytes()))
 }
 
-/// Whose token this is, if it is one of ours and still good at `now`.
-pub fn verify<'a>(config: &'a Config, token: &str, now: u64) -> Option<&'a User> {
+/// Whose token this is, if it is one of ours and still good at `now`, and when it ends.
+pub fn verify<'a>(config: &'a Config, token: &str, now: u64) -> Option<(&'a User, u64)> {
     let rest = token.strip_prefix(&config.reseller_prefix)?.strip_prefix("tk")?;
     if !rest.is_ascii() {
         return None;
@@ -46,7 +48,13 @@ pub fn verify<'a>(config: &'a Config, token: &str, now: u64) -> Option<&'a User>
     let (account, user_name) = name.split_once(':')?;
     let user = config.users.iter().find(|user| user.account == account && user.user == user_name)?;
     let genuine: bool = mac(config, user, expires).ct_eq(&given_mac).into();
-    (genuine && now < expires).then_some(user)
+    (genuine && now < expires).then_some((user, expires))
+}
+
+/// Whether a token has the shape that Swift's tempauth gives its own: 32 hex digits that say nothing.
+pub fn is_swifts(config: &Config, token: &str) -> bool {
+    let rest = token.strip_prefix(&config.reseller_prefix).and_then(|rest| rest.strip_prefix("tk"));
+    rest.is_some_and(|rest| rest.len() == SWIFTS_DIGITS && check_hex(rest).is_some())
 }
 
 /// Whether a key is the user's, in time that does not depend on where they differ.
@@ -98,7 +106,7 @@ mod tests {
         let config = sample();
         let token = issue(&config, tester(&config), 1_000);
         assert!(token.starts_with("AUTH_tk"));
-        assert_eq!(verify(&config, &token, 999).map(|user| user.user.as_str()), Some("tester"));
+        assert_eq!(verify(&config, &token, 999).map(|(user, end)| (user.user.as_str(), end)), Some(("tester", 1_000)));
         assert!(verify(&config, &token, 1_000).is_none());
     }
 

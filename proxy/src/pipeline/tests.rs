@@ -48,7 +48,7 @@ pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
         headers: Headers::new(),
         body: RequestBody::full(""),
         trans_id: "tx1".into(),
-        identity: Identity::default(),
+        identity: Default::default(),
         authority: Authority::Ask,
         timestamp: Timestamp::from_raw(179_534_400_012_345, 0),
         is_owner: false,

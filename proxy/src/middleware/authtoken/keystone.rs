@@ -38,11 +38,20 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     /// It is one.
-    Token(Rc<Token>),
+    Token(Rc<Token>, Source),
     /// It is none, or none any more.
     Unknown,
     /// Keystone could not be asked.
     Unavailable,
+}
+
+/// Who says so.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// Keystone, in these words.
+    Keystone(Bytes),
+    /// A proxy that asked before.
+    Cached,
 }
 
 /// The way to Keystone. One per core.
@@ -112,7 +121,7 @@ impl Keystone {
                 }
             };
             match (reply.status.0, Token::parse(&reply.body)) {
-                (200, Some(token)) => return Answer::Token(Rc::new(token)),
+                (200, Some(token)) => return Answer::Token(Rc::new(token), Source::Keystone(reply.body)),
                 (404, _) => return Answer::Unknown,
                 (401, _) => self.forget(&own),
                 (status, _) => {

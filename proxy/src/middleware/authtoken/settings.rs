@@ -22,6 +22,8 @@ pub struct Settings {
     pub service_token_roles_required: bool,
     /// How long Keystone's word is good; `None`: it is asked each time.
     pub token_cache_time: Option<Duration>,
+    /// Whether proxies share it in memcached (`cache = swift.cache`).
+    pub shares_tokens: bool,
     /// Longest wait for Keystone, all attempts together (`http_connect_timeout`).
     pub deadline: Duration,
     /// Attempts after the first to connect (`http_request_max_retries`).
@@ -62,9 +64,20 @@ impl Settings {
             service_token_roles: section.list("service_token_roles", "service"),
             service_token_roles_required: section.boolean("service_token_roles_required", true),
             token_cache_time: cache_time.filter(|time| !time.is_zero()),
+            shares_tokens: shares_tokens(section)?,
             deadline: Duration::from_secs(section.integer("http_connect_timeout", 10, 1..=300)?),
             retries: u32::try_from(section.integer("http_request_max_retries", 3, 0..=10)?).unwrap_or(3),
         })
+    }
+}
+
+/// The one cache there is here is that of the proxies, and values are not encrypted there.
+fn shares_tokens(section: &Section) -> Result<bool, ConfigError> {
+    let is_encrypted = section.get("memcache_security_strategy").is_some_and(|strategy| strategy.trim() != "None");
+    match section.get("cache").map(str::trim) {
+        None | Some("") => Ok(false),
+        Some("swift.cache") => Ok(!is_encrypted),
+        Some(_) => Err(section.error("cache", "swift.cache, the memcached of [filter:cache]")),
     }
 }
 

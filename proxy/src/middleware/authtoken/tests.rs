@@ -143,7 +143,7 @@ fn run<F: Future<Output = ()> + 'static>(seed: u64, test: impl FnOnce(World) -> 
 }
 
 fn authtoken(options: &str) -> Authtoken {
-    Authtoken::new(&parse(&format!("{USUAL}{options}")).unwrap())
+    Authtoken::new(&parse(&format!("{USUAL}{options}")).unwrap(), None)
 }
 
 /// The user found, or the status of the refusal; 0 for nobody.

@@ -112,7 +112,7 @@ fn the_caller_reads_and_writes_as_himself() {
         if request.method == Method::Get { source(&request) } else { Response::empty(Status(201)) }
     });
     let mut copy = copy_of("/AUTH_test/c/o", "d/x");
-    copy.identity.user = Some("test:tester".into());
+    Rc::make_mut(&mut copy.identity).user = Some("test:tester".into());
     let config = Rc::new(crate::config::tests::sample());
     assert_eq!(block_on(Copy::new(config, fake).call(copy)).head.status, Status(201));
 }

@@ -55,7 +55,7 @@ impl Ask<'_> {
         let mut request = request(self.method, self.path);
         if let Some(user) = self.user {
             let confirmed = Confirmed { token: token(user), service: self.service.map(token) };
-            request.identity = identity(&settings(self.settings), confirmed);
+            request.identity = identity(&settings(self.settings), confirmed).into();
         }
         if let Some(referer) = self.referer {
             request.headers.set("Referer", referer);

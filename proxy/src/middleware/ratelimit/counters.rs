@@ -1,8 +1,11 @@
 //! Running times: when the next request of a kind would be on time. Kept by each core for itself, or by somebody for all.
 
+use crate::facts::common::Common;
 use crate::recent::Recent;
 use base::http::server::LocalFuture;
+use base::memcache::Value;
 use std::cell::RefCell;
+use std::time::Duration;
 
 /// Where running times are kept. Each call is one of memcached's: `incr` (which makes what is missing), `set`, `decr`.
 pub trait RunningTimes {
@@ -62,6 +65,37 @@ impl RunningTimes for OwnTimes {
     fn subtract(&self, key: &str, units: u64) -> LocalFuture<'_, ()> {
         self.change(key, |time| time.saturating_sub(units));
         Box::pin(std::future::ready(()))
+    }
+}
+
+/// The times that all cores and proxies share, Swift's among them.
+pub(super) struct CommonTimes(pub(super) Common);
+
+impl RunningTimes for CommonTimes {
+    fn shares(&self) -> u32 {
+        1
+    }
+
+    fn add(&self, key: &str, units: u64) -> LocalFuture<'_, Option<u64>> {
+        let key = key.to_owned();
+        Box::pin(async move { self.0.count(key, i64::try_from(units).ok()?).await })
+    }
+
+    fn set(&self, key: &str, units: u64) -> LocalFuture<'_, ()> {
+        let (key, value) = (key.to_owned(), Value::text(units.to_string()));
+        Box::pin(async move {
+            // For ever, as in Swift: memcached drops what nobody uses.
+            let _ = self.0.set(key, value, Duration::ZERO).await;
+        })
+    }
+
+    fn subtract(&self, key: &str, units: u64) -> LocalFuture<'_, ()> {
+        let key = key.to_owned();
+        Box::pin(async move {
+            if let Ok(units) = i64::try_from(units) {
+                let _ = self.0.count(key, -units).await;
+            }
+        })
     }
 }
 

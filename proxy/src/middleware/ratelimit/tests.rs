@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::tests::sample;
+use crate::facts::tests::{CACHE, check, other_proxy};
 use crate::pipeline::Fields;
 use crate::pipeline::tests::{full_body, request};
 use base::io::sim::{Sim, SimOptions};
@@ -59,7 +60,7 @@ fn send(
         (config.ratelimit, config.cores) = (settings, cores);
         let inner = Rc::new(Inner { passed: Cell::new(0), global });
         let backend: Rc<dyn Application> = Rc::new(Backend(Rc::clone(&inner)));
-        let layer = Ratelimit::new(Rc::new(config), Rc::clone(&backend), backend);
+        let layer = Ratelimit::new(Rc::new(config), Rc::clone(&backend), backend, None);
         let (start, mut statuses) = (io::monotonic(), Vec::new());
         for _ in 0..times {
             statuses.push(layer.call(request(method, path)).await.head.status.0);
@@ -126,7 +127,7 @@ fn who_would_wait_too_long_is_told_498_and_not_counted() {
         let mut config = sample();
         (config.ratelimit, config.cores) = (strict, 1);
         let backend: Rc<dyn Application> = Rc::new(Backend(Rc::new(Inner { passed: Cell::new(0), global: "" })));
-        let layer = Ratelimit::new(Rc::new(config), Rc::clone(&backend), backend);
+        let layer = Ratelimit::new(Rc::new(config), Rc::clone(&backend), backend, None);
         // All at once: one goes, one waits a second, all others would wait two.
         let calls: Vec<_> = (0..6).map(|_| io::spawn(layer.call(request(Method::Put, "/a/c")))).collect();
         let mut answers = Vec::new();
@@ -177,4 +178,48 @@ fn the_options_are_swifts() {
     for wrong in ["container_ratelimit_x = 1", "container_ratelimit_1 = fast", "account_ratelimit = -1"] {
         assert!(config(wrong).is_err(), "{wrong}");
     }
+}
+
+/// Eleven requests, one after the other, each at the next core; milliseconds they took.
+async fn alternating(world: &crate::testing::World) -> u128 {
+    let layers: Vec<Ratelimit> = world
+        .cores
+        .iter()
+        .map(|core| {
+            let mut config = sample();
+            (config.ratelimit, config.cores) = (settings(), world.cores.len());
+            let backend: Rc<dyn Application> = Rc::new(Backend(Rc::new(Inner { passed: Cell::new(0), global: "" })));
+            Ratelimit::new(Rc::new(config), Rc::clone(&backend), backend, Common::of(core))
+        })
+        .collect();
+    let start = io::monotonic();
+    for layer in layers.iter().cycle().take(11) {
+        assert_eq!(layer.call(request(Method::Put, "/a/c")).await.head.status.0, 204);
+    }
+    io::monotonic().since(start).as_millis()
+}
+
+#[test]
+fn cores_that_share_memcached_share_the_whole_rate() {
+    // The second core has no connection: the first one counts for it.
+    for cache in [CACHE, "memcache_servers = 10.0.2.1\nmax_memcache_connections = 1"] {
+        check(2, cache, |world, _fake| async move {
+            let took = alternating(&world).await;
+            assert!((1_950..=2_050).contains(&took), "{took} ms for eleven at five a second");
+            // Another proxy finds a number that it can count on.
+            let counted = other_proxy().count("ratelimit/a", 0, Duration::ZERO).await.unwrap();
+            let now = io::unix_time().as_millis() as u64;
+            assert!((now..now + 250).contains(&counted), "{counted} at {now}");
+        });
+    }
+}
+
+#[test]
+fn without_an_answer_of_memcached_each_core_allows_its_share() {
+    check(2, CACHE, |world, fake| async move {
+        world.sim.crash(fake.unwrap().node);
+        // Eleven on two cores, each at half the rate.
+        let took = alternating(&world).await;
+        assert!((1_950..=4_100).contains(&took), "{took} ms");
+    });
 }

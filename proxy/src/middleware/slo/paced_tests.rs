@@ -220,7 +220,8 @@ fn what_the_expirer_cannot_do_is_refused_and_the_manifest_stays() {
                     user: Some("b:u".into()),
                     groups: vec!["b".into()],
                     ..Default::default()
-                };
+                }
+                .into();
             }
             told.set(slo.call(asked).await.head.status.0);
             let is_deleted = slow.asked.borrow().iter().any(|(name, _)| name.starts_with("DELETE"));

@@ -5,22 +5,24 @@ use crate::config::tests::sample;
 use crate::middleware::authorization::authorize;
 use crate::pipeline::tests::request;
 use base::http::server::RequestBody;
+use base::io::sim::{Sim, SimOptions};
+use std::rc::Rc;
 
-const NOW: u64 = 1_790_000_000;
-
-fn auth(path: &str, fields: &[(&'static str, &'static str)]) -> Response {
+fn auth(path: &'static str, fields: &[(&'static str, &'static str)]) -> Response {
     let mut head = RequestHead::new(Method::Get, path.to_owned());
     for (name, value) in fields {
         head.headers.append(*name, *value);
     }
     let request = Request { head, body: RequestBody::full(""), peer: "127.0.0.1:1".parse().unwrap() };
-    give_token(&sample(), &request, auth_path(path.as_bytes()).unwrap(), NOW)
+    let rest = auth_path(path.as_bytes()).unwrap();
+    Sim::new(1, SimOptions::default())
+        .run(async move { Tokens::new(Rc::new(sample()), None).give(&request, rest).await })
 }
 
-fn who(token: &str) -> Result<Identity, Box<Response>> {
+fn who(token: &str) -> Result<Rc<Identity>, Box<Response>> {
     let mut head = RequestHead::new(Method::Get, "/v1/AUTH_test/c");
     head.headers.set("X-Auth-Token", token.to_owned());
-    identify(&sample(), &head, NOW)
+    Sim::new(1, SimOptions::default()).run(async move { Tokens::new(Rc::new(sample()), None).identify(&head).await })
 }
 
 #[test]
@@ -42,7 +44,7 @@ fn right_credentials_give_a_token_that_is_known_again() {
 
 #[test]
 fn wrong_credentials_are_401_and_wrong_paths_404() {
-    let check = |path: &str, fields: &[(&'static str, &'static str)], status: u16| {
+    let check = |path: &'static str, fields: &[(&'static str, &'static str)], status: u16| {
         assert_eq!(auth(path, fields).head.status, Status(status), "{path} {fields:?}");
     };
     check("/auth/v1.0", &[], 401);
@@ -79,7 +81,7 @@ fn ask(
     let mut request = request(method, path);
     if let Some(name) = user {
         let user = config.users.iter().find(|user| format!("{}:{}", user.account, user.user) == name).unwrap();
-        request.identity = identity_of(&config, user);
+        request.identity = Rc::new(identity_of(&config, user));
     }
     if let Some(referer) = referer {
         request.headers.set("Referer", referer);
