@@ -15,7 +15,7 @@ use std::rc::Rc;
 /// `middleware::listing_formats`.
 pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
     if request.authority != Authority::Granted
-        && let Err(denial) = authorize_with(core, &mut request, None).await
+        && let Err(denial) = authorize_with(core, &mut request, None, None).await
         // The container's ACL may still allow it.
         && !waits_for_acl(&request)
     {
@@ -35,8 +35,9 @@ pub(crate) async fn authorize_with(
     core: &Rc<Core>,
     request: &mut ClientRequest,
     container: Option<&str>,
+    sync_key: Option<&str>,
 ) -> Result<(), Box<Response>> {
-    let without = Acls { container, account: None };
+    let without = Acls { container, account: None, sync_key };
     if verdict(&core.config, request, without) == Verdict::DependsOnAccount {
         let info = account_info(core, &request.path.account, &request.trans_id).await;
         authorize(&core.config, request, Acls { account: Some(&info.headers), ..without })?;

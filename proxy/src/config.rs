@@ -8,6 +8,7 @@
 
 mod filters;
 mod members;
+mod nodes;
 mod parse;
 mod policies;
 mod unused;
@@ -16,6 +17,7 @@ mod users;
 pub use members::Member;
 pub use policies::Policy;
 
+use crate::backend::affinity::{Preference, Sorting};
 use crate::middleware::segment_rate::Limits;
 use crate::middleware::{
     authtoken, bulk, cname_lookup, container_sync, domain_remap, formpost, gatekeeper, keystoneauth, name_check,
@@ -25,6 +27,7 @@ use base::config::ConfigError;
 use base::hash_path::HashPath;
 use base::limits::Constraints;
 use base::memcache;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -140,6 +143,16 @@ pub struct Config {
     pub cors_allow_origin: Vec<String>,
     /// See Swift's option.
     pub strict_cors_mode: bool,
+    /// Which nodes are preferred, where a policy has nothing of its own.
+    pub preference: Preference,
+    /// The policies that have.
+    pub policy_preferences: BTreeMap<u32, Preference>,
+    /// How long the other replicas get to finish once a quorum has said the same.
+    pub post_quorum_timeout: Duration,
+    /// How long a node's timing counts.
+    pub timing_expiry: Duration,
+    /// Fields of accounts and containers that only owners see and set, lower case.
+    pub swift_owner_headers: Vec<String>,
     /// Whether `X-Open-Expired` shows objects that have expired and are not removed yet.
     pub allow_open_expired: bool,
     /// Response headers shown to scripts of other origins, beside the usual ones.
@@ -223,6 +236,17 @@ pub struct Config {
 }
 
 impl Config {
+    /// Which nodes are preferred for objects of a policy; `None`: for accounts and containers.
+    pub fn preference(&self, policy: Option<u32>) -> &Preference {
+        policy.and_then(|policy| self.policy_preferences.get(&policy)).unwrap_or(&self.preference)
+    }
+
+    /// Whether anybody needs to know how fast nodes are.
+    pub fn sorts_by_timing(&self) -> bool {
+        let mut all = std::iter::once(&self.preference).chain(self.policy_preferences.values());
+        all.any(|preference| preference.sorting == Sorting::Timing)
+    }
+
     /// From the text of `proxy-server.conf` and of `swift.conf`.
     pub fn parse(conf_file: &str, conf: &str, swift_conf: &str) -> Result<Config, ConfigError> {
         Config::parse_with(conf_file, conf, swift_conf, None)

@@ -322,7 +322,7 @@ async fn ask(core: &Rc<Core>, path: &Path, trans_id: &str) -> Info {
         format!("HEAD http://localhost/v1{}", path.quoted()),
     );
     let placement = core.backend.place(&core.config, path);
-    let mut candidates = core.backend.candidates(&placement);
+    let mut candidates = core.backend.candidates(&core.config, &placement);
     let read = Read {
         method: Method::Head,
         path: path.clone(),

@@ -433,6 +433,7 @@ impl Pipeline {
             ends_with_slash,
             source: None,
             parent: None,
+            has_own_time: false,
             is_synced: false,
         };
         self.answer_request(request, &sent_path, is_signed).await
@@ -476,7 +477,7 @@ impl Pipeline {
                 let sentence = format!("X-Timestamp should be a UNIX timestamp float value; was '{text}'");
                 return respond::bad_request(sentence);
             };
-            request.timestamp = time;
+            (request.timestamp, request.has_own_time) = (time, true);
         }
         match self.refuse_write(&request).await {
             Some(refused) => refused,
@@ -530,6 +531,7 @@ impl Pipeline {
                 is_owner: false,
                 refusal: None,
                 ends_with_slash: false,
+                has_own_time: false,
                 is_synced: false,
                 source: None,
                 parent: None,

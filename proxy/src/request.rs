@@ -78,6 +78,8 @@ pub struct ClientRequest {
     pub ends_with_slash: bool,
     /// Why this write is refused with 413 should the caller be allowed to make it at all (quotas).
     pub refusal: Option<&'static str>,
+    /// Whether the time is the client's own: the operator lets `X-Timestamp` in.
+    pub has_own_time: bool,
     /// Whether another cluster sends what is stored there: manifests and links are taken as they are.
     pub is_synced: bool,
     /// The client's address, for logs.
@@ -154,6 +156,7 @@ impl Parent {
             is_owner: false,
             refusal: None,
             ends_with_slash: false,
+            has_own_time: false,
             is_synced: false,
             remote: self.remote.clone(),
             source: self.source.or(Some("MW")),

@@ -90,8 +90,8 @@ pub fn written(status: Status, headers: &Headers, body: Bytes) -> Response {
     response
 }
 
-/// Fields of a read answer for the client: framing and connection fields go, owner fields too unless the caller owns the account.
-pub fn read_headers(source: &Headers, is_owner: bool) -> Headers {
+/// Fields of a read answer for the client: framing and connection fields go, and the `hidden` ones, which are written lower case.
+pub fn read_headers(source: &Headers, hidden: &[String]) -> Headers {
     let mut headers = source.clone();
     headers.retain(|name, _| {
         with_lower(name, |lower| {
@@ -99,7 +99,7 @@ pub fn read_headers(source: &Headers, is_owner: bool) -> Headers {
                 lower,
                 b"connection" | b"transfer-encoding" | b"keep-alive" | b"date" | b"trailer" | b"upgrade" | b"te"
             );
-            !hop && (is_owner || !OWNER_FIELDS.iter().any(|owner| owner.as_bytes() == lower))
+            !hop && !hidden.iter().any(|hidden| hidden.as_bytes() == lower)
         })
     });
     headers
@@ -109,19 +109,6 @@ pub fn read_headers(source: &Headers, is_owner: bool) -> Headers {
 pub fn bare_etag(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value)
 }
-
-/// Fields only owners of an account see and set (Swift's `swift_owner_headers`), lower case.
-pub const OWNER_FIELDS: [&str; 9] = [
-    "x-container-read",
-    "x-container-write",
-    "x-container-sync-key",
-    "x-container-sync-to",
-    "x-account-meta-temp-url-key",
-    "x-account-meta-temp-url-key-2",
-    "x-container-meta-temp-url-key",
-    "x-container-meta-temp-url-key-2",
-    "x-account-access-control",
-];
 
 const HTML: &str = "text/html; charset=UTF-8";
 

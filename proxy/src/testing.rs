@@ -250,6 +250,7 @@ impl World {
             is_owner: true,
             refusal: None,
             ends_with_slash: false,
+            has_own_time: false,
             is_synced: false,
             remote: "10.9.9.9".into(),
             source: None,

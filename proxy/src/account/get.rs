@@ -17,7 +17,7 @@ pub(super) async fn get(core: &Rc<Core>, request: ClientRequest) -> Response {
         return *refused;
     }
     let placement = core.backend.place(&core.config, &request.path);
-    let mut candidates = core.backend.candidates(&placement);
+    let mut candidates = core.backend.candidates(&core.config, &placement);
     let mut headers = Origin::of(&request).headers();
     headers.set("Accept", "application/json");
     listing::show_reserved(&request, &mut headers);

@@ -1,7 +1,7 @@
 //! One write to every replica of a partition: requests run side by side, `quorum` decides.
 //!
 //! Every request takes the next candidate; a node that fails (no connection, no answer, 5xx) is replaced by the next one. Once
-//! some class has its quorum the others get [`POST_QUORUM_GRACE`] to finish: a client that reads right after its write then
+//! some class has its quorum the others get `post_quorum_timeout` to finish: a client that reads right after its write then
 //! meets replicas that all know it. What is still running after that goes on in the background, bounded by its deadlines.
 
 use super::Placement;
@@ -20,9 +20,6 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Swift's `post_quorum_timeout`.
-pub const POST_QUORUM_GRACE: Duration = Duration::from_millis(500);
 
 /// One write for all replicas.
 pub struct Write {
@@ -77,12 +74,19 @@ pub async fn gather(core: &Rc<Core>, write: Write) -> Outcome {
 
 /// The same with a body: sent behind its head in one write, or, where the fields expect `100-continue`, when a node asks for it.
 pub async fn gather_with(core: &Rc<Core>, write: Write, body: Bytes) -> Outcome {
-    gather_within(core, write, body, POST_QUORUM_GRACE).await
+    let candidates = core.backend.candidates(&core.config, &write.placement);
+    gather_from(core, candidates, write, body, core.config.post_quorum_timeout).await
 }
 
-/// The same with a time of its own for those that are not needed for the quorum any more.
-pub async fn gather_within(core: &Rc<Core>, write: Write, body: Bytes, grace: Duration) -> Outcome {
-    let candidates = Rc::new(RefCell::new(core.backend.candidates(&write.placement)));
+/// The same, asking these nodes, with a time of its own for those that are not needed for the quorum any more.
+pub async fn gather_from(
+    core: &Rc<Core>,
+    candidates: Candidates,
+    write: Write,
+    body: Bytes,
+    grace: Duration,
+) -> Outcome {
+    let candidates = Rc::new(RefCell::new(candidates));
     let nodes = write.headers.len();
     let (sender, mut receiver) = queue(nodes);
     for headers in &write.headers {

@@ -3,6 +3,7 @@
 //! Two ways to ask: `gather` sends one write to every replica and lets `quorum` decide; `read` asks one node after the other
 //! until one has a good answer. `object::put` drives its exchanges itself, because a body flows through them.
 
+pub mod affinity;
 pub mod error_limit;
 pub mod exchange;
 pub mod gather;
@@ -15,6 +16,7 @@ pub mod read;
 pub mod rings;
 
 use crate::config::Config;
+use affinity::{Preference, Timings};
 use base::hash_path::NameHash;
 use base::http::Status;
 use base::io;
@@ -32,6 +34,7 @@ pub struct Backend {
     rings: Rings,
     pool: Pool,
     limits: RefCell<ErrorLimits>,
+    timings: RefCell<Timings>,
     request_node_count: Option<usize>,
 }
 
@@ -42,6 +45,8 @@ pub struct Placement {
     pub ring: Rc<Nodes>,
     /// The partition.
     pub partition: u32,
+    /// The storage policy, for an object.
+    pub policy: Option<u32>,
 }
 
 impl Placement {
@@ -58,6 +63,7 @@ impl Backend {
             rings: Rings::load(&config.swift_dir, config.policies.iter().map(|policy| policy.index)).await?,
             pool: Pool::default(),
             limits: RefCell::new(ErrorLimits::new(config.error_suppression_limit, config.error_suppression_interval)),
+            timings: RefCell::default(),
             request_node_count: config.request_node_count,
         })
     }
@@ -78,12 +84,51 @@ impl Backend {
         let ring = self.rings.get(service)?;
         let NameHash(hash) = config.hash_path.hash(&path.account, path.container.as_deref(), path.object.as_deref());
         let partition = ring.partition(&hash);
-        Some(Placement { ring, partition })
+        let policy = if let Service::Object(policy) = service { Some(policy) } else { None };
+        Some(Placement { ring, partition, policy })
     }
 
-    /// The nodes to try for a request, primaries in random order.
-    pub fn candidates(&self, placement: &Placement) -> Candidates {
-        Candidates::new(placement.ring.clone(), placement.partition, self.request_node_count, io::random_u64)
+    /// The nodes to try for a request, primaries in the order of `sorting_method`.
+    pub fn candidates(&self, config: &Config, placement: &Placement) -> Candidates {
+        self.candidates_after(config.preference(placement.policy), placement, Vec::new())
+    }
+
+    /// The same for the PUT of an object: nodes of `write_affinity` first.
+    pub fn candidates_for_put(&self, config: &Config, placement: &Placement) -> Candidates {
+        let preference = config.preference(placement.policy);
+        let (ring, partition) = (&placement.ring, placement.partition);
+        if preference.write.is_empty() {
+            return self.candidates_after(preference, placement, Vec::new());
+        }
+        let first = preference.first_for_put(&placement.primaries(), ring.handoffs(partition));
+        self.candidates_after(preference, placement, first)
+    }
+
+    /// The same for the DELETE of an object, and how many nodes are asked beside the primaries.
+    pub fn candidates_for_delete(&self, config: &Config, placement: &Placement) -> (Candidates, usize) {
+        let preference = config.preference(placement.policy);
+        if preference.write.is_empty() {
+            return (self.candidates_after(preference, placement, Vec::new()), 0);
+        }
+        let (ring, partition) = (&placement.ring, placement.partition);
+        let primaries = placement.primaries();
+        let more = preference.handoffs_of_delete(&primaries);
+        let first =
+            if more > 0 { preference.first_for_delete(&primaries, ring.handoffs(partition)) } else { Vec::new() };
+        (self.candidates_after(preference, placement, first).with_more(more), more)
+    }
+
+    fn candidates_after(&self, preference: &Preference, placement: &Placement, first: Vec<Node>) -> Candidates {
+        let sort = |nodes: &mut [Node]| preference.sort(nodes, &self.timings.borrow(), now());
+        let (ring, tries) = (placement.ring.clone(), self.request_node_count);
+        Candidates::new(ring, placement.partition, tries, io::random_u64, sort, first)
+    }
+
+    /// Takes down how long a node took to answer, where that sorts the next reads.
+    pub fn timed(&self, config: &Config, node: &Node, took: Duration) {
+        if config.sorts_by_timing() {
+            self.timings.borrow_mut().set(node.address.ip(), took, now(), config.timing_expiry);
+        }
     }
 
     /// The next candidate that is not error-limited.

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - No node is given twice, and none that is error-limited.
-//! - Every primary that can be asked comes before the first handoff.
+//! - Every primary that can be asked comes before the first handoff, unless others are preferred for a write (`affinity`).
 //! - Left-out primaries do not use up tries: another node takes the place.
 
 use ring::{Device, Ring};
@@ -14,6 +14,12 @@ use std::rc::Rc;
 /// One device of one node, as a target of requests. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
+    /// Index in the ring's list.
+    pub id: u32,
+    /// Failure domains, the larger one first.
+    pub region: u32,
+    /// Inside the region.
+    pub zone: u32,
     /// Where it listens.
     pub address: SocketAddr,
     /// The device's directory name.
@@ -29,7 +35,8 @@ impl Node {
     fn new(device: &Device) -> Option<Node> {
         let address = SocketAddr::new(device.ip.parse::<IpAddr>().ok()?, device.port);
         let name = format!("{address}/{}", device.device).into();
-        Some(Node { address, device: device.device.as_str().into(), primary: true, name })
+        let (id, region, zone) = (device.id, device.region, device.zone);
+        Some(Node { id, region, zone, address, device: device.device.as_str().into(), primary: true, name })
     }
 }
 
@@ -66,7 +73,7 @@ impl Nodes {
     }
 
     /// The others, in the order to try.
-    fn handoffs(&self, partition: u32) -> impl Iterator<Item = Node> + '_ {
+    pub fn handoffs(&self, partition: u32) -> impl Iterator<Item = Node> + '_ {
         self.ring.handoffs(partition).filter_map(|device| Some(Node { primary: false, ..self.node(device)? }))
     }
 
@@ -87,16 +94,41 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// For one partition; `tries` nodes at most (`None`: twice the replicas). `random` shuffles the primaries.
-    pub fn new(ring: Rc<Nodes>, partition: u32, tries: Option<usize>, mut random: impl FnMut() -> u64) -> Candidates {
+    /// For one partition; `tries` nodes at most (`None`: twice the replicas). `random` shuffles the primaries, then `sort` has
+    /// its say. `preferred` nodes, handoffs too, come first; where there are none, the primaries do.
+    pub fn new(
+        ring: Rc<Nodes>,
+        partition: u32,
+        tries: Option<usize>,
+        mut random: impl FnMut() -> u64,
+        sort: impl FnOnce(&mut [Node]),
+        preferred: Vec<Node>,
+    ) -> Candidates {
         let mut primaries: VecDeque<Node> = ring.primaries(partition).collect();
         let replicas = primaries.len();
-        for place in (1..replicas).rev() {
+        let tries_left = tries.unwrap_or(2 * replicas).max(replicas);
+        let mut handoffs = None;
+        if !preferred.is_empty() {
+            let is_other = |node: &Node| preferred.iter().all(|preferred| preferred.id != node.id);
+            let others = primaries.into_iter().chain(ring.handoffs(partition)).filter(is_other);
+            let others: Vec<Node> = others.take(replicas + tries_left + MAX_LIMITED_HANDOFFS).collect();
+            let mut ordered: VecDeque<Node> = preferred.into_iter().chain(others).collect();
+            handoffs = Some(ordered.split_off(replicas.min(ordered.len())));
+            primaries = ordered;
+        }
+        for place in (1..primaries.len()).rev() {
             let other = usize::try_from(random() % (place as u64 + 1)).unwrap_or(0);
             primaries.swap(place, other);
         }
-        let tries_left = tries.unwrap_or(2 * replicas).max(replicas);
-        Candidates { ring, partition, primaries, handoffs: None, tries_left, replicas }
+        sort(primaries.make_contiguous());
+        Candidates { ring, partition, primaries, handoffs, tries_left, replicas }
+    }
+
+    /// Allows `more` tries: a write that has more requests than replicas.
+    #[must_use]
+    pub fn with_more(mut self, more: usize) -> Candidates {
+        self.tries_left += more;
+        self
     }
 
     /// Number of primaries.
@@ -144,10 +176,11 @@ mod tests {
     fn candidates(tries: Option<usize>) -> Candidates {
         let ring = Rc::new(Nodes::new(Ring::from_bytes(&ring()).unwrap()));
         let mut random = 0;
-        Candidates::new(ring, 2, tries, move || {
+        let random = move || {
             random += 1;
             random
-        })
+        };
+        Candidates::new(ring, 2, tries, random, |_| {}, Vec::new())
     }
 
     fn all(mut candidates: Candidates, is_limited: impl Fn(&Node) -> bool) -> Vec<Node> {
@@ -177,5 +210,25 @@ mod tests {
         assert!(nodes.iter().all(|node| &*node.device != "d3"));
         assert_eq!(nodes.iter().filter(|node| node.primary).count(), 2);
         assert!(all(candidates(None), |_| true).is_empty());
+    }
+
+    #[test]
+    fn preferred_nodes_come_first_and_nobody_is_left_out_or_asked_twice() {
+        let ring = Rc::new(Nodes::new(Ring::from_bytes(&ring()).unwrap()));
+        let handoffs: Vec<Node> = ring.handoffs(2).collect();
+        let primaries: Vec<Node> = ring.primaries(2).collect();
+        // More than the first three: the rest of them come next.
+        let preferred = vec![handoffs[1].clone(), primaries[0].clone(), handoffs[2].clone(), handoffs[0].clone()];
+        let mut expected: Vec<u32> = preferred[..3].iter().map(|node| node.id).collect();
+        expected.sort_unstable();
+        let nodes = all(Candidates::new(ring, 2, None, || 0, |_| {}, preferred), |_| false);
+        let mut first: Vec<u32> = nodes[..3].iter().map(|node| node.id).collect();
+        first.sort_unstable();
+        assert_eq!((first, nodes[3].id), (expected, handoffs[0].id));
+        let mut everybody: Vec<u32> = nodes.iter().map(|node| node.id).collect();
+        everybody.sort_unstable();
+        everybody.dedup();
+        assert_eq!(everybody.len(), 6);
+        assert_eq!(nodes.iter().filter(|node| node.primary).count(), 3);
     }
 }

@@ -14,6 +14,7 @@ use super::quorum::{Best, Quorum};
 use crate::core::Core;
 use base::http::client::Framing;
 use base::http::{Headers, Method, ResponseHead, Status};
+use base::io;
 use base::names::Path;
 use base::timestamp::Timestamp;
 use std::rc::Rc;
@@ -68,6 +69,7 @@ pub async fn find(core: &Rc<Core>, read: &Read, candidates: &mut Candidates) -> 
         let Some(node) = next else { break };
         let head =
             outgoing::head(read.method, &node, read.placement.partition, &read.path, &read.query, read.headers.clone());
+        let asked = io::monotonic();
         let (exchange, head) = match Exchange::open(core, &node, &head, Framing::None, read.deadline).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -75,6 +77,7 @@ pub async fn find(core: &Rc<Core>, read: &Read, candidates: &mut Candidates) -> 
                 continue;
             }
         };
+        core.backend.timed(&core.config, &node, io::monotonic().since(asked));
         if !core.backend.judge(&node, head.status) {
             continue;
         }

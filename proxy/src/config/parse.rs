@@ -1,6 +1,6 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
-use super::{Config, Member, Reseller, Secret, filters, members, policies, unused, users};
+use super::{Config, Member, Reseller, Secret, filters, members, nodes, policies, unused, users};
 use crate::middleware::segment_rate::Limits;
 use crate::middleware::tempurl::signature;
 use crate::middleware::{
@@ -105,6 +105,11 @@ pub(super) fn parse(
         proxy_logging: filters::proxy_logging(file, &ini, &swift.constraints, filters::Which::First)?,
         subrequest_logging: filters::proxy_logging(file, &ini, &swift.constraints, filters::Which::Last)?,
         // [app:proxy-server]
+        preference: nodes::preference(app, None)?,
+        policy_preferences: nodes::of_policies(file, &ini, app)?,
+        post_quorum_timeout: app.seconds("post_quorum_timeout", 0.5)?,
+        timing_expiry: app.seconds("timing_expiry", 300.0)?,
+        swift_owner_headers: lower(app.list("swift_owner_headers", OWNER_HEADERS)),
         deny_host_headers: app.list("deny_host_headers", ""),
         max_containers_per_account: app.integer("max_containers_per_account", 0, 0..=u64::MAX)?,
         max_containers_whitelist: app.list("max_containers_whitelist", ""),
@@ -343,11 +348,21 @@ fn slo(section: &Section) -> Result<slo::Settings, ConfigError> {
     })
 }
 
+/// What only owners of an account see and set, as long as `swift_owner_headers` says nothing else.
+const OWNER_HEADERS: &str = "x-container-read, x-container-write, x-container-sync-key, x-container-sync-to, \
+    x-account-meta-temp-url-key, x-account-meta-temp-url-key-2, x-container-meta-temp-url-key, \
+    x-container-meta-temp-url-key-2, x-account-access-control";
+
+fn lower(names: Vec<String>) -> Vec<String> {
+    names.into_iter().map(|name| name.to_ascii_lowercase()).collect()
+}
+
 fn segment_limits(section: &Section, under: Option<u64>) -> Result<Limits, ConfigError> {
     Ok(Limits {
         after: section.integer("rate_limit_after_segment", 10, 0..=1_000_000)?,
         per_second: section.integer("rate_limit_segments_per_sec", 1, 0..=1_000_000)?,
         under,
+        max_get_time: Duration::from_secs(section.integer("max_get_time", 86_400, 0..=u64::from(u32::MAX))?),
     })
 }
 
@@ -355,7 +370,7 @@ fn segment_limits(section: &Section, under: Option<u64>) -> Result<Limits, Confi
 fn of_dlo(ini: &Ini) -> &Section {
     let own = section_of(ini, "dlo");
     let says = |name: &str| own.get(name).is_some();
-    let is_own = says("rate_limit_after_segment") | says("rate_limit_segments_per_sec");
+    let is_own = says("rate_limit_after_segment") | says("rate_limit_segments_per_sec") | says("max_get_time");
     if is_own { own } else { ini.section_or_defaults("app:proxy-server") }
 }
 

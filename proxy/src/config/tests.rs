@@ -237,7 +237,12 @@ fn values_out_of_bounds_are_refused() {
 
 #[test]
 fn segments_are_limited_as_in_swift_unless_told_otherwise() {
-    let limits = |after, per_second, under| Limits { after, per_second, under };
+    let limits = |after, per_second, under| Limits {
+        after,
+        per_second,
+        under,
+        max_get_time: std::time::Duration::from_secs(86_400),
+    };
     let plain = parse("[pipeline:main]\npipeline = slo dlo proxy-server\n").unwrap();
     assert_eq!((plain.slo.limits, plain.dlo_limits), (limits(10, 1, Some(1_048_576)), limits(10, 1, None)));
     assert!(plain.slo.allow_async_delete);
@@ -252,4 +257,45 @@ fn segments_are_limited_as_in_swift_unless_told_otherwise() {
     assert_eq!(set.dlo_limits, limits(10, 5, None));
     assert_eq!(set.bulk.delete_container_retry_count, 4);
     assert!(set.notices.iter().all(|notice| !notice.contains("rate_limit")), "{:?}", set.notices);
+}
+
+#[test]
+fn max_get_time_is_read_where_each_kind_of_large_object_has_its_options() {
+    let text = "[pipeline:main]\npipeline = slo dlo proxy-server\n[filter:slo]\nmax_get_time = 7\n\
+        [app:proxy-server]\nmax_get_time = 9\n";
+    let set = parse(text).unwrap();
+    let seconds = |limits: Limits| limits.max_get_time.as_secs();
+    assert_eq!((seconds(set.slo.limits), seconds(set.dlo_limits)), (7, 9));
+    let of_dlo = parse(&format!("{text}[filter:dlo]\nmax_get_time = 3\n")).unwrap();
+    assert_eq!(seconds(of_dlo.dlo_limits), 3);
+}
+
+#[test]
+fn owner_headers_are_those_of_the_option_or_swifts() {
+    let plain = parse("[pipeline:main]\npipeline = proxy-server\n").unwrap();
+    assert_eq!(plain.swift_owner_headers.len(), 9);
+    assert!(plain.swift_owner_headers.iter().any(|name| name == "x-container-meta-temp-url-key-2"));
+    let set = parse("[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\nswift_owner_headers = X-Own, x-b\n");
+    assert_eq!(set.unwrap().swift_owner_headers, ["x-own", "x-b"]);
+}
+
+#[test]
+fn a_policy_prefers_nodes_of_its_own() {
+    let text = "[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\nsorting_method = affinity\n\
+        read_affinity = r1=1\nwrite_affinity = r1\nwrite_affinity_node_count = 3\n\
+        [proxy-server:policy:1]\nsorting_method = timing\nwrite_affinity = r2z1, r2z2\n\
+        write_affinity_handoff_delete_count = 4\n";
+    let set = parse(text).unwrap();
+    assert_eq!((set.post_quorum_timeout.as_millis(), set.timing_expiry.as_secs()), (500, 300));
+    let (all, own) = (set.preference(None), set.preference(Some(1)));
+    assert_eq!((all.sorting, all.read.len(), all.write.len()), (Sorting::Affinity, 1, 1));
+    assert_eq!((own.sorting, own.read.len(), own.write.len()), (Sorting::Timing, 1, 2));
+    assert_eq!((all.handoff_delete_count, own.handoff_delete_count), (None, Some(4)));
+    assert_eq!((own.write_node_count.of(7), set.preference(Some(0))), (3, all));
+    assert!(set.sorts_by_timing());
+    assert!(set.notices.iter().all(|notice| !notice.contains("affinity")), "{:?}", set.notices);
+    for bad in ["sorting_method = best", "read_affinity = r1", "write_affinity = 1", "write_affinity_node_count = x"] {
+        let text = format!("[pipeline:main]\npipeline = proxy-server\n[proxy-server:policy:0]\n{bad}\n");
+        assert!(parse(&text).is_err(), "{bad}");
+    }
 }

@@ -26,7 +26,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
         }
     }
     let placement = core.backend.place(&core.config, &request.path);
-    let mut candidates = core.backend.candidates(&placement);
+    let mut candidates = core.backend.candidates(&core.config, &placement);
     let mut headers = Origin::of(&request).headers();
     headers.set("Accept", "application/json");
     listing::show_reserved(&request, &mut headers);
@@ -43,7 +43,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
     match find(core, &read, &mut candidates).await {
         Found::Source(source) => {
             let acl = source.head.headers.get_str("X-Container-Read").map(str::to_owned);
-            if let Err(denial) = authorize_with(core, &mut request, acl.as_deref()).await {
+            if let Err(denial) = authorize_with(core, &mut request, acl.as_deref(), None).await {
                 return *denial;
             }
             let index =
@@ -61,7 +61,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
 
 /// Who may not read the account does not learn what it lacks.
 async fn refuse(core: &Rc<Core>, request: &mut ClientRequest, status: Status) -> Response {
-    match authorize_with(core, request, None).await {
+    match authorize_with(core, request, None, None).await {
         Ok(()) => respond::standard(status),
         Err(denial) => *denial,
     }

@@ -68,7 +68,8 @@ pub(crate) fn wants_newest(request: &ClientRequest) -> bool {
 /// The client's answer: the source's status, cleaned fields, its body streamed.
 pub(crate) fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest) -> Response {
     let mut head = ResponseHead::new(source.head.status);
-    head.headers = respond::read_headers(&source.head.headers, request.is_owner);
+    let hidden: &[String] = if request.is_owner { &[] } else { &core.config.swift_owner_headers };
+    head.headers = respond::read_headers(&source.head.headers, hidden);
     head.headers.set("Accept-Ranges", "bytes");
     let length = head.headers.get_str("Content-Length").and_then(|text| text.parse().ok());
     if request.method == Method::Head || head.status.0 == 204 {

@@ -28,7 +28,7 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
         Method::Get | Method::Head => get::get(core, request).await,
         Method::Put | Method::Post => {
             // ACLs were cleaned on the way (`middleware::authorization`).
-            remove_owner_fields(&mut request);
+            remove_owner_fields(&core.config.swift_owner_headers, &mut request);
             if request.method == Method::Put { put::put(core, request).await } else { post::post(core, request).await }
         }
         Method::Delete => delete::delete(core, request).await,
@@ -39,9 +39,9 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
 }
 
 /// Takes off what only owners may set.
-fn remove_owner_fields(request: &mut ClientRequest) {
+fn remove_owner_fields(names: &[String], request: &mut ClientRequest) {
     if !request.is_owner {
-        for name in respond::OWNER_FIELDS {
+        for name in names {
             request.headers.remove(name);
         }
     }

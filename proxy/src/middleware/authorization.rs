@@ -14,6 +14,8 @@ use crate::respond;
 use base::http::server::Response;
 use base::http::{Headers, Status};
 use base::quote::quote;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 /// What decides whether a request may go on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +24,23 @@ pub struct Acls<'a> {
     pub container: Option<&'a str>,
     /// The account's fields as its server has them; `None`: not asked for yet.
     pub account: Option<&'a Headers>,
+    /// The key of the container that other clusters write it with, where it is an object that is written.
+    pub sync_key: Option<&'a str>,
 }
+
+impl Acls<'_> {
+    /// Whether `request` is another cluster's: it knows the container's key and brings the object's own time.
+    pub fn is_sync(&self, request: &ClientRequest) -> bool {
+        let Some(key) = self.sync_key.filter(|key| !key.is_empty() && request.has_own_time) else { return false };
+        // Both sides are hashed first, so that not even the length of the key can be measured.
+        let hashed = |bytes: &[u8]| Sha256::digest(bytes);
+        let given = request.headers.get(SYNC_KEY).map(|given| hashed(given));
+        given.is_some_and(|given| given.ct_eq(&hashed(key.as_bytes())).into())
+    }
+}
+
+/// The container's key, in a container's fields as in the request of another cluster.
+pub const SYNC_KEY: &str = "X-Container-Sync-Key";
 
 /// An auth system's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,5 +163,28 @@ mod tests {
         assert_eq!(put.headers.get_str("X-Container-Read"), Some(".r:*,test"));
         put.headers.set("X-Container-Write", ".r:*");
         assert_eq!(clean_container_acls(&mut put).unwrap_err().head.status, Status(400));
+    }
+
+    #[test]
+    fn a_containers_key_lets_another_cluster_write_with_its_own_time() {
+        let check = |given: Option<&'static str>, has_own_time: bool, key: Option<&str>, expected: Verdict| {
+            let mut put = request(Method::Put, "/AUTH_test/c/o");
+            put.identity = crate::request::Identity::default();
+            put.has_own_time = has_own_time;
+            if let Some(given) = given {
+                put.headers.set(SYNC_KEY, given);
+            }
+            let acls = Acls { sync_key: key, ..Acls::default() };
+            let mut config = sample();
+            assert_eq!(verdict(&config, &put, acls), expected, "tempauth {given:?} {has_own_time} {key:?}");
+            config.keystoneauth = Some(keystoneauth::Settings::default());
+            assert_eq!(verdict(&config, &put, acls), expected, "keystoneauth {given:?} {has_own_time} {key:?}");
+        };
+        check(Some("key"), true, Some("key"), Verdict::Allowed);
+        check(Some("kex"), true, Some("key"), Verdict::Denied);
+        check(Some("key"), false, Some("key"), Verdict::Denied);
+        check(None, true, Some("key"), Verdict::Denied);
+        check(Some(""), true, Some(""), Verdict::Denied);
+        check(Some("key"), true, None, Verdict::Denied);
     }
 }

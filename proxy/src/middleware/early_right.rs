@@ -15,7 +15,7 @@ pub(super) async fn authorize_early(
     request: &mut ClientRequest,
     container: Option<&str>,
 ) -> Result<(), Box<Response>> {
-    let without = Acls { container, account: None };
+    let without = Acls { container, account: None, sync_key: None };
     if verdict(config, request, without) == Verdict::DependsOnAccount {
         let fields = application.account_headers(request).await;
         authorize(config, request, Acls { account: Some(&fields), ..without })?;

@@ -45,6 +45,7 @@ pub(super) fn verdict(settings: &Settings, request: &ClientRequest, acls: Acls<'
     let acl = acls.container.filter(|_| request.path.container.is_some());
     let acl = acl.map(acl::parse_acl).unwrap_or_default();
     match &request.identity.keystone {
+        _ if acls.is_sync(request) && settings.reseller(&request.path.account).is_some() => Verdict::Allowed,
         Some(caller) => verdict_on(settings, request, caller, &acl, acls.account),
         None => {
             let is_ours = settings.reseller(&request.path.account).is_some();

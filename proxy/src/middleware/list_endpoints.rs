@@ -130,6 +130,9 @@ mod tests {
     #[test]
     fn the_second_version_says_which_fields_a_request_needs() {
         let node = |address: &str, device: &str| Node {
+            id: 0,
+            region: 1,
+            zone: 1,
             address: address.parse().unwrap(),
             device: device.into(),
             primary: true,

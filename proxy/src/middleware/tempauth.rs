@@ -49,7 +49,7 @@ pub(super) fn verdict(config: &Config, request: &ClientRequest, acls: Acls<'_>) 
     if has(account) && !is_management && reseller.require_group.as_deref().is_none_or(has) {
         return Verdict::Owner;
     }
-    if request.method == Method::Options {
+    if request.method == Method::Options || acls.is_sync(request) {
         return Verdict::Allowed;
     }
     // The ACL of a container; nothing of it reaches up to the account.

@@ -1,7 +1,7 @@
 //! DELETE of one object: a tombstone on every replica.
 
 use super::{authorized_container, need_container, place, updates};
-use crate::backend::gather::{Write, gather};
+use crate::backend::gather::{Write, gather_from};
 use crate::backend::outgoing::{Origin, copy};
 use crate::core::Core;
 use crate::request::ClientRequest;
@@ -9,6 +9,7 @@ use crate::respond;
 use base::http::Method;
 use base::http::server::Response;
 use base::names::Path;
+use bytes::Bytes;
 use std::rc::Rc;
 
 /// Deletes the object. A replica that never had it stands beside one that deleted it: then it is deleted.
@@ -25,9 +26,10 @@ pub(super) async fn delete(core: &Rc<Core>, mut request: ClientRequest) -> Resul
     copy(&request.headers, &mut common, |name| name == "x-if-delete-at");
     let container = Path { object: None, ..request.path.clone() };
     let of_container = core.backend.place(&core.config, &container);
-    let headers = updates::requests(&common, placement.primaries().len(), &of_container, None);
+    let (candidates, more) = core.backend.candidates_for_delete(&core.config, &placement);
+    let headers = updates::requests(&common, placement.primaries().len() + more, &of_container, None);
     let write =
         Write { method: Method::Delete, path: request.path.clone(), placement, headers, read_as: &[(404, 204)] };
-    let outcome = gather(core, write).await;
+    let outcome = gather_from(core, candidates, write, Bytes::new(), core.config.post_quorum_timeout).await;
     Ok(respond::written(outcome.status, &outcome.headers, outcome.body))
 }

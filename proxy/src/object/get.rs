@@ -18,7 +18,7 @@ use std::rc::Rc;
 pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Result<Response, Box<Response>> {
     let info = authorized_container(core, &mut request).await?;
     let placement = place(core, &request, info.policy_index())?;
-    let mut candidates = core.backend.candidates(&placement);
+    let mut candidates = core.backend.candidates(&core.config, &placement);
     let mut headers = Origin::of(&request).headers();
     headers.set("X-Backend-Storage-Policy-Index", info.policy_index().to_string());
     open_expired(core, &request, &mut headers);
@@ -48,7 +48,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
             if head.status.0 == 412 {
                 // The object's own fields, without a body.
                 let content_type = response.head.headers.get("Content-Type").cloned().unwrap_or_default();
-                response.head.headers = client_headers(&head.headers, request.is_owner);
+                response.head.headers = client_headers(&head.headers);
                 response.head.headers.remove("Accept-Ranges");
                 response.head.headers.set("Content-Length", "0");
                 response.head.headers.set("Content-Type", content_type);
@@ -64,7 +64,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
 fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest, resume: Resume) -> Response {
     let status = source.head.status;
     let mut head = ResponseHead::new(status);
-    head.headers = client_headers(&source.head.headers, request.is_owner);
+    head.headers = client_headers(&source.head.headers);
     if status.0 == 416 {
         let mut response = respond::standard(status);
         discard(core, source.exchange);
@@ -86,8 +86,8 @@ fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest, resume: Resu
 }
 
 /// Fields as clients know them: ETag without quotes, ranges announced, no `swift_bytes` in the type.
-fn client_headers(source: &Headers, is_owner: bool) -> Headers {
-    let mut headers = respond::read_headers(source, is_owner);
+fn client_headers(source: &Headers) -> Headers {
+    let mut headers = respond::read_headers(source, &[]);
     if let Some(etag) = headers.get("Etag").map(|value| Bytes::copy_from_slice(respond::bare_etag(value))) {
         headers.set("Etag", etag);
     }

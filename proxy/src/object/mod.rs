@@ -14,6 +14,7 @@ use crate::app::{self, authorize_with};
 use crate::backend::Placement;
 use crate::core::Core;
 use crate::facts::{Info, container_info};
+use crate::middleware::authorization::SYNC_KEY;
 use crate::request::{ClientRequest, OPEN_EXPIRED};
 use crate::respond;
 use base::config::is_true;
@@ -42,7 +43,10 @@ async fn authorized_container(core: &Rc<Core>, request: &mut ClientRequest) -> R
     let info = container_info(core, &request.path.account, &container, &request.trans_id).await;
     let reads = matches!(request.method, Method::Get | Method::Head);
     let acl = if reads { info.read_acl() } else { info.write_acl() };
-    authorize_with(core, request, acl).await?;
+    // Other clusters write and delete; they do not read.
+    let is_written = matches!(request.method, Method::Put | Method::Delete);
+    let sync_key = info.headers.get_str(SYNC_KEY).filter(|_| is_written);
+    authorize_with(core, request, acl, sync_key).await?;
     Ok(info)
 }
 

@@ -7,7 +7,7 @@
 use super::updates::{self, Expiry};
 use super::upload::Upload;
 use super::{authorized_container, is_stored, need_container, place};
-use crate::backend::gather::{POST_QUORUM_GRACE, Write, gather_within};
+use crate::backend::gather::{Write, gather_from};
 use crate::backend::outgoing::{Origin, copy};
 use crate::backend::quorum::{Best, Quorum};
 use crate::constraints::{EXPIRER_ACCOUNT, check_metadata, content_type, delete_at, expirer_container};
@@ -42,17 +42,17 @@ pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
     let of_container = core.backend.place(&core.config, &container);
     let requests = updates::requests(&common, placement.primaries().len(), &of_container, expiry.as_ref());
 
+    let candidates = core.backend.candidates_for_put(&core.config, &placement);
     if let Some(length) = small_length(request) {
         let body = collect(request, length).await?;
         let write =
             Write { method: Method::Put, path: request.path.clone(), placement, headers: requests, read_as: &[] };
         // As with a streamed body, a node that cannot be reached is replaced before the answer: three copies, not two.
-        let grace = core.config.conn_timeout + POST_QUORUM_GRACE;
-        let outcome = gather_within(core, write, body, grace).await;
+        let grace = core.config.conn_timeout + core.config.post_quorum_timeout;
+        let outcome = gather_from(core, candidates, write, body, grace).await;
         check_decided(request, || outcome.answers.iter().map(|head| head.status))?;
         return Ok(answer(request, outcome.status, &outcome.answers));
     }
-    let candidates = core.backend.candidates(&placement);
     let partition = placement.partition;
     let mut upload = Upload::open(core, candidates, &request.path, partition, requests, framing).await;
     check_refusals(request, &upload)?;

@@ -10,7 +10,6 @@
 //! - A node that received a byte of the body is not replaced.
 
 use crate::backend::exchange::Exchange;
-use crate::backend::gather::POST_QUORUM_GRACE;
 use crate::backend::nodes::{Candidates, Node};
 use crate::backend::outgoing;
 use crate::backend::queue::{Receiver, Sender, queue};
@@ -152,7 +151,7 @@ impl Upload {
         while progress != Progress::Complete {
             let next = if progress == Progress::Decided {
                 let since = *decided_at.get_or_insert_with(io::monotonic);
-                let left = POST_QUORUM_GRACE.saturating_sub(io::monotonic().since(since));
+                let left = self.core.config.post_quorum_timeout.saturating_sub(io::monotonic().since(since));
                 match io::timeout(left, self.reports.receive()).await {
                     Ok(next) => next,
                     Err(io::Elapsed) => break,

@@ -54,6 +54,7 @@ pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
         is_owner: false,
         refusal: None,
         ends_with_slash: false,
+        has_own_time: false,
         is_synced: false,
         remote: "127.0.0.1".into(),
         source: None,

@@ -253,7 +253,12 @@ impl Current {
 
 impl BodySource for Segments {
     fn next(&mut self) -> LocalFuture<'_, Option<io::Result<Bytes>>> {
-        Box::pin(self.next_piece())
+        Box::pin(async {
+            if self.rate.is_over(door::monotonic()) {
+                return Some(Err(io::Error::other("max_get_time is over")));
+            }
+            self.next_piece().await
+        })
     }
 }
 

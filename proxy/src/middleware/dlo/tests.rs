@@ -267,7 +267,7 @@ fn seconds(limit: usize, limits: Limits) -> u64 {
 
 #[test]
 fn the_next_segment_of_the_page_is_opened_while_the_present_one_goes_out() {
-    let free = Limits { after: 0, per_second: 0, under: None };
+    let free = Limits { after: 0, per_second: 0, under: None, max_get_time: std::time::Duration::MAX };
     // The first is opened, then three give a piece and their end, but for the last one's, which is known.
     assert_eq!(seconds(10, free), 1 + 3 * 2 - 1);
     // What stands on another page is opened when its turn comes.

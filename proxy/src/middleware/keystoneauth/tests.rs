@@ -65,7 +65,7 @@ impl Ask<'_> {
 
     fn verdict(&self) -> Verdict {
         let account = self.account.map(account);
-        let acls = Acls { container: self.acl, account: account.as_ref() };
+        let acls = Acls { container: self.acl, account: account.as_ref(), sync_key: None };
         verdict(&settings(self.settings), &self.request(), acls)
     }
 }
@@ -240,7 +240,7 @@ fn the_account_is_asked_for_only_where_it_decides() {
     assert_eq!(Ask { acl: Some("test2:tester2,.r:*"), path: "/AUTH_test-id/c/o", ..ask }.verdict(), Allowed);
     assert_eq!(Ask { user: Some("tester2@test2/far"), ..ask }.verdict(), Denied);
     // An account that could not be asked (no field of it came back) opens nothing.
-    let acls = Acls { container: ask.acl, account: Some(&Headers::new()) };
+    let acls = Acls { container: ask.acl, account: Some(&Headers::new()), sync_key: None };
     assert_eq!(verdict(&settings(""), &ask.request(), acls), Denied);
 }
 

@@ -108,7 +108,7 @@ fn run<F: Future<Output = ()> + 'static>(
     });
 }
 
-const FREE: Limits = Limits { after: 0, per_second: 0, under: None };
+const FREE: Limits = Limits { after: 0, per_second: 0, under: None, max_get_time: Duration::MAX };
 
 async fn get(slo: &Slo) -> Response {
     let response = slo.call(request(Method::Get, "/AUTH_test/c/big")).await;
@@ -168,7 +168,7 @@ fn small_segments_are_opened_at_their_rate() {
         });
         millis.get()
     };
-    let limits = Limits { after: 2, per_second: 4, under: Some(5) };
+    let limits = Limits { after: 2, per_second: 4, under: Some(5), max_get_time: Duration::MAX };
     // Two are free, the third is the first at its rate.
     assert_eq!(took(limits), 500);
     assert_eq!(took(Limits { after: 0, ..limits }), 1000);

@@ -86,7 +86,7 @@ fn ask(
     if let Some(referer) = referer {
         request.headers.set("Referer", referer);
     }
-    match authorize(&config, &mut request, Acls { container: acl, account: None }) {
+    match authorize(&config, &mut request, Acls { container: acl, account: None, sync_key: None }) {
         Ok(()) => (200, request.is_owner),
         Err(refused) => (refused.head.status.0, request.is_owner),
     }
