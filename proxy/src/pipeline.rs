@@ -55,7 +55,7 @@ use crate::middleware::etag_quoter::EtagQuoter;
 use crate::middleware::list_endpoints::{self, Places};
 use crate::middleware::listing_formats::ListingFormats;
 use crate::middleware::object_versioning::ObjectVersioning;
-use crate::middleware::proxy_logging::{self, subrequests::Subrequests};
+use crate::middleware::proxy_logging::{self, statsd::Statsd, subrequests::Subrequests};
 use crate::middleware::ratelimit::Ratelimit;
 use crate::middleware::slo::Slo;
 use crate::middleware::staticweb::StaticWeb;
@@ -136,6 +136,7 @@ impl Deref for Fields {
 pub struct Pipeline {
     config: Rc<Config>,
     log: Rc<proxy_logging::Settings>,
+    statsd: Option<Rc<Statsd>>,
     cname_lookup: CnameLookup,
     application: Rc<dyn Application>,
     layers: Rc<dyn Application>,
@@ -239,11 +240,12 @@ impl Pipeline {
             layers = Rc::new(EtagQuoter::new(config.etags_are_quoted, layers, application.clone()));
         }
         let log = Rc::new(config.proxy_logging.clone());
+        let statsd = log.statsd.clone().map(Statsd::start);
         let cname_lookup = CnameLookup::new(config.cname_lookup.clone());
         let sync = ContainerSync::new(Rc::clone(&config));
         let authtoken = config.authtoken.as_ref().map(|settings| Authtoken::new(settings, common.clone()));
         let tokens = Tokens::new(Rc::clone(&config), common);
-        Pipeline { config, log, cname_lookup, application, layers, sync, authtoken, tokens }
+        Pipeline { config, log, statsd, cname_lookup, application, layers, sync, authtoken, tokens }
     }
 
     /// Answers one raw request.
@@ -272,7 +274,8 @@ impl Pipeline {
         let mut entry = self
             .config
             .is_on(Member::ProxyLogging)
-            .then(|| proxy_logging::Entry::begin(&self.log, &request, trans_id, io::unix_time()));
+            .then(|| proxy_logging::Entry::begin(&self.log, &request, trans_id, io::unix_time()))
+            .map(|entry| entry.with_statsd(self.statsd.as_ref()));
         let response = self.answer_inner(request, trans_id, &mut entry).await;
         match entry {
             Some(entry) => entry.end_with(response),

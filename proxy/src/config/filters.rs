@@ -112,5 +112,35 @@ pub(super) fn proxy_logging(
         headers_only: headers_only.filter(|name| !name.is_empty()).map(str::to_ascii_lowercase).collect(),
         reveal_sensitive_prefix: size(section, "reveal_sensitive_prefix", 16, 0..=1_000_000)?,
         valid_api_versions: constraints.valid_api_versions.clone(),
+        statsd: statsd(ini, section)?,
     })
+}
+
+/// Off without a host. What `access_log_statsd_…` says goes before `log_statsd_…`.
+fn statsd(ini: &Ini, section: &Section) -> Result<Option<proxy_logging::statsd::Settings>, ConfigError> {
+    let option = |name: &str| {
+        let general = inherited(ini, section, name);
+        inherited(ini, section, &format!("access_{name}")).or(general)
+    };
+    let share = |name: &str| match option(name) {
+        None => Ok(1.0),
+        Some(text) => {
+            let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+            share.ok_or_else(|| section.error(name, "a number from 0 to 1"))
+        }
+    };
+    let port = option("log_statsd_port").map_or(Some(8125), |text| text.parse().ok());
+    let port = port.ok_or_else(|| section.error("log_statsd_port", "a port"))?;
+    let rate = share("log_statsd_default_sample_rate")? * share("log_statsd_sample_rate_factor")?;
+    let site = option("log_statsd_metric_prefix").map(|prefix| format!("{prefix}.")).unwrap_or_default();
+    let methods = option("log_statsd_valid_http_methods").unwrap_or(proxy_logging::statsd::METHODS);
+    let methods = methods.split(',').map(|name| name.trim().to_ascii_uppercase()).filter(|name| !name.is_empty());
+    let is_wanted = inherited(ini, section, "statsd_emit_legacy").is_none_or(is_true);
+    Ok(option("log_statsd_host").filter(|_| is_wanted).map(|host| proxy_logging::statsd::Settings {
+        host: host.to_owned(),
+        port,
+        sample_rate: rate,
+        prefix: format!("{site}proxy-server."),
+        methods: methods.collect(),
+    }))
 }

@@ -221,9 +221,9 @@ fn unknown_and_unused_options_are_named() {
     let notices = parse(text).unwrap().notices.join("\n");
     assert!(notices.contains("node_timeuot is not known"), "{notices}");
     assert!(notices.contains("log_level is not used"), "{notices}");
-    let text = "[DEFAULT]\nlog_statsd_host = h\nlog_udp_port = 1\n[pipeline:main]\npipeline = proxy-server\n";
+    let text = "[DEFAULT]\nstatsd_label_mode = disabled\nlog_udp_port = 1\n[pipeline:main]\npipeline = proxy-server\n";
     let notices = parse(text).unwrap().notices.join("\n");
-    assert!(notices.contains("log_statsd_host is not used: there are no StatsD metrics"), "{notices}");
+    assert!(notices.contains("statsd_label_mode is not used: the access log tells StatsD"), "{notices}");
     assert!(notices.contains("log_udp_port is not used: logs go to standard error"), "{notices}");
 }
 
@@ -297,5 +297,23 @@ fn a_policy_prefers_nodes_of_its_own() {
     for bad in ["sorting_method = best", "read_affinity = r1", "write_affinity = 1", "write_affinity_node_count = x"] {
         let text = format!("[pipeline:main]\npipeline = proxy-server\n[proxy-server:policy:0]\n{bad}\n");
         assert!(parse(&text).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn statsd_is_off_without_a_host_and_the_access_logs_own_options_go_first() {
+    let parse = |more: &str| parse(&format!("[pipeline:main]\npipeline = proxy-logging proxy-server\n{more}"));
+    assert_eq!(parse("").unwrap().proxy_logging.statsd, None);
+    let set = parse(
+        "[filter:proxy-logging]\nlog_statsd_host = one\naccess_log_statsd_host = two\nlog_statsd_port = 9\n\
+         log_statsd_default_sample_rate = 0.5\nlog_statsd_sample_rate_factor = 0.5\nlog_statsd_metric_prefix = site\n",
+    )
+    .unwrap();
+    let statsd = set.proxy_logging.statsd.unwrap();
+    assert_eq!((statsd.host.as_str(), statsd.port, statsd.prefix.as_str()), ("two", 9, "site.proxy-server."));
+    assert_eq!((statsd.sample_rate, statsd.methods.len()), (0.25, 8));
+    assert!(set.notices.iter().all(|notice| !notice.contains("statsd")), "{:?}", set.notices);
+    for bad in ["log_statsd_port = x", "log_statsd_default_sample_rate = 2"] {
+        assert!(parse(&format!("[filter:proxy-logging]\nlog_statsd_host = h\n{bad}\n")).is_err(), "{bad}");
     }
 }

@@ -1,7 +1,8 @@
 //! Core: options of Swift's servers that have no meaning here, whatever the section; a file that holds them is not wrong.
 
 const STANDARD_ERROR: &str = "logs go to standard error";
-const NO_STATSD: &str = "there are no StatsD metrics";
+const NO_STATSD: &str =
+    "the access log tells StatsD of every request; there are no other StatsD metrics, and no labels";
 const NO_EVENTLET: &str = "the kernel is asked for as much as is there";
 
 /// Beginnings of names, each with the reason.

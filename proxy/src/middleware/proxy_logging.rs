@@ -5,6 +5,7 @@
 //! that middleware makes on its own (`subrequests`); `{source}` then says which.
 
 mod anonymize;
+pub(crate) mod statsd;
 pub(crate) mod subrequests;
 mod template;
 mod time;
@@ -19,6 +20,7 @@ use base::http::{Headers, Method, RequestHead, head};
 use base::io;
 use base::quote::{Query, quote, unquote};
 use bytes::Bytes;
+use statsd::Statsd;
 use std::rc::Rc;
 use std::time::Duration;
 pub(crate) use template::DEFAULT as LOG_MSG_TEMPLATE;
@@ -43,7 +45,7 @@ const SECRETS: [&str; 9] = [
 ];
 
 /// Settings of the member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// `log_msg_template`.
     pub template: Template,
@@ -57,11 +59,14 @@ pub struct Settings {
     pub reveal_sensitive_prefix: usize,
     /// Where accounts are.
     pub valid_api_versions: Vec<String>,
+    /// Where StatsD metrics go, if anywhere.
+    pub statsd: Option<statsd::Settings>,
 }
 
 /// One request, as its line will show it: what the fields are made of, and made only when the line is written.
 pub struct Entry {
     settings: Rc<Settings>,
+    statsd: Option<Rc<Statsd>>,
     remote: String,
     /// Who the client is by the word of balancers.
     claimed: Option<Bytes>,
@@ -133,7 +138,14 @@ impl Entry {
             start,
             first_byte: start,
             settings: Rc::clone(settings),
+            statsd: None,
         }
+    }
+
+    /// The same, told to a StatsD server as well.
+    #[must_use]
+    pub(crate) fn with_statsd(self, statsd: Option<&Rc<Statsd>>) -> Entry {
+        Entry { statsd: statsd.cloned(), ..self }
     }
 
     /// The request goes on under another host name or path (cname_lookup, domain_remap): Swift's line shows that one.
@@ -165,6 +177,9 @@ impl Entry {
 
     fn write(&self, finished: &Finished) {
         let end = io::unix_time();
+        if let Some(statsd) = &self.statsd {
+            statsd.tell(self, finished, end);
+        }
         if io::log::is_started() {
             io::log::write_with("access", end, |out| self.line(finished, end, out));
         } else {

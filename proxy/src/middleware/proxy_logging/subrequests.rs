@@ -3,6 +3,7 @@
 //! The client's own request has its line already, so it passes. Questions about accounts and containers that are answered from
 //! each core's facts have no line.
 
+use super::statsd::Statsd;
 use super::{Entry, Settings};
 use crate::middleware::list_endpoints::Places;
 use crate::pipeline::{Application, Fields};
@@ -18,12 +19,14 @@ use std::rc::Rc;
 /// The layer.
 pub(crate) struct Subrequests {
     settings: Rc<Settings>,
+    statsd: Option<Rc<Statsd>>,
     next: Rc<dyn Application>,
 }
 
 impl Subrequests {
     pub(crate) fn new(settings: Rc<Settings>, next: Rc<dyn Application>) -> Subrequests {
-        Subrequests { settings, next }
+        let statsd = settings.statsd.clone().map(Statsd::start);
+        Subrequests { settings, statsd, next }
     }
 }
 
@@ -31,6 +34,7 @@ impl Application for Subrequests {
     fn call(&self, mut request: ClientRequest) -> LocalFuture<'static, Response> {
         let Some(source) = request.source else { return self.next.call(request) };
         let entry = Entry::of_subrequest(&self.settings, &request, source, io::unix_time());
+        let entry = entry.with_statsd(self.statsd.as_ref());
         let received = Rc::new(Cell::new(0));
         if request.body.length() != Some(0) {
             let length = request.body.length();

@@ -5,7 +5,7 @@ use base::http::server::RequestBody;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef01234567";
 
-fn settings(template: &str) -> Settings {
+pub(super) fn settings(template: &str) -> Settings {
     Settings {
         template: Template::parse(template).unwrap(),
         anonymizer: Anonymizer::new("md5", "").unwrap(),
@@ -13,7 +13,12 @@ fn settings(template: &str) -> Settings {
         headers_only: Vec::new(),
         reveal_sensitive_prefix: 16,
         valid_api_versions: vec!["v1".into(), "v1.0".into()],
+        statsd: None,
     }
+}
+
+pub(super) fn head(method: Method, target: &'static str) -> RequestHead {
+    RequestHead::new(method, target.to_owned())
 }
 
 fn entry(settings: Settings, target: &str, change: impl FnOnce(&mut RequestHead)) -> Entry {
