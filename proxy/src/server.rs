@@ -59,8 +59,9 @@ fn limits(config: &Config) -> ServerLimits {
     ServerLimits {
         client_timeout: config.client_timeout,
         keepalive_timeout: config.keepalive_timeout,
-        max_request_line: constraints.max_request_line,
-        max_header_line: constraints.max_header_size,
+        // Lines count with their ends, and one that is as long as the limit is too long, as Swift's server has it.
+        max_request_line: constraints.max_request_line.saturating_sub(1),
+        max_header_line: constraints.max_header_size.saturating_sub(1),
         max_header_block: MAX_HEADER_BLOCK,
         // Some more than are allowed as metadata, so that too much of that is told with a sentence.
         max_headers: constraints.max_header_count() * 8 / 5,

@@ -16,5 +16,11 @@ pub(super) async fn delete(core: &Rc<Core>, request: ClientRequest) -> Response 
         return respond::standard(Status(400));
     }
     let headers = Origin::of(&request).headers();
-    written(write(core, Method::Delete, request.path, headers).await)
+    let outcome = write(core, Method::Delete, request.path, headers).await;
+    match outcome.status {
+        // As the account's server says it: without a sentence.
+        Status(404) => respond::told(Status(404), ""),
+        status if status.is_success() => written(outcome).header("X-Account-Status", "Deleted"),
+        _ => written(outcome),
+    }
 }

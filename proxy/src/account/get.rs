@@ -13,7 +13,9 @@ use std::rc::Rc;
 
 /// Asks the account's nodes. An account nobody has written to yet reads as empty when `account_autocreate`.
 pub(super) async fn get(core: &Rc<Core>, request: ClientRequest) -> Response {
-    if let Err(refused) = listing::check_limit(&request, core.config.constraints.account_listing_limit) {
+    let checked = listing::check_encoding(&request)
+        .and_then(|()| listing::check_limit(&request, core.config.constraints.account_listing_limit));
+    if let Err(refused) = checked {
         return *refused;
     }
     let placement = core.backend.place(&core.config, &request.path);
@@ -51,7 +53,7 @@ fn missing(core: &Rc<Core>, request: &ClientRequest, head: &ResponseHead) -> Res
         return respond::standard(Status(404));
     }
     let mut response = if request.method == Method::Head {
-        respond::response(ResponseHead::new(Status(204)), ResponseBody::Empty)
+        respond::response(ResponseHead::new(Status(200)), ResponseBody::Empty)
             .header("Content-Type", "application/json; charset=utf-8")
     } else {
         Response::full(Status(200), "application/json; charset=utf-8", "[]")

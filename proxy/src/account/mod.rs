@@ -24,7 +24,7 @@ pub async fn handle(core: &Rc<Core>, request: ClientRequest) -> Response {
     let longest = core.config.constraints.max_account_name_length;
     if request.path.account.len() > longest {
         let length = request.path.account.len();
-        return respond::bad_request(format!("Account name length of {length} longer than {longest}"));
+        return respond::told(Status(400), format!("Account name length of {length} longer than {longest}"));
     }
     let managed = core.config.allow_account_management;
     let allowed = if managed { ALLOWED_MANAGED } else { ALLOWED };

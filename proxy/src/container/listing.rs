@@ -47,14 +47,20 @@ pub(crate) fn check_limit(request: &ClientRequest, longest: usize) -> Result<(),
     Ok(())
 }
 
-/// A container's parameters must be UTF-8; Swift names the first that is not.
+/// Parameters must be UTF-8; Swift names the first that is not, of a container itself, of an account by its server's mouth.
 pub(crate) fn check_encoding(request: &ClientRequest) -> Result<(), Box<Response>> {
-    const CHECKED: [&str; 8] = ["marker", "end_marker", "prefix", "delimiter", "path", "format", "reverse", "limit"];
+    const OF_CONTAINER: [&str; 8] =
+        ["marker", "end_marker", "prefix", "delimiter", "path", "format", "reverse", "limit"];
+    const OF_ACCOUNT: [&str; 5] = ["prefix", "delimiter", "reverse", "marker", "end_marker"];
+    let (checked, kind): (&[&str], _) = match request.path.container {
+        Some(_) => (&OF_CONTAINER, "text/plain"),
+        None => (&OF_ACCOUNT, "text/html; charset=UTF-8"),
+    };
     let is_wrong = |name: &&str| request.query.get(name).is_some_and(|value| std::str::from_utf8(value).is_err());
-    match CHECKED.iter().find(|name| is_wrong(name)) {
+    match checked.iter().find(|name| is_wrong(name)) {
         Some(name) if request.method == Method::Get => {
             let text = format!("\"{name}\" parameter not valid UTF-8");
-            Err(Box::new(Response::full(Status(400), "text/plain", text)))
+            Err(Box::new(Response::full(Status(400), kind, text)))
         }
         _ => Ok(()),
     }

@@ -52,8 +52,10 @@ fn an_account_nobody_wrote_to_reads_as_empty() {
         let get = world.call(Method::Get, "/AUTH_new").await;
         assert_eq!((get.status, &get.body[..]), (200, &b"[]"[..]));
         let head = world.call(Method::Head, "/AUTH_new").await;
-        assert_eq!(head.status, 204);
+        assert_eq!(head.status, 200);
         assert_eq!(head.headers.get_str("X-Account-Container-Count"), Some("0"));
+        let unknown = world.request(Method::Copy, "/AUTH_new");
+        assert_eq!(world.send(unknown).await.status, 405, "whoever asks");
         assert_eq!(world.call(Method::Get, "/AUTH_new/c").await.status, 404);
     });
 }

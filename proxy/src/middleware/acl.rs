@@ -49,8 +49,11 @@ fn clean_designator(kind: Kind, item: &str, first: &str, second: &str) -> Result
         None => ("", second),
     };
     // `*.example.com` means what `.example.com` does.
-    let host = if host == "*" { host } else { host.strip_prefix('*').map_or(host, str::trim) };
-    if host.is_empty() || host == "." {
+    let domain = host.strip_prefix('*').filter(|_| host != "*").map(str::trim);
+    // `*-x` would become what denies `x`, and `***` what is read as another one the next time.
+    let is_unclear = domain.is_some_and(|domain| domain.starts_with(['-', '*']));
+    let host = domain.unwrap_or(host);
+    if host.is_empty() || host == "." || is_unclear {
         return Err(format!("No host/domain value after referrer designation in ACL: '{item}'"));
     }
     Ok(format!(".r:{negation}{host}"))
@@ -148,6 +151,14 @@ mod tests {
         let acl = parse_acl("test%2Fx:a,.rlistings,.r:*");
         assert_eq!(acl.groups, ["test/x:a", ".rlistings"]);
         assert_eq!(acl.referrers, ["*"]);
+    }
+
+    #[test]
+    fn a_referrer_that_would_mean_another_one_is_refused() {
+        for value in [".r:*-", ".r:*-x", ".r:**", ".r:-*-x", ".r:* -."] {
+            assert!(clean_acl(Kind::Read, value).is_err(), "{value}");
+        }
+        assert_eq!(clean_acl(Kind::Read, ".r:*.example.com, .r:-*.x").unwrap(), ".r:.example.com,.r:-.x");
     }
 
     proptest! {

@@ -100,6 +100,7 @@ fn preflight(config: &Config, request: &ClientRequest, origin: Option<&str>, rul
     }
     let mut response = response.header("Access-Control-Allow-Methods", allowed.join(", "));
     let headers = &mut response.head.headers;
+    headers.remove("Content-Type");
     rules.name_origin(headers, origin);
     if let Some(age) = &rules.max_age {
         headers.set("Access-Control-Max-Age", age.clone());
@@ -197,6 +198,7 @@ mod tests {
         let get = |name: &str| response.head.headers.get_str(name);
         assert_eq!(get("Access-Control-Allow-Origin"), Some("http://a.example"));
         assert_eq!(get("Access-Control-Allow-Headers"), Some("X-One, x-two"));
+        assert_eq!(get("Content-Type"), None, "there is no body");
         assert!(get("Access-Control-Allow-Methods").unwrap().contains("COPY"));
         let all = run(preflight_of("http://a.example", "GET"), "*", true);
         assert_eq!(all.head.headers.get_str("Access-Control-Allow-Origin"), Some("*"));

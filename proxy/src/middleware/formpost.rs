@@ -173,6 +173,7 @@ impl Upload<'_> {
 
     /// Stores one file: the form goes into the request's body and comes back out of it.
     async fn store(&mut self, form: Form, file: &str, fields: &Headers) -> Result<(Form, Outcome), Refused> {
+        self.claim.need_keys()?;
         let file_bytes_max = self.claim.number("max_file_size")?.unwrap_or(0);
         let mut headers = self.claim.headers(fields)?;
         let scope = self.verify()?;

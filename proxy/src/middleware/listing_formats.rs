@@ -11,7 +11,7 @@ use crate::request::ClientRequest;
 use crate::respond;
 use accept::{Choice, choose};
 use base::http::server::{LocalFuture, Response, ResponseBody};
-use base::http::{Method, Status};
+use base::http::{Headers, Method, Status};
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use std::rc::Rc;
@@ -50,22 +50,21 @@ impl Application for ListingFormats {
             if !matches!(response.head.status.0, 200 | 204) {
                 return response;
             }
+            if response.head.headers.remove(JSON_ONLY).is_some() {
+                response.head.headers.set("Content-Type", "application/json; charset=utf-8");
+                return if method == Method::Head { response } else { as_json(response) };
+            }
+            if can_vary {
+                add_accept(&mut response.head.headers);
+            }
             // A page of a web site is no listing.
             let is_json =
                 response.head.headers.get("Content-Type").is_some_and(|kind| kind.starts_with(b"application/json"));
             if !is_json {
                 return response;
             }
-            if response.head.headers.remove(JSON_ONLY).is_some() {
-                response.head.headers.set("Content-Type", "application/json; charset=utf-8");
-                return if method == Method::Head { response } else { as_json(response) };
-            }
-            if can_vary {
-                response.head.headers.append("Vary", "Accept");
-            }
             response.head.headers.set("Content-Type", format!("{choice}; charset=utf-8"));
             if method == Method::Head {
-                response.head.status = Status(204);
                 response.head.headers.set("Content-Length", "0");
                 response.body = ResponseBody::Empty;
                 return response;
@@ -111,6 +110,16 @@ pub(crate) const JSON_ONLY: &str = "X-Backend-Json-Only";
 
 fn ready(response: Response) -> LocalFuture<'static, Response> {
     Box::pin(std::future::ready(response))
+}
+
+/// What was answered depends on `Accept`; said once.
+fn add_accept(headers: &mut Headers) {
+    let said = headers.get_str("Vary").map(str::to_owned);
+    match said {
+        None => headers.set("Vary", "Accept"),
+        Some(names) if names.split(',').any(|name| name.trim().eq_ignore_ascii_case("Accept")) => {}
+        Some(names) => headers.set("Vary", format!("{names}, Accept")),
+    }
 }
 
 /// An application that found nothing may have said 204; as JSON that is an empty list.

@@ -72,7 +72,10 @@ pub async fn grant(
     if !matches!(request.method, Method::Get | Method::Head)
         && let Some(name) = DISALLOWED.iter().find(|name| request.headers.contains(name))
     {
-        return Err(Box::new(respond::bad_request(format!("The header '{name}' is not allowed in this tempurl"))));
+        return Err(Box::new(respond::told(
+            Status(400),
+            format!("The header '{name}' is not allowed in this tempurl"),
+        )));
     }
     request.authority = Authority::Signed {
         account: request.path.account.clone(),

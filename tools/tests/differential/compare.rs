@@ -67,7 +67,7 @@ pub fn difference(request: &Request, theirs: &Answer, ours: &Answer) -> Option<(
         if request.body.is_empty() {
             String::new()
         } else {
-            format!(" body {:?}", String::from_utf8_lossy(&request.body))
+            format!(" body {:.600?}", String::from_utf8_lossy(&request.body))
         },
         what.join("\n   ")
     );
@@ -135,11 +135,19 @@ pub fn explained(request: &Request, theirs: &Answer, ours: &Answer) -> Option<Re
     {
         return parts("a versioned PUT is judged before a version is made: another order, and nothing is left behind");
     }
-    if says("Accept", "q=0") && ours.status == 406 {
+    let is_refused = ours.status == 406 || String::from_utf8_lossy(&ours.body).contains("406 Not Acceptable");
+    if (says("Accept", "q=0") || says("Accept", "q=-")) && is_refused {
         return differs("a type with q=0 is refused, not liked least");
+    }
+    if let Some(reason) = explained_by_member(request, theirs, ours, &says) {
+        return Some(reason);
     }
     if theirs.status == 409 && ours.status == 409 && theirs.headers.contains_key("content-location") {
         return differs("Content-Location of a link that was refused is percent-encoded");
+    }
+    if says("X-Symlink-Target-Etag", "W/") && theirs.status == 400 {
+        let text = "a weak ETag names the object it was made from";
+        return if ours.status == 201 { parts(text) } else { differs(text) };
     }
     if says("If-Match", "W/") || says("If-None-Match", "W/") {
         return differs("a weak ETag names the object it was made from");
@@ -147,10 +155,99 @@ pub fn explained(request: &Request, theirs: &Answer, ours: &Answer) -> Option<Re
     if theirs.status == 500 && says("Range", "bytes=-0") {
         return differs("a range of no bytes at the end is not satisfiable");
     }
+    if request.user.is_none() && theirs.status == 401 && ours.status == 400 && !request.target.starts_with("/v1") {
+        return differs("a path of no version of the API is refused whoever comes");
+    }
     if theirs.status == 401 && ours.status == 412 {
         return differs("a path that is no UTF-8 is refused whoever comes");
     }
     None
+}
+
+/// Reasons of members of the pipeline.
+fn explained_by_member(
+    request: &Request,
+    theirs: &Answer,
+    ours: &Answer,
+    says: &dyn Fn(&str, &str) -> bool,
+) -> Option<Reason> {
+    let of = |name: &str| request.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
+    if let Some(accept) = of("Accept")
+        && accept.bytes().any(|byte| byte.is_ascii_uppercase())
+    {
+        return differs("types and parameters in Accept have no case");
+    }
+    if says("Content-Type", "boundary=") && theirs.status == 303 && matches!(ours.status, 400 | 401) {
+        return differs("a form that nobody signed is not redirected");
+    }
+    let is_short = theirs.body.starts_with(theirs.status.to_string().as_bytes()) && !theirs.body.contains(&b'\n');
+    if says("Content-Type", "boundary=") && theirs.status >= 400 && ours.status == theirs.status && is_short {
+        return differs("a form is told why its file was refused");
+    }
+    if says("X-Symlink-Target", "%00") || says("X-Symlink-Target", "%ff") {
+        let text = "a link cannot name what nobody can store";
+        return if theirs.status == 201 { parts(text) } else { differs(text) };
+    }
+    if of("Content-Length").is_some_and(|length| length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()))
+        && ours.status == 400
+    {
+        return differs("a length that is no number is told so");
+    }
+    if request.target.contains("%ED%A0%80") && theirs.status == 412 && ours.status == 412 {
+        return differs("a path that is no UTF-8 is refused in the same words wherever it is found");
+    }
+    if theirs.headers.get("content-type").is_none() && theirs.body.is_empty() && is_refused_by_server(theirs, ours) {
+        return differs("what the server itself refuses is said in words");
+    }
+    if theirs.status == 303 && ours.status == 303 && shown(theirs) == shown(ours) {
+        return differs("the page of a redirected form is HTML, escaped and in UTF-8, and says so");
+    }
+    if request.target.contains("multipart-manifest=put") && ours.status == 400 && lines(theirs) == lines(ours) {
+        return differs("segments are complained about in the order of the manifest, not of their answers");
+    }
+    if request.target.len() > 8000 && matches!(theirs.status, 400 | 414) && theirs.status != ours.status {
+        let text = "a query that a client may send reaches the backends, too";
+        return if request.method == "PUT" { parts(text) } else { differs(text) };
+    }
+    if is_page(theirs) && is_page(ours) && links(theirs) == links(ours) {
+        return differs("pages of staticweb have a wording of their own, and the same links");
+    }
+    None
+}
+
+/// Before any member of the pipeline.
+fn is_refused_by_server(theirs: &Answer, ours: &Answer) -> bool {
+    matches!(theirs.status, 400 | 414 | 431) && theirs.status == ours.status
+}
+
+/// Where a redirect leads, in ASCII.
+fn shown(answer: &Answer) -> String {
+    let location = answer.headers.get("location").map(|values| values.join("")).unwrap_or_default();
+    let text = format!("{location} {}", String::from_utf8_lossy(&answer.body).replace("&amp;", "&"));
+    text.chars().filter(char::is_ascii).collect()
+}
+
+/// The lines of a report, or the members of one in JSON, in an order of their own.
+fn lines(answer: &Answer) -> Vec<String> {
+    let body = String::from_utf8_lossy(&answer.body).replace(", [", "\n").replace(",[", "\n");
+    let mut lines: Vec<String> = body.lines().map(|line| line.replace(['[', ']', ' ', '{', '}'], "")).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// A page that staticweb made.
+fn is_page(answer: &Answer) -> bool {
+    answer.headers.get("content-type").is_some_and(|values| values.join("").starts_with("text/html"))
+        && String::from_utf8_lossy(&answer.body).contains("<title>Listing of ")
+}
+
+/// Title, targets and classes of such a page.
+fn links(answer: &Answer) -> Vec<String> {
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    let between = |from: &str, to: &str| -> Vec<String> {
+        body.split(from).skip(1).map(|rest| rest.split(to).next().unwrap_or_default().to_owned()).collect()
+    };
+    [between("<title>", "</title>"), between("<a href=\"", "</a>"), between("class=\"item", "\"")].concat()
 }
 
 fn fields(answer: &Answer) -> BTreeMap<&str, String> {

@@ -9,13 +9,13 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 /// The signing key that containers get.
-const KEY: &str = "local key";
+pub(super) const KEY: &str = "local key";
 /// A time no run will see.
 const FUTURE: &str = "4102444800";
 
 impl Generator {
     pub(super) fn feature(&mut self, request: &mut Request) {
-        match self.random.below(12) {
+        match self.random.below(16) {
             0..=2 => self.signed(request),
             3 => self.delete_list(request),
             4 => self.archive(request),
@@ -23,6 +23,8 @@ impl Generator {
             7 => self.host(request),
             8..=9 => self.version(request),
             10 => self.other_account(request),
+            11..=13 if self.takes_forms => self.form(request),
+            14 => self.own_account(request),
             _ => self.account_listing(request),
         }
     }
@@ -118,8 +120,11 @@ impl Generator {
         };
         request.body = if self.chance(90) { format!("{name}\n\n").into_bytes() } else { Vec::new() };
         if self.chance(60) {
-            let accept =
-                self.one(&["application/json", "text/xml", "application/xml", "text/plain", "text/html", "*/*"]);
+            let accept = if self.chance(50) {
+                self.one(&["application/json", "application/xml", "text/plain"])
+            } else {
+                self.one(&super::ACCEPTS)
+            };
             Self::set(request, "Accept", accept);
         }
     }
@@ -131,8 +136,13 @@ impl Generator {
         let name = match self.random.below(5) {
             0 => format!("{}a/from tar", self.stem),
             1 => "n".repeat(99),
-            2 => "./dot/name".to_owned(),
+            2 if !path.ends_with("AUTH_test") => "./dot/name".to_owned(),
             3 => "/slash".to_owned(),
+            // Where nothing is in front of it, its first part is a container, which must be of this run.
+            _ if path.ends_with("AUTH_test") => {
+                let name = self.one(&["one", "p/q/r", "new"]).to_owned();
+                format!("{}a/{name}", self.stem)
+            }
             _ => self.one(&["one", "p/q/r", "new"]).to_owned(),
         };
         request.target = format!("{path}?extract-archive={kind}");
@@ -226,13 +236,13 @@ impl Generator {
         let more = self.one(&["", "&limit=1", "&delimiter=-", "&reverse=true", "&marker=zzz", "&delimiter=c&limit=2"]);
         request.target = format!("/v1/AUTH_test?prefix={}{more}", self.stem);
         if self.chance(20) {
-            let accept = self.one(&["text/plain", "image/png", "text/plain;q=0.1"]);
+            let accept = self.one(&["text/plain", "image/png", "text/plain;q=0.1", "", "text/*", "*/*;q=0.5"]);
             Self::set(request, "Accept", accept);
         }
     }
 }
 
-fn mac<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> String {
+pub(super) fn mac<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> String {
     let mut mac = <M as KeyInit>::new_from_slice(key).unwrap();
     mac.update(message);
     hex(&mac.finalize().into_bytes())

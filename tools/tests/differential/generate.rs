@@ -4,8 +4,14 @@ use crate::wire::Request;
 use base::checksum::md5_hex;
 use base::io::sim::Random;
 
+#[path = "bounds.rs"]
+mod bounds;
 #[path = "features.rs"]
 mod features;
+#[path = "forms.rs"]
+mod forms;
+#[path = "links.rs"]
+mod links;
 
 /// Makes the requests of one epoch, about a few names of its own.
 pub struct Generator {
@@ -13,6 +19,8 @@ pub struct Generator {
     /// Begins every container's name.
     stem: String,
     sent: u64,
+    /// Whether Swift's pipeline has formpost.
+    takes_forms: bool,
 }
 
 const OWNER: (&str, &str) = ("test:tester", "testing");
@@ -23,11 +31,41 @@ const CONTAINERS: [&str; 5] = ["a", "b%20b", "%C3%A7", "d%25", "e+f"];
 const OBJECTS: [&str; 10] =
     ["one", "two%20words", "p/q/r", "p/q/s", "p%2Fq%2Ft", "%e2%98%83", "a;b=c", "%3Fq", "tail/", "UPPER.txt"];
 const BAD_PARTS: [&str; 8] = ["%00", "%ff", "%ED%A0%80", "%zz", "%", "..", "%2e%2e", "//"];
+/// How clients say which form they like, and how they should not.
+const ACCEPTS: [&str; 26] = [
+    "application/json",
+    "text/xml",
+    "application/xml;q=0.5,text/plain",
+    "*/*",
+    "image/png",
+    "application/json;q=0",
+    "nonsense",
+    "text/*;q=0.3, application/json;q=0.9",
+    "",
+    "*",
+    "text/*",
+    "application/*",
+    "application/json; charset=utf-8",
+    "text/plain;q=2",
+    "text/plain;q=-1",
+    "text/plain;q=abc, application/json",
+    "text/plain;Q=0.5, text/xml;q=0.50001",
+    "text/plain,,text/xml",
+    "TEXT/XML",
+    "text/xml ; q = 0.5",
+    "text/plain;level=1;q=0.2, application/xml;q=0.3",
+    "application/json;q=\"0.5\"",
+    "*/json",
+    "text / plain",
+    "text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8",
+    "application/x-www-form-urlencoded",
+];
 const BODIES: [&[u8]; 4] = [b"", b"body", b"some more bytes for ranges", b"{\"a\": 1}"];
 
 impl Generator {
-    pub fn new(random: Random, seed: u64, epoch: u64) -> Generator {
-        Generator { random, stem: format!("df{seed}-{epoch}-"), sent: 0 }
+    pub fn new(seed: u64, run: u64, epoch: u64, takes_forms: bool) -> Generator {
+        let random = Random::new(seed.wrapping_mul(1_000_003) + epoch);
+        Generator { random, stem: format!("df{run}-{epoch}-"), sent: 0, takes_forms }
     }
 
     pub fn next(&mut self) -> Request {
@@ -53,9 +91,11 @@ impl Generator {
             5..=14 => self.put_container(&mut request),
             15..=32 => self.container(&mut request),
             33..=52 => self.put_object(&mut request),
-            53..=58 => self.copy(&mut request),
-            59..=80 => self.object(&mut request),
-            81..=97 => self.feature(&mut request),
+            53..=57 => self.copy(&mut request),
+            58..=73 => self.object(&mut request),
+            74..=79 => self.link(&mut request),
+            80..=83 => self.bound(&mut request),
+            84..=97 => self.feature(&mut request),
             _ => self.nonsense(&mut request),
         }
         request
@@ -175,16 +215,7 @@ impl Generator {
                 let query = self.listing_query();
                 request.target.push_str(&query);
                 if self.chance(25) {
-                    let accept = self.one(&[
-                        "application/json",
-                        "text/xml",
-                        "application/xml;q=0.5,text/plain",
-                        "*/*",
-                        "image/png",
-                        "application/json;q=0",
-                        "nonsense",
-                        "text/*;q=0.3, application/json;q=0.9",
-                    ]);
+                    let accept = self.one(&ACCEPTS);
                     Self::set(request, "Accept", accept);
                 }
             }

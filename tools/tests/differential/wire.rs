@@ -17,6 +17,14 @@ pub struct Request {
     pub user: Option<(&'static str, &'static str)>,
 }
 
+impl Request {
+    /// Without anything but a method and a target.
+    pub fn anonymous(method: &'static str, target: &str) -> Request {
+        let (headers, body) = (Vec::new(), Vec::new());
+        Request { method, target: target.to_owned(), headers, body, chunked: false, user: None }
+    }
+}
+
 /// What came back.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -56,25 +64,32 @@ impl Endpoint {
                 if let Some(named) = answer.headers.get("x-object-version-id").and_then(|values| values.first()) {
                     self.version.clone_from(named);
                 }
-                return answer;
+                return self.without_address(answer);
             }
             self.connection = None;
         }
         Answer::default()
     }
 
+    /// Forgets the version: the next names are others.
+    pub fn forget(&mut self) {
+        self.version = "null".to_owned();
+    }
+
+    /// Each end names itself in its redirects.
+    fn without_address(&self, mut answer: Answer) -> Answer {
+        if let Some(values) = answer.headers.get_mut("location") {
+            values.iter_mut().for_each(|value| *value = value.replace(&self.address, "HOST"));
+        }
+        answer
+    }
+
     fn token(&mut self, user: &'static str, key: &'static str) -> String {
         if let Some(token) = self.tokens.get(user) {
             return token.clone();
         }
-        let request = Request {
-            method: "GET",
-            target: "/auth/v1.0".to_owned(),
-            headers: vec![("X-Auth-User".to_owned(), user.to_owned()), ("X-Auth-Key".to_owned(), key.to_owned())],
-            body: Vec::new(),
-            chunked: false,
-            user: None,
-        };
+        let mut request = Request::anonymous("GET", "/auth/v1.0");
+        request.headers = vec![("X-Auth-User".to_owned(), user.to_owned()), ("X-Auth-Key".to_owned(), key.to_owned())];
         let bytes = self.bytes(&request, None);
         let answer = self.exchange(&bytes, false).unwrap();
         let token =
@@ -98,7 +113,7 @@ impl Endpoint {
         let has_body = matches!(request.method, "PUT" | "POST" | "DELETE" | "COPY") || !request.body.is_empty();
         if request.chunked {
             head.push_str("Transfer-Encoding: chunked\r\n");
-        } else if has_body {
+        } else if has_body && !request.headers.iter().any(|(name, _)| name == "Content-Length") {
             head.push_str(&format!("Content-Length: {}\r\n", request.body.len()));
         }
         head.push_str("\r\n");
@@ -139,11 +154,21 @@ impl Endpoint {
             Some(length) => reader.take(length)?,
             None => reader.rest()?,
         };
-        if !closes && (chunked || length.is_some() || is_head || matches!(answer.status, 204 | 304)) {
+        // A request whose length is a lie leaves nobody knows what behind.
+        let is_whole = !bytes_claim_length(bytes);
+        if is_whole && !closes && (chunked || length.is_some() || is_head || matches!(answer.status, 204 | 304)) {
             self.connection = Some(reader.stream);
         }
         Ok(answer)
     }
+}
+
+/// Whether the head has the length that the generator made up.
+fn bytes_claim_length(bytes: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(bytes);
+    let (head, body) = head.split_once("\r\n\r\n").unwrap_or((&head, ""));
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+    body.is_empty() && length.is_some_and(|length| length != "0")
 }
 
 struct Reader {

@@ -6,7 +6,6 @@ use super::{Outcome, Settings};
 use crate::middleware::report::status_line;
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
-use crate::respond;
 use base::http::server::{BodyError, BodySource, LocalFuture, RequestBody};
 use base::http::{Method, Status};
 use base::io::unix_time;
@@ -208,7 +207,8 @@ impl Extraction {
 }
 
 fn refused(status: Status) -> Refused {
-    (status, respond::explanation(status).to_owned())
+    // As Swift's report: the status says it.
+    (status, String::new())
 }
 
 /// What an extended attribute of a file is called here; other attributes are not metadata of an object.

@@ -68,11 +68,13 @@ impl Claim {
         }))
     }
 
+    /// Refuses a form that no key can have signed; asked first.
+    pub(super) fn need_keys(&self) -> Result<(), Refused> {
+        if self.keys.is_empty() { Err(Refused::Unauthorized(INVALID)) } else { Ok(()) }
+    }
+
     /// The fields of an object made of a file with these fields.
     pub(super) fn headers(&self, part: &Headers) -> Result<Headers, Refused> {
-        if self.keys.is_empty() {
-            return Err(Refused::Unauthorized(INVALID));
-        }
         let mut headers = Headers::new();
         for (value, field) in [("x_delete_at", "X-Delete-At"), ("x_delete_after", "X-Delete-After")] {
             if let Some(number) = self.number(value)? {

@@ -348,6 +348,9 @@ fn numbers_must_be_numbers() {
         assert_eq!((status, body.as_str()), (400, text), "{name}");
         assert!(store.puts.borrow().is_empty());
     }
+    // Without a key nobody is told more.
+    let claim = Claim::new(Vec::new(), Vec::new(), Vec::new());
+    assert_eq!(claim.need_keys(), Err(Refused::Unauthorized("invalid signature")));
     let (status, body, _) = check(&good().with("x_delete_at", "soon"));
     assert_eq!((status, body.as_str()), (400, "FormPost: x_delete_at not an integer: Unix timestamp required."));
     let (status, body, _) = check(&good().with("x_delete_after", "2.5"));

@@ -79,14 +79,20 @@ fn range(text: &str) -> Option<Range<'_>> {
     if !is_token(kind) || !is_token(subtype) {
         return None;
     }
-    let mut quality = 1.0;
+    let mut quality = None;
     for parameter in parts {
         let (name, value) = parameter.split_once('=')?;
+        let value = value.trim();
+        if value.is_empty() {
+            return None;
+        }
         if name.trim().eq_ignore_ascii_case("q") {
-            quality = value.trim().parse().ok().filter(|q| (0.0..=1.0).contains(q))?;
+            // Any number, as in Swift; a second one is none.
+            let number = value.parse::<f32>().ok().filter(|number| number.is_finite() && quality.is_none())?;
+            quality = Some(number);
         }
     }
-    Some(Range { kind, subtype, quality })
+    Some(Range { kind, subtype, quality: quality.unwrap_or(1.0) })
 }
 
 fn is_token(text: &str) -> bool {
@@ -111,7 +117,10 @@ mod tests {
         check("image/png", Choice::None);
         check("text/plain;q=0, text/*", Choice::Type("text/xml"));
         check("garbage", Choice::Invalid);
-        check("text/plain;q=2", Choice::Invalid);
+        check("text/plain;q=2, text/xml", Choice::Type("text/plain"));
+        check("text/plain;q=x", Choice::Invalid);
+        check("text/plain;q=1;q=1", Choice::Invalid);
+        check("text/plain;level=", Choice::Invalid);
         check("", Choice::Type("text/plain"));
     }
 

@@ -50,6 +50,28 @@ fn plain_is_a_name_per_line_and_empty_is_204() {
 }
 
 #[test]
+fn a_page_of_a_web_site_passes_and_depends_on_the_wish_as_well() {
+    let page = |vary: &'static str| {
+        let fake = Fake::new(move |_| Response::full(Status(200), "text/html", "<p>").header("Vary", vary));
+        block_on(ListingFormats::new(fake).call(request(Method::Get, "/v/c"))).head.headers.remove("Vary").unwrap()
+    };
+    assert_eq!(
+        (page("Origin"), page("accept"), page("*, Accept")),
+        ("Origin, Accept".into(), "accept".into(), "*, Accept".into())
+    );
+}
+
+#[test]
+fn a_head_keeps_its_status() {
+    for status in [200, 204] {
+        let fake = Fake::new(move |_| Response::empty(Status(status)).header("Content-Type", "application/json"));
+        let head = block_on(ListingFormats::new(fake).call(request(Method::Head, "/v")));
+        assert_eq!(head.head.status, Status(status));
+        assert_eq!(head.head.headers.get_str("Content-Type"), Some("text/plain; charset=utf-8"));
+    }
+}
+
+#[test]
 fn json_passes_as_it_is() {
     let response = listing("/v/c", "?format=json", OBJECTS);
     assert_eq!(response.head.headers.get_str("Content-Type"), Some("application/json; charset=utf-8"));

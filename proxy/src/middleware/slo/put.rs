@@ -22,6 +22,10 @@ const LISTED_ETAG: &str = "X-Object-Sysmeta-Container-Update-Override-Etag";
 
 /// Stores the manifest, or says what is wrong with it.
 pub(super) async fn put(slo: Slo, mut request: ClientRequest) -> Response {
+    if request.refusal.is_some() {
+        // Too much whatever its parts are: who may write is told so before they are looked at.
+        return slo.next.call(request).await;
+    }
     let format = report_format(&request).unwrap_or("text/plain");
     let parts = match read(&slo, &mut request).await {
         Ok(parts) => parts,
@@ -116,17 +120,22 @@ async fn store(slo: Slo, mut request: ClientRequest, parts: Vec<Part>) -> Outcom
 
 type Problems = Vec<(String, String)>;
 
-/// Looks at every object once, however often it is named. What is found comes in the order of the parts.
+/// Looks at every object once, however often it is named. What is found comes in the order of the parts; what is wrong, all of
+/// an object where it is named first.
 async fn check(slo: &Slo, request: &ClientRequest, parts: &[Part]) -> Result<Vec<Stored>, Problems> {
-    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut places: Vec<(&str, Vec<usize>)> = Vec::new();
     for (place, part) in parts.iter().enumerate() {
-        if let Part::Object(wanted) = part {
-            places.entry(&wanted.path).or_default().push(place);
+        let Part::Object(wanted) = part else { continue };
+        let at = *first.entry(&wanted.path).or_insert(places.len());
+        match places.get_mut(at) {
+            Some((_, places)) => places.push(place),
+            None => places.push((&wanted.path, vec![place])),
         }
     }
     let mut pile = Pile::new(slo.settings().concurrency);
     let mut waiting = places.iter();
-    let (mut checked, mut problems) = (BTreeMap::new(), Vec::new());
+    let (mut checked, mut problems) = (BTreeMap::new(), BTreeMap::new());
     // Ends: every path is asked for once.
     loop {
         while !pile.is_full()
@@ -135,6 +144,8 @@ async fn check(slo: &Slo, request: &ClientRequest, parts: &[Part]) -> Result<Vec
             pile.push(look(slo, request, path, places.clone()));
         }
         let Some((places, found)) = pile.next().await else { break };
+        let mut wrong = Vec::new();
+        let named_first = places.first().copied();
         for place in places {
             let Some(Part::Object(wanted)) = parts.get(place) else { continue };
             let name = || quote(wanted.path.as_bytes());
@@ -143,13 +154,20 @@ async fn check(slo: &Slo, request: &ClientRequest, parts: &[Part]) -> Result<Vec
                     Ok(part) => {
                         checked.insert(place, part);
                     }
-                    Err(wrong) => problems.extend(wrong.into_iter().map(|text| (name(), text.to_owned()))),
+                    Err(texts) => wrong.extend(texts.into_iter().map(|text| (name(), text.to_owned()))),
                 },
-                Err(status) => problems.push((name(), status_line(*status))),
+                Err(status) => wrong.push((name(), status_line(*status))),
             }
         }
+        if !wrong.is_empty() {
+            problems.insert(named_first, wrong);
+        }
     }
-    if problems.is_empty() { Ok(checked.into_values().collect()) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(checked.into_values().collect())
+    } else {
+        Err(problems.into_values().flatten().collect())
+    }
 }
 
 type Looked = (Vec<usize>, Result<Found, Status>);

@@ -148,6 +148,14 @@ fn missing_objects_and_wrong_etags_are_refused() {
     let refused = put(&slo, "c/big", r#"[{"path":"s/1","etag":"x"},{"path":"s/9"}]"#);
     assert_eq!(refused.head.status, Status(400));
     assert_eq!(full_body(refused), "Errors:\ns/1, Etag Mismatch\ns/9, 404 Not Found\n");
+    let twice = put(&slo, "c/big", r#"[{"path":"s/9"},{"path":"s/8"},{"path":"s/9"}]"#);
+    assert_eq!(full_body(twice), "Errors:\ns/9, 404 Not Found\ns/9, 404 Not Found\ns/8, 404 Not Found\n");
+    let too_much = ask(&slo, Method::Put, "c/big?multipart-manifest=put", |put| {
+        put.body = RequestBody::full(r#"[{"path":"s/9"}]"#);
+        put.refusal = Some("Upload exceeds quota.");
+    });
+    assert_ne!(too_much.head.status, Status(400), "whoever is inside refuses it, before its parts are asked for");
+    objects.borrow_mut().retain(|name, _| !name.ends_with("c/big"));
     let body = RequestBody::full(BIG);
     let mismatch = ask(&slo, Method::Put, "c/big?multipart-manifest=put", |put| {
         put.body = body;
