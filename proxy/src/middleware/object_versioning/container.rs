@@ -11,8 +11,10 @@ use crate::respond;
 use base::config::is_true;
 use base::http::server::{Response, ResponseBody};
 use base::http::{Headers, Method, Status};
+use base::io;
 use base::names::Path;
 use base::quote::quote;
+use base::timestamp::Timestamp;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -50,10 +52,13 @@ pub(super) async fn enable(layer: ObjectVersioning, mut request: ClientRequest) 
         return Err(refuse(500, "Error enabling object versioning"));
     }
     request.headers.set(STORED_CONTAINER, quote(name.as_bytes()));
-    let undo = layer.granted(&request, Method::Delete, path);
+    let mut undo = layer.granted(&request, Method::Delete, path);
     let response = layer.next.call(request).await;
     // One that was there before, with versions in it, is not empty and stays.
     if !response.head.status.is_success() && made.0 == 201 {
+        // Later than what it undoes, or the container and its row in the account would stay.
+        undo.timestamp =
+            Timestamp::from_unix(io::unix_time()).max(undo.timestamp.with_offset_added(1).unwrap_or(undo.timestamp));
         layer.next.call(undo).await;
     }
     Ok(response)

@@ -250,3 +250,33 @@ fn versions_are_listed_with_the_newest_marked() {
     let subdirs: Vec<&str> = merged.iter().filter_map(|row| row.get("subdir")?.as_str()).collect();
     assert_eq!(subdirs, ["p/", "q/"]);
 }
+
+#[test]
+fn a_container_that_is_refused_leaves_no_versions_container_behind() {
+    let (deleted, seen) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
+    let (into, puts) = (Rc::clone(&deleted), Rc::clone(&seen));
+    let application = Fake::new(move |request: ClientRequest| {
+        let is_hidden = request.path.container.as_deref().is_some_and(|name| name.starts_with('\0'));
+        match request.method {
+            Method::Put if is_hidden => {
+                puts.borrow_mut().push(request.timestamp);
+                Response::empty(Status(201))
+            }
+            Method::Delete if is_hidden => {
+                into.borrow_mut().push(request.timestamp);
+                Response::empty(Status(204))
+            }
+            Method::Put => Response::empty(Status(400)),
+            _ => Response::empty(Status(404)),
+        }
+    });
+    let config = Rc::new(crate::config::tests::sample());
+    let layer = ObjectVersioning::new(config, Rc::clone(&application), application);
+    let status = base::io::sim::Sim::new(1, base::io::sim::SimOptions::default()).run(async move {
+        let mut put = at(4_000_000_000, Method::Put, "c");
+        put.headers.set(ENABLED, "true");
+        layer.call(put).await.head.status
+    });
+    assert_eq!(status, Status(400));
+    assert!(deleted.borrow()[0] > seen.borrow()[0], "a row of the same time would stay");
+}
