@@ -8,6 +8,7 @@ use crate::core::Core;
 use crate::facts::account_info;
 use crate::request::ClientRequest;
 use crate::respond;
+use base::config::is_true;
 use base::http::Status;
 use base::http::server::Response;
 use std::rc::Rc;
@@ -49,14 +50,26 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
             let index =
                 source.head.headers.get_str("X-Backend-Storage-Policy-Index").and_then(|text| text.parse().ok());
             let policy = core.config.policies.iter().find(|policy| policy.index == index.unwrap_or(0));
-            let response = listing::answer(core, *source, &request);
+            let sharding = source.head.headers.get_str("X-Container-Sysmeta-Sharding").is_some_and(is_true);
+            let response = show_sharding(&request, listing::answer(core, *source, &request), sharding);
             match policy {
                 Some(policy) => response.header("X-Storage-Policy", policy.name().to_owned()),
                 None => response,
             }
         }
-        Found::Nothing(head) => refuse(core, &mut request, head.status).await,
+        Found::Nothing(head) => {
+            let response = refuse(core, &mut request, head.status).await;
+            if response.head.status == head.status { show_sharding(&request, response, false) } else { response }
+        }
     }
+}
+
+/// Resellers see whether a container is cut into shards.
+fn show_sharding(request: &ClientRequest, response: Response, is_sharded: bool) -> Response {
+    if !request.identity.is_reseller {
+        return response;
+    }
+    response.header("X-Container-Sharding", if is_sharded { "True" } else { "False" })
 }
 
 /// Who may not read the account does not learn what it lacks.

@@ -1,10 +1,12 @@
 //! Container and account verbs against scripted backends.
 
 use crate::request::Authority;
+use crate::request::Identity;
 use crate::testing::run;
 use base::http::Method;
 use base::http::server::RequestBody;
 use base::io;
+use std::rc::Rc;
 
 #[test]
 fn the_first_container_makes_the_account() {
@@ -152,5 +154,19 @@ fn a_crowd_asks_for_facts_once() {
         }
         assert_eq!(world.backends.requests(Method::Head, "/AUTH_a/c").len(), 1);
         assert_eq!(world.backends.requests(Method::Head, "/AUTH_a").len(), 1);
+    });
+}
+
+#[test]
+fn resellers_see_that_a_container_has_no_shards() {
+    run(2, |world| async move {
+        world.call(Method::Put, "/AUTH_a/c").await;
+        for (path, is_reseller, expected) in
+            [("/AUTH_a/c", true, Some("False")), ("/AUTH_a/d", true, Some("False")), ("/AUTH_a/c", false, None)]
+        {
+            let mut get = world.request(Method::Get, path);
+            get.identity = Rc::new(Identity { is_reseller, ..(*get.identity).clone() });
+            assert_eq!(world.send(get).await.headers.get_str("X-Container-Sharding"), expected, "{path}");
+        }
     });
 }

@@ -169,7 +169,7 @@ mod tests {
     fn a_containers_key_lets_another_cluster_write_with_its_own_time() {
         let check = |given: Option<&'static str>, has_own_time: bool, key: Option<&str>, expected: Verdict| {
             let mut put = request(Method::Put, "/AUTH_test/c/o");
-            put.identity = crate::request::Identity::default();
+            put.identity = std::rc::Rc::default();
             put.has_own_time = has_own_time;
             if let Some(given) = given {
                 put.headers.set(SYNC_KEY, given);

@@ -155,6 +155,15 @@ pub fn explained(request: &Request, theirs: &Answer, ours: &Answer) -> Option<Re
     if theirs.status == 500 && says("Range", "bytes=-0") {
         return differs("a range of no bytes at the end is not satisfiable");
     }
+    explained_by_path(request, theirs, ours)
+}
+
+/// Reasons that lie in the path alone.
+fn explained_by_path(request: &Request, theirs: &Answer, ours: &Answer) -> Option<Reason> {
+    if request.target.matches("%C3%A7").count() > 512 && ours.status != theirs.status {
+        let text = "a name has 1,024 bytes, not characters";
+        return if request.method == "PUT" { parts(text) } else { differs(text) };
+    }
     if request.user.is_none() && theirs.status == 401 && ours.status == 400 && !request.target.starts_with("/v1") {
         return differs("a path of no version of the API is refused whoever comes");
     }
@@ -196,7 +205,7 @@ fn explained_by_member(
     if request.target.contains("%ED%A0%80") && theirs.status == 412 && ours.status == 412 {
         return differs("a path that is no UTF-8 is refused in the same words wherever it is found");
     }
-    if theirs.headers.get("content-type").is_none() && theirs.body.is_empty() && is_refused_by_server(theirs, ours) {
+    if !theirs.headers.contains_key("content-type") && theirs.body.is_empty() && is_refused_by_server(theirs, ours) {
         return differs("what the server itself refuses is said in words");
     }
     if theirs.status == 303 && ours.status == 303 && shown(theirs) == shown(ours) {
