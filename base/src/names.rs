@@ -58,7 +58,7 @@ impl Path {
     /// `/a/c/o` as it is: what logs show and the hash is made of.
     pub fn plain(&self) -> String {
         let names = [Some(self.account.as_str()), self.container.as_deref(), self.object.as_deref()];
-        let mut text = String::new();
+        let mut text = String::with_capacity(names.iter().flatten().map(|name| name.len() + 1).sum());
         for name in names.into_iter().flatten() {
             text.push('/');
             text.push_str(name);

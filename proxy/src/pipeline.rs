@@ -75,6 +75,7 @@ use base::names::{InvalidPath, Path};
 use base::quote::{Query, unquote};
 use base::recon;
 use base::timestamp::Timestamp;
+use std::fmt::Write;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
@@ -252,7 +253,8 @@ impl Pipeline {
     pub async fn answer(&self, mut request: Request) -> Response {
         let now = io::unix_time();
         let suffix = &self.config.trans_id_suffix;
-        let trans_id = catch_errors::transaction_id(suffix, &request.head, now, io::random_u64(), io::random_u64());
+        let trans_id: Rc<str> =
+            catch_errors::transaction_id(suffix, &request.head, now, io::random_u64(), io::random_u64()).into();
         gatekeeper::clean_request(self.config.gatekeeper, &mut request.head.headers);
         let inner = CatchPanic::new(self.answer_logged(request, &trans_id));
         let mut response = inner.await.unwrap_or_else(|| {
@@ -264,18 +266,17 @@ impl Pipeline {
         response
     }
 
-    async fn answer_logged(&self, request: Request, trans_id: &str) -> Response {
+    async fn answer_logged(&self, request: Request, trans_id: &Rc<str>) -> Response {
         if self.config.is_on(Member::Healthcheck) && request.head.path() == b"/healthcheck" {
             return healthcheck::answer(&self.config).await;
         }
         if self.config.is_on(Member::Recon) && recon::is_asked(request.head.path()) {
             return self.config.recon.answer(request.head.path()).await;
         }
-        let mut entry = self
-            .config
-            .is_on(Member::ProxyLogging)
-            .then(|| proxy_logging::Entry::begin(&self.log, &request, trans_id, io::unix_time()))
-            .map(|entry| entry.with_statsd(self.statsd.as_ref()));
+        let mut entry = self.config.is_on(Member::ProxyLogging).then(|| {
+            proxy_logging::Entry::begin(&self.log, &request, (remote_of(&request), trans_id), io::unix_time())
+                .with_statsd(self.statsd.as_ref())
+        });
         let response = self.answer_inner(request, trans_id, &mut entry).await;
         match entry {
             Some(entry) => entry.end_with(response),
@@ -286,7 +287,7 @@ impl Pipeline {
     async fn answer_inner(
         &self,
         mut request: Request,
-        trans_id: &str,
+        trans_id: &Rc<str>,
         entry: &mut Option<proxy_logging::Entry>,
     ) -> Response {
         if !self.config.is_on(Member::CnameLookup) {
@@ -309,7 +310,7 @@ impl Pipeline {
     async fn answer_host(
         &self,
         mut request: Request,
-        trans_id: &str,
+        trans_id: &Rc<str>,
         entry: &mut Option<proxy_logging::Entry>,
     ) -> Response {
         if !self.config.is_on(Member::DomainRemap) {
@@ -330,7 +331,7 @@ impl Pipeline {
     }
 
     /// Refuses names that nobody may use, and answers what is asked outside of `/v1/` without a token.
-    async fn answer_outside(&self, head: &RequestHead, trans_id: &str) -> Option<Response> {
+    async fn answer_outside(&self, head: &RequestHead, trans_id: &Rc<str>) -> Option<Response> {
         let config = &self.config;
         if config.is_on(Member::NameCheck)
             && let Some(refused) = name_check::refuse(&config.name_check, head.path())
@@ -347,7 +348,7 @@ impl Pipeline {
         (is_policy && config.is_on(Member::Crossdomain)).then(|| crossdomain::answer(&config.cross_domain_policy))
     }
 
-    async fn answer_path(&self, mut request: Request, trans_id: &str) -> Response {
+    async fn answer_path(&self, mut request: Request, trans_id: &Rc<str>) -> Response {
         if let Some(response) = self.answer_outside(&request.head, trans_id).await {
             return response;
         }
@@ -401,7 +402,7 @@ impl Pipeline {
     async fn answer_somebody(
         &self,
         request: Request,
-        trans_id: &str,
+        trans_id: &Rc<str>,
         identity: Rc<Identity>,
         is_signed: bool,
         now: Duration,
@@ -424,10 +425,10 @@ impl Pipeline {
             method: request.head.method,
             path,
             query: Query::parse(request.head.query()),
-            remote: request.peer.ip().to_string(),
+            remote: remote_of(&request),
             headers: request.head.headers,
             body: request.body,
-            trans_id: trans_id.to_owned(),
+            trans_id: Rc::clone(trans_id),
             identity,
             authority: if is_open { Authority::Granted } else { Authority::Ask },
             timestamp: Timestamp::from_unix(now),
@@ -504,7 +505,7 @@ impl Pipeline {
     }
 
     /// A form that brings files. Who sends it does not matter, only who signed it.
-    async fn answer_form(&self, mut request: Request, trans_id: &str, boundary: String) -> Response {
+    async fn answer_form(&self, mut request: Request, trans_id: &Rc<str>, boundary: String) -> Response {
         // Its signature is its right, where signatures are one.
         if let Err(refused) = self.identify(&mut request, true).await {
             return *refused;
@@ -524,10 +525,10 @@ impl Pipeline {
                 method: request.head.method,
                 path: path.clone().unwrap_or(nowhere),
                 query: Query::default(),
-                remote: request.peer.ip().to_string(),
+                remote: remote_of(&request),
                 headers: request.head.headers,
                 body: request.body,
-                trans_id: trans_id.to_owned(),
+                trans_id: Rc::clone(trans_id),
                 identity: Rc::default(),
                 authority: Authority::Ask,
                 timestamp: Timestamp::from_unix(io::unix_time()),
@@ -548,6 +549,14 @@ impl Pipeline {
         }
         formpost::answer(&self.config, &self.application, &self.layers, submission).await
     }
+}
+
+/// The client's address, for logs.
+fn remote_of(request: &Request) -> Rc<str> {
+    let mut text = String::with_capacity(16);
+    // Written to a string: it cannot fail.
+    let _ = write!(text, "{}", request.peer.ip());
+    text.into()
 }
 
 /// What a path is for.

@@ -65,7 +65,7 @@ pub struct ClientRequest {
     /// The body.
     pub body: RequestBody,
     /// `X-Trans-Id`.
-    pub trans_id: String,
+    pub trans_id: Rc<str>,
     /// The caller.
     pub identity: Rc<Identity>,
     /// Whether to ask for authorization.
@@ -83,7 +83,7 @@ pub struct ClientRequest {
     /// Whether another cluster sends what is stored there: manifests and links are taken as they are.
     pub is_synced: bool,
     /// The client's address, for logs.
-    pub remote: String,
+    pub remote: Rc<str>,
     /// The middleware that made this request, by the letters of Swift's logs; `None`: the client did.
     pub source: Option<&'static str>,
     /// See `parent`.
@@ -96,11 +96,11 @@ pub(crate) struct Parent {
     pub(crate) path: Path,
     carried: Headers,
     open_expired: Option<Bytes>,
-    trans_id: String,
+    trans_id: Rc<str>,
     identity: Rc<Identity>,
     authority: Authority,
     timestamp: Timestamp,
-    remote: String,
+    remote: Rc<str>,
     source: Option<&'static str>,
 }
 
@@ -188,7 +188,7 @@ impl ClientRequest {
 
 /// Adds a name to a list that middleware makes for the backends.
 pub(crate) fn add_name(headers: &mut Headers, field: &'static str, name: &'static str) {
-    match headers.get_str(field).map(|others| format!("{others},{name}")) {
+    match headers.get_str(field).map(|others| [others, ",", name].concat()) {
         Some(names) => headers.set(field, names),
         None => headers.append(field, name),
     }

@@ -60,7 +60,7 @@ impl Connection {
     pub fn new(stream: Stream, address: SocketAddr) -> Connection {
         let inner = Inner {
             address,
-            inlet: Inlet::new(stream),
+            inlet: Inlet::of_client(stream),
             reader: RefCell::new(ResponseReader::new()),
             exchange: Cell::new(Exchange::new()),
             framing: Cell::new(Framing::None),

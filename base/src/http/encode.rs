@@ -8,6 +8,7 @@
 use super::framing::BodyFraming;
 use super::{Headers, RequestHead, ResponseHead, Status};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::fmt::Write;
 use std::net::SocketAddr;
 
 /// What is sent when a body is first asked for.
@@ -61,7 +62,8 @@ pub fn request_head(out: &mut BytesMut, head: &RequestHead, host: SocketAddr, fr
     target(out, &head.target);
     out.put_slice(b" HTTP/1.1\r\n");
     if !head.headers.contains("Host") {
-        field(out, b"Host", host.to_string().as_bytes());
+        // Written to a buffer that grows: it cannot fail.
+        let _ = write!(out, "Host: {host}\r\n");
     }
     for (name, value) in head.headers.iter() {
         if !is_framing(name) {

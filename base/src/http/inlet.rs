@@ -7,14 +7,16 @@
 use crate::io::{self as door, Elapsed, Stream};
 use crate::limits::BODY_CHUNK;
 use bytes::BytesMut;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// Space for a head; most fit.
+/// Space for a head and what may come with it.
 const HEAD_SPACE: usize = 8 * 1024;
+/// Space for the head of a client that has not sent a larger one yet: ten thousand connections that idle hold it all the time.
+const SMALL_HEAD_SPACE: usize = 2 * 1024;
 /// Less spare space than this is not worth a system call in the middle of a body.
 const BODY_SPACE_MIN: usize = 16 * 1024;
 
@@ -22,6 +24,8 @@ const BODY_SPACE_MIN: usize = 16 * 1024;
 pub(super) struct Inlet {
     stream: Stream,
     buffer: RefCell<Option<BytesMut>>,
+    /// Offered to a head.
+    head_space: Cell<usize>,
     parked: RefCell<Option<Read>>,
 }
 
@@ -38,8 +42,19 @@ pub(super) enum Purpose {
 }
 
 impl Inlet {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, buffer: RefCell::new(Some(BytesMut::new())), parked: RefCell::new(None) }
+    /// Where answers come in, often with their bodies.
+    pub(super) fn of_client(stream: Stream) -> Self {
+        Self::with_space(stream, HEAD_SPACE)
+    }
+
+    /// Where requests come in: little space until one was too large for it.
+    pub(super) fn of_server(stream: Stream) -> Self {
+        Self::with_space(stream, SMALL_HEAD_SPACE)
+    }
+
+    fn with_space(stream: Stream, head_space: usize) -> Self {
+        let buffer = RefCell::new(Some(BytesMut::new()));
+        Self { stream, buffer, head_space: Cell::new(head_space), parked: RefCell::new(None) }
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -68,7 +83,7 @@ impl Inlet {
         let read = match (parked, self.buffer.take()) {
             (Some(read), _) => read,
             (None, Some(mut buffer)) => {
-                make_space(&mut buffer, purpose);
+                self.make_space(&mut buffer, purpose);
                 let stream = self.stream.clone();
                 Box::pin(async move { stream.read(buffer).await })
             }
@@ -90,8 +105,11 @@ impl Inlet {
         let Some(mut buffer) = self.buffer.take() else {
             return Err(broken());
         };
-        make_space(&mut buffer, purpose);
+        self.make_space(&mut buffer, purpose);
         let (result, buffer) = self.stream.read(buffer).await;
+        if purpose == Purpose::Head && buffer.len() == buffer.capacity() {
+            self.head_space.set(HEAD_SPACE);
+        }
         self.buffer.replace(Some(buffer));
         result
     }
@@ -99,10 +117,27 @@ impl Inlet {
     /// An idle connection keeps no body's buffer.
     pub(super) fn shrink(&self) {
         self.with(|buffer| {
-            if buffer.is_empty() && buffer.capacity() > 2 * HEAD_SPACE {
+            if buffer.is_empty() && buffer.capacity() > 2 * self.head_space.get() {
                 *buffer = BytesMut::new();
             }
         });
+    }
+
+    fn make_space(&self, buffer: &mut BytesMut, purpose: Purpose) {
+        let head_space = self.head_space.get();
+        let spare = buffer.capacity() - buffer.len();
+        let (least, wanted) = match purpose {
+            Purpose::Head => (head_space / 8, head_space),
+            Purpose::Body(None) => (BODY_SPACE_MIN, BODY_CHUNK),
+            Purpose::Body(Some(left)) => {
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                // One byte at least: a read without space would look like the end.
+                (left.clamp(1, BODY_SPACE_MIN), left.clamp(1024, BODY_CHUNK))
+            }
+        };
+        if spare < least {
+            buffer.reserve(wanted);
+        }
     }
 }
 
@@ -122,20 +157,4 @@ impl Drop for Parking<'_> {
 
 fn broken() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "a read of this connection is in flight or was dropped")
-}
-
-fn make_space(buffer: &mut BytesMut, purpose: Purpose) {
-    let spare = buffer.capacity() - buffer.len();
-    let (least, wanted) = match purpose {
-        Purpose::Head => (HEAD_SPACE / 8, HEAD_SPACE),
-        Purpose::Body(None) => (BODY_SPACE_MIN, BODY_CHUNK),
-        Purpose::Body(Some(left)) => {
-            let left = usize::try_from(left).unwrap_or(usize::MAX);
-            // One byte at least: a read without space would look like the end.
-            (left.clamp(1, BODY_SPACE_MIN), left.clamp(1024, BODY_CHUNK))
-        }
-    };
-    if spare < least {
-        buffer.reserve(wanted);
-    }
 }

@@ -19,6 +19,9 @@ use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
 use std::rc::Rc;
 
+/// Space for the fields of an answer: those of nearly all objects fit.
+const FIELDS_SPACE: usize = 24;
+
 pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, Response> {
     let disk_file = target.disk_file().await?;
     let want = if head.method == Method::Head { Want::Metadata } else { Want::Bytes };
@@ -33,7 +36,7 @@ pub(super) async fn get(target: Target, head: &RequestHead) -> Result<Response, 
         Stored::Object(object) => object,
     };
     let size = object.body.len();
-    let mut answer = ResponseHead::new(Status(200));
+    let mut answer = ResponseHead { status: Status(200), headers: Headers::with_capacity(FIELDS_SPACE) };
     describe(&mut answer.headers, &object);
 
     let etag = conditional_etag(&object, &head.headers);
@@ -83,12 +86,15 @@ fn describe(headers: &mut Headers, object: &Object) {
     for (name, value) in object.metadata.iter().filter(|(name, _)| headers::is_shown(name)) {
         headers.append(name.clone(), value.clone());
     }
-    headers.set("Etag", format!("\"{}\"", object.etag()));
+    headers.set("Etag", ["\"", object.etag(), "\""].concat());
     headers.set("Last-Modified", date::format(object.timestamp.ceil_seconds()));
     headers.set("X-Timestamp", object.timestamp.normal());
-    headers.set("X-Backend-Timestamp", object.timestamp.internal());
-    headers.set("X-Backend-Data-Timestamp", object.data_timestamp.internal());
-    headers.set("X-Backend-Durable-Timestamp", object.data_timestamp.internal());
+    let data_time = Bytes::from(object.data_timestamp.internal());
+    let is_posted = object.timestamp != object.data_timestamp;
+    let time = if is_posted { object.timestamp.internal().into() } else { data_time.clone() };
+    headers.set("X-Backend-Timestamp", time);
+    headers.set("X-Backend-Data-Timestamp", data_time.clone());
+    headers.set("X-Backend-Durable-Timestamp", data_time);
 }
 
 /// The ETag that conditions mean: a manifest's or an encrypted object's stands in its metadata.

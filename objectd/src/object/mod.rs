@@ -83,7 +83,7 @@ impl Target {
     async fn disk_file(&self) -> Result<DiskFile, Response> {
         let device = self.node.device(&self.path.device).await.ok_or_else(|| self.no_device())?;
         let hash = self.node.config.hash_path.hash(&self.account, Some(&self.container), Some(&self.object));
-        let name = format!("/{}/{}/{}", self.account, self.container, self.object);
+        let name = ["/", &self.account, "/", &self.container, "/", &self.object].concat();
         Ok(DiskFile::new(device, self.policy, self.path.partition, &hash, name))
     }
 

@@ -11,31 +11,40 @@ use base::http::{Headers, Method, RequestHead};
 use base::names::Path;
 use base::quote::quote;
 use base::timestamp::Timestamp;
+use bytes::Bytes;
+use std::fmt::Write;
+
+/// Space for the fields of a backend request: nearly all fit.
+const FIELDS_SPACE: usize = 16;
 
 /// What every backend request made for one client request carries.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    timestamp: String,
-    trans_id: String,
-    referer: String,
+    timestamp: Bytes,
+    trans_id: Bytes,
+    referer: Bytes,
 }
 
 impl Origin {
     /// Of a client's request.
     pub fn of(request: &ClientRequest) -> Origin {
         let host = request.headers.get_str("Host").unwrap_or("-");
-        let referer = format!("{} http://{host}/v1{}", request.method.as_str(), request.path.quoted());
+        let (method, path) = (request.method.as_str(), request.path.quoted());
+        let mut referer = String::with_capacity(method.len() + host.len() + path.len() + 11);
+        for part in [method, " http://", host, "/v1", &path] {
+            referer.push_str(part);
+        }
         Origin::internal(request.timestamp, &request.trans_id, referer)
     }
 
     /// Of a request the proxy makes on its own account.
     pub fn internal(timestamp: Timestamp, trans_id: &str, referer: String) -> Origin {
-        Origin { timestamp: timestamp.internal(), trans_id: trans_id.to_owned(), referer }
+        Origin { timestamp: timestamp.internal().into(), trans_id: trans_id.to_owned().into(), referer: referer.into() }
     }
 
     /// The fields all backend requests have.
     pub fn headers(&self) -> Headers {
-        let mut headers = Headers::new();
+        let mut headers = Headers::with_capacity(FIELDS_SPACE);
         headers.append("X-Timestamp", self.timestamp.clone());
         headers.append("X-Trans-Id", self.trans_id.clone());
         headers.append("User-Agent", "proxy-server");
@@ -46,7 +55,15 @@ impl Origin {
 
 /// The head of a request for `path` on `node`.
 pub fn head(method: Method, node: &Node, partition: u32, path: &Path, query: &str, headers: Headers) -> RequestHead {
-    let target = format!("/{}/{partition}{}{query}", quote(node.device.as_bytes()), path.quoted());
+    let (device, path) = (quote(node.device.as_bytes()), path.quoted());
+    let mut target = String::with_capacity(device.len() + path.len() + query.len() + 12);
+    target.push('/');
+    target.push_str(&device);
+    target.push('/');
+    // Written to a string: it cannot fail.
+    let _ = write!(target, "{partition}");
+    target.push_str(&path);
+    target.push_str(query);
     let mut head = RequestHead::new(method, target);
     head.headers = headers;
     head

@@ -74,7 +74,7 @@ impl ContainerSync {
         let time = time.as_deref().unwrap_or(b"0");
         let signed = Signed { method: request.method, path: quote(path), time };
         if let Err(reason) = verify(&realms, &fields, &auth, &signed) {
-            tracing::info!(target: "proxy", trans_id = request.trans_id, reason, "no request of container sync");
+            tracing::info!(target: "proxy", trans_id = &*request.trans_id, reason, "no request of container sync");
             return Err(Box::new(refused(&request.path.account)));
         }
         if time != b"0" {

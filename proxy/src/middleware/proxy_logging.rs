@@ -67,7 +67,7 @@ pub struct Settings {
 pub struct Entry {
     settings: Rc<Settings>,
     statsd: Option<Rc<Statsd>>,
-    remote: String,
+    remote: Rc<str>,
     /// Who the client is by the word of balancers.
     claimed: Option<Bytes>,
     method: Method,
@@ -79,7 +79,7 @@ pub struct Entry {
     client_etag: Bytes,
     headers: Vec<u8>,
     source: &'static str,
-    trans_id: String,
+    trans_id: Rc<str>,
     policy_index: Bytes,
     status: u16,
     start: Duration,
@@ -95,8 +95,12 @@ struct Done<'a> {
 
 impl Entry {
     /// Takes down what the line needs before the request is consumed.
-    pub fn begin(settings: &Rc<Settings>, request: &Request, trans_id: &str, start: Duration) -> Entry {
-        let remote = request.peer.ip().to_string();
+    pub fn begin(
+        settings: &Rc<Settings>,
+        request: &Request,
+        (remote, trans_id): (Rc<str>, &Rc<str>),
+        start: Duration,
+    ) -> Entry {
         Entry::new(settings, &request.head, (remote, trans_id, ""), start)
     }
 
@@ -114,7 +118,7 @@ impl Entry {
     fn new(
         settings: &Rc<Settings>,
         head: &RequestHead,
-        (remote, trans_id, source): (String, &str, &'static str),
+        (remote, trans_id, source): (Rc<str>, &Rc<str>, &'static str),
         start: Duration,
     ) -> Entry {
         let headers = &head.headers;
@@ -132,7 +136,7 @@ impl Entry {
             client_etag: field("Etag"),
             headers: if settings.headers { shown_headers(settings, headers) } else { Vec::new() },
             source,
-            trans_id: trans_id.to_owned(),
+            trans_id: Rc::clone(trans_id),
             policy_index: Bytes::new(),
             status: 0,
             start,

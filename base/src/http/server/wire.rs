@@ -51,7 +51,7 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(stream: Stream, limits: Rc<ServerLimits>) -> Self {
         Self {
-            inlet: Inlet::new(stream),
+            inlet: Inlet::of_server(stream),
             reader: RefCell::new(RequestReader::new(limits.head())),
             limits,
             steps: Cell::new(Exchange::new()),

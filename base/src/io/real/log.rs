@@ -26,6 +26,8 @@ const EVERY: Duration = Duration::from_millis(20);
 const QUIET: u32 = 50;
 /// Bytes a core gathers at most.
 const GATHERED_MAX: usize = 32 * 1024;
+/// Space that a core begins to gather with.
+const LINES_SPACE: usize = 4 * 1024;
 /// Batches that wait for the thread.
 const QUEUE_MAX: usize = 64;
 /// Bytes of one write, unless a single line is longer: what Linux keeps together in a pipe.
@@ -101,6 +103,9 @@ fn append(write: impl FnOnce(&mut Vec<u8>)) {
         return hand_over(lines);
     }
     GATHERED.with_borrow_mut(|gathered| {
+        if gathered.lines.capacity() == 0 {
+            gathered.lines.reserve(LINES_SPACE);
+        }
         write(&mut gathered.lines);
         if gathered.lines.len() >= GATHERED_MAX {
             hand_over(std::mem::take(&mut gathered.lines));

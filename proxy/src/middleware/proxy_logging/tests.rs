@@ -25,7 +25,12 @@ fn entry(settings: Settings, target: &str, change: impl FnOnce(&mut RequestHead)
     let mut head = RequestHead::new(Method::Get, target.to_owned());
     change(&mut head);
     let request = Request { head, body: RequestBody::full(""), peer: "10.1.2.3:4567".parse().unwrap() };
-    let mut entry = Entry::begin(&Rc::new(settings), &request, "tx1", Duration::new(1_790_000_000, 250_000_000));
+    let mut entry = Entry::begin(
+        &Rc::new(settings),
+        &request,
+        ("10.1.2.3".into(), &"tx1".into()),
+        Duration::new(1_790_000_000, 250_000_000),
+    );
     entry.status = 200;
     entry
 }
