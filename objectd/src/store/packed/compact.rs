@@ -189,7 +189,7 @@ impl Tally {
             Found::Damaged { fixed: Some(fixed), .. } => {
                 self.damaged.push(Key::new(fixed.policy, fixed.hash));
             }
-            Found::Damaged { fixed: None, .. } => {}
+            Found::Damaged { fixed: None, .. } | Found::Brief { .. } => {}
         }
     }
 

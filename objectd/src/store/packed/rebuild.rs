@@ -18,6 +18,7 @@ use super::index::Index;
 use super::memory::{ChangeList, Position, Table};
 use super::record::BATCH_ALIGNMENT;
 use super::recover::{self, Opened, Replay};
+use super::scan::Found;
 use super::store;
 use super::sweep::{Progress, Source, Sweep};
 use super::tree::{self, Tree};
@@ -165,9 +166,9 @@ impl Rebuild<'_> {
         let number = opened.header.volume;
         let path = self.root.join(store::DIRECTORY).join("volumes").join(volume::file_name(number));
         let source = Source::File(self.reader.clone(), path);
-        let mut sweep = Sweep::new(source, self.store, number, HEADER_BYTES, limit);
+        let mut sweep = Sweep::brief(source, self.store, number, HEADER_BYTES, limit);
         while let Some(found) = sweep.next().await? {
-            let records = found.iter().filter(|found| matches!(found, super::scan::Found::Record { .. })).count();
+            let records = found.iter().filter(|found| !matches!(found, Found::Damaged { .. })).count();
             self.rebuilt.records += records as u64;
             self.rebuilt.damaged += (found.len() - records) as u64;
             replay.take(number, found).await?;
