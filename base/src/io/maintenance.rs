@@ -27,6 +27,8 @@ pub struct Reader {
 
 struct Shared {
     name: String,
+    /// Chunks that one read keeps the disk at.
+    depth: usize,
     executor: OnceCell<Option<Executor>>,
 }
 
@@ -40,12 +42,17 @@ enum Executor {}
 impl Reader {
     /// For the calling core, whose processor the executor shares; `name` is what tools show.
     pub fn new(name: &str) -> Reader {
-        Reader { shared: Rc::new(Shared { name: name.to_owned(), executor: OnceCell::new() }) }
+        Reader { shared: Rc::new(Shared { name: name.to_owned(), depth: 1, executor: OnceCell::new() }) }
+    }
+
+    /// The same for a tool that has the disk to itself: one that serves finds a single chunk before it, this one keeps the disk at work.
+    pub fn hasty(name: &str) -> Reader {
+        Reader { shared: Rc::new(Shared { name: name.to_owned(), depth: 4, executor: OnceCell::new() }) }
     }
 
     /// Reads on the calling core, through the page cache.
     pub fn without_executor() -> Reader {
-        Reader { shared: Rc::new(Shared { name: String::new(), executor: OnceCell::from(None) }) }
+        Reader { shared: Rc::new(Shared { name: String::new(), depth: 1, executor: OnceCell::from(None) }) }
     }
 
     /// Reads `length` bytes (at most `READ_BYTES_MAX`, else `InvalidInput`) from `offset` of the file at `path`; fewer only at the
@@ -53,7 +60,7 @@ impl Reader {
     pub async fn read(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         check_length(length)?;
         if let Some(executor) = self.executor().await {
-            match read_with(executor, path, offset, length).await {
+            match read_with(executor, path, offset, length, self.shared.depth).await {
                 // It ended, or the file system knows no O_DIRECT.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
                 other => return other,
@@ -87,8 +94,8 @@ async fn start(name: &str) -> Option<Executor> {
 }
 
 #[cfg(feature = "maintenance")]
-async fn read_with(executor: &Executor, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    executor.read(path, offset, length).await
+async fn read_with(executor: &Executor, path: &Path, offset: u64, length: usize, depth: usize) -> io::Result<Vec<u8>> {
+    executor.read(path, offset, length, depth).await
 }
 
 #[cfg(feature = "maintenance")]
@@ -107,7 +114,13 @@ async fn start(_name: &str) -> Option<Executor> {
 }
 
 #[cfg(not(feature = "maintenance"))]
-async fn read_with(executor: &Executor, _path: &Path, _offset: u64, _length: usize) -> io::Result<Vec<u8>> {
+async fn read_with(
+    executor: &Executor,
+    _path: &Path,
+    _offset: u64,
+    _length: usize,
+    _depth: usize,
+) -> io::Result<Vec<u8>> {
     match *executor {}
 }
 

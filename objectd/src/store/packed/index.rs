@@ -48,7 +48,7 @@ const STATE: Table = Table(3);
 const FORMAT: u32 = 2;
 
 /// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each.
-const OBJECTS_AT_ONCE: usize = 2048;
+const OBJECTS_AT_ONCE: usize = 1024;
 /// The same while nobody else waits for disk or memory.
 const OBJECTS_AT_ONCE_FILLING: usize = 64 * 1024;
 /// Kept free for the largest transaction, so that deletions go on when the disk is full.
@@ -268,13 +268,13 @@ fn checkpoint_some(
 ) -> std::io::Result<Option<Key>> {
     let mut usages = BTreeMap::new();
     let mut displaced = Vec::new();
-    let from = done.map_or(Bound::Unbounded, |key| Bound::Excluded((key, u32::MAX)));
-    let mut list = changes.changes.range((from, Bound::Unbounded)).peekable();
+    let mut list = changes.behind(done).peekable();
     let mut editor = if is_empty { Editor::filling(done) } else { Editor::new() };
     let mut last = None;
     let mut taken = 0;
     // Ends: every turn takes the changes of one object.
-    while let Some(((key, _), _)) = list.peek().copied() {
+    while let Some(key) = list.peek().map(|(key, _)| *key) {
+        let key = &key;
         if taken >= many {
             editor.finish(txn)?;
             seal(txn, b"partial", &encode_partial(changes.end, last.unwrap_or(*key)))?;
@@ -284,8 +284,8 @@ fn checkpoint_some(
         let mut entry = editor.get(txn, key)?;
         let before = entry.held.clone();
         displaced.clear();
-        while let Some((_, change)) = list.next_if(|((next, _), _)| next == key) {
-            entry.apply(*change, &mut displaced);
+        while let Some((_, change)) = list.next_if(|(next, _)| next == key) {
+            entry.apply(change, &mut displaced);
         }
         count(&mut usages, &before, -1);
         count(&mut usages, &entry.held, 1);

@@ -266,7 +266,7 @@ impl Replay<'_> {
             }
         }
         match &mut self.list {
-            Some(list) => list.push((key, change)),
+            Some(list) => list.push(key, change),
             None => self.memory.borrow_mut().add(key, change),
         }
         Ok(())
@@ -278,7 +278,7 @@ impl Replay<'_> {
         let table = {
             let mut memory = self.memory.borrow_mut();
             memory.covers(partial.end);
-            memory.freeze().unwrap_or_else(|| Arc::new(Table { end: partial.end, ..Table::default() }))
+            memory.freeze().unwrap_or_else(|| Arc::new(Table::until(partial.end)))
         };
         self.index.checkpoint(table).await?;
         self.memory.borrow_mut().thaw();

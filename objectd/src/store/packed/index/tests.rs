@@ -18,13 +18,13 @@ fn key(number: u64) -> Key {
 
 /// Every object is written twice, so that one record of each is dead.
 fn table() -> Arc<Changes> {
-    let mut changes = Changes { end: Position { volume: 1, offset: 1 << 30, sequence: 9 }, ..Changes::default() };
+    let mut changes = Changes::until(Position { volume: 1, offset: 1 << 30, sequence: 9 });
     for number in 0..OBJECTS {
         for turn in 0..2 {
             let at = At { volume: 1, offset: (number * 2 + turn) * 64, length: 64 };
             let version = Version::Data(Timestamp::from_raw(number + turn + 1, 0));
             let change = Change::Insert(Held { version, place: Place::Volume(at) });
-            changes.changes.insert((key(number), u32::try_from(turn).unwrap()), change);
+            changes.add(key(number), change);
         }
     }
     Arc::new(changes)
