@@ -67,8 +67,8 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Starts the thread, on the processor that the calling core is pinned to.
-    pub async fn start(name: &str) -> io::Result<Maintenance> {
+    /// Starts the thread, on the processor that the calling core is pinned to. `is_behind` one that others want goes to them.
+    pub async fn start(name: &str, is_behind: bool) -> io::Result<Maintenance> {
         if simulated() {
             return Err(unsupported("not in the simulator"));
         }
@@ -76,7 +76,7 @@ impl Maintenance {
         let inbox = Arc::new(Inbox::default());
         let (started, starting) = oneshot();
         let (name, theirs) = (format!("{name}-m"), inbox.clone());
-        std::thread::Builder::new().name(name.clone()).spawn(move || run(&name, cpu, theirs, started))?;
+        std::thread::Builder::new().name(name.clone()).spawn(move || run(&name, cpu, is_behind, theirs, started))?;
         let result = starting.await.unwrap_or_else(|| Err("the thread panicked".to_owned()));
         result.map_err(|reason| {
             tracing::warn!(reason, "no maintenance executor: background scans go through the page cache");
@@ -147,9 +147,15 @@ fn unsupported(reason: &str) -> io::Error {
 }
 
 /// The thread. It panics or fails at start where rings or locked memory are refused; both are told.
-fn run(name: &str, cpu: Option<usize>, inbox: Arc<Inbox>, started: oneshot::Sender<Result<(), String>>) {
+fn run(
+    name: &str,
+    cpu: Option<usize>,
+    is_behind: bool,
+    inbox: Arc<Inbox>,
+    started: oneshot::Sender<Result<(), String>>,
+) {
     // Of this thread alone, and of those it starts. That it cannot be had is no reason not to start.
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+    if is_behind && let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "the maintenance executor has the priority of its core");
     }
     let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
@@ -319,7 +325,7 @@ mod tests {
         std::fs::write(&path, &content).unwrap();
         let sum = content.iter().map(|&byte| u64::from(byte)).sum::<u64>();
         run(CoreOptions::default(), async || {
-            let executor = match Maintenance::start("test").await {
+            let executor = match Maintenance::start("test", true).await {
                 Ok(executor) => executor,
                 Err(error) => return assert_eq!(error.kind(), io::ErrorKind::Unsupported),
             };

@@ -186,11 +186,15 @@ impl Sweep {
         let read = reading.await.unwrap_or_else(|| Err(Error::other("the read of a volume panicked")));
         self.read_ahead();
         self.scanning = Some(read.map(|bytes| {
-            io::compute(move || {
+            let scan = move || {
                 let mut found = Vec::new();
                 scanner.feed(&bytes, &mut |item| found.push(item));
                 Scanned { scanner, bytes, found }
-            })
+            };
+            match &self.source {
+                Source::Volume(_) => io::compute(scan),
+                Source::File(reader, _) => reader.compute(scan),
+            }
         }));
     }
 
