@@ -4,7 +4,7 @@ use base::checksum::{crc32c, crc32c_append};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use objectd::store::metadata::Metadata;
-use objectd::store::packed::entry::{Entry, Key};
+use objectd::store::packed::bucket;
 use objectd::store::packed::record::{Damage, Head, Kind, Lengths, Spot, checksums};
 use objectd::store::packed::scan::{Found, Scanner};
 use objectd::store::packed::verdict::Judge;
@@ -170,18 +170,21 @@ fn sample(body: &Bytes) -> Head {
     Head { kind: Kind::Packed, identity, version, metadata, body_bytes: body.len() as u64, checksums }
 }
 
-/// A value of the index that is accepted is exactly what the encoder would write.
+/// A bucket of the index that is accepted is exactly what would be written of its objects. The first byte says how long its key is.
 pub fn index_value(bytes: &[u8]) -> bool {
-    let Some((key, value)) = bytes.split_at_checked(18) else { return false };
-    let key = Key::from_bytes(key).expect("18 bytes");
+    let Some((length, rest)) = bytes.split_first() else { return false };
+    let Some((name, value)) = rest.split_at_checked(usize::from(length % 19)) else { return false };
     let check = |value: &[u8]| -> Result<(), Damage> {
-        let entry = Entry::decode(&key, value)?;
-        assert_eq!(entry.encode(&key), value);
-        entry.choose();
+        let objects = bucket::decode(name, value)?;
+        assert_eq!(bucket::divide(name.to_vec(), &objects), [(name.to_vec(), value.to_vec())]);
+        for (key, entry) in &objects {
+            assert_eq!(bucket::find(name, value, key)?.as_ref(), Some(entry));
+            entry.choose();
+        }
         Ok(())
     };
     let Some(rest) = value.get(4..) else { return false };
-    let mut forged = (crc32c(key.bytes()) ^ crc32c(rest).rotate_left(1)).to_le_bytes().to_vec();
+    let mut forged = bucket::checksum(name, rest).to_le_bytes().to_vec();
     forged.extend_from_slice(rest);
     check(value).is_ok() | check(&forged).is_ok()
 }

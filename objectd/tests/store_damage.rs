@@ -127,21 +127,21 @@ fn damage(root: &Path, place: Where, random: &mut Random) -> String {
     format!("{} at {offset}, bit {bit:#x}", path.display())
 }
 
-/// The value of an entry: found by its key, which has a policy of zero and a hash; LMDB keeps them side by side.
+/// Some of a bucket: an object's place in it, found by the end of its hash, which no other object shares.
 fn value(index: &[u8], random: &mut Random) -> std::ops::Range<usize> {
     let hash_path = base::hash_path::HashPath::new("specprefix", "specsuffix");
     for _ in 0..1000 {
         let name = format!("o0-{}", random.index(OBJECTS));
-        let mut key = vec![0, 0];
-        key.extend_from_slice(&hash_path.hash("a", Some("c"), Some(&name)).0);
+        let hash = hash_path.hash("a", Some("c"), Some(&name)).0;
+        let rest = &hash[4..];
         let places: Vec<usize> =
-            index.windows(key.len()).enumerate().filter(|(_, window)| *window == key).map(|(at, _)| at).collect();
-        // Behind the key stand checksum, counter, number of versions and at least one version.
+            index.windows(rest.len()).enumerate().filter(|(_, window)| *window == rest).map(|(at, _)| at).collect();
+        // Behind the hash stand flags, widths, a timestamp and mostly a place.
         if let [only] = places.as_slice() {
-            return only + key.len()..only + key.len() + 20;
+            return *only..only + rest.len() + 8;
         }
     }
-    0..0
+    panic!("no object is in the index, or each of them twice");
 }
 
 fn list(directory: &Path, files: &mut Vec<PathBuf>) {

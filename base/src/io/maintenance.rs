@@ -10,6 +10,7 @@ mod executor;
 #[cfg(feature = "maintenance")]
 pub use executor::Maintenance;
 
+use super::Computing;
 use super::fs::{self, Entry, File};
 use std::cell::OnceCell;
 use std::io;
@@ -27,6 +28,8 @@ pub struct Reader {
 
 struct Shared {
     name: String,
+    /// Nobody is served beside it.
+    is_hasty: bool,
     executor: OnceCell<Option<Executor>>,
 }
 
@@ -40,12 +43,18 @@ enum Executor {}
 impl Reader {
     /// For the calling core, whose processor the executor shares; `name` is what tools show.
     pub fn new(name: &str) -> Reader {
-        Reader { shared: Rc::new(Shared { name: name.to_owned(), executor: OnceCell::new() }) }
+        Reader { shared: Rc::new(Shared { name: name.to_owned(), is_hasty: false, executor: OnceCell::new() }) }
+    }
+
+    /// The same for a tool that has the device to itself: it keeps the disk at work and has the priority of its process. (One that serves finds
+    /// a single chunk before it.)
+    pub fn hasty(name: &str) -> Reader {
+        Reader { shared: Rc::new(Shared { name: name.to_owned(), is_hasty: true, executor: OnceCell::new() }) }
     }
 
     /// Reads on the calling core, through the page cache.
     pub fn without_executor() -> Reader {
-        Reader { shared: Rc::new(Shared { name: String::new(), executor: OnceCell::from(None) }) }
+        Reader { shared: Rc::new(Shared { name: String::new(), is_hasty: false, executor: OnceCell::from(None) }) }
     }
 
     /// Reads `length` bytes (at most `READ_BYTES_MAX`, else `InvalidInput`) from `offset` of the file at `path`; fewer only at the
@@ -53,13 +62,26 @@ impl Reader {
     pub async fn read(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         check_length(length)?;
         if let Some(executor) = self.executor().await {
-            match read_with(executor, path, offset, length).await {
+            match read_with(executor, path, offset, length, self.depth()).await {
                 // It ended, or the file system knows no O_DIRECT.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
                 other => return other,
             }
         }
         File::open(path).await?.read_at(offset, length).await.map(Vec::from)
+    }
+
+    /// Has a thread look at what was read, beside the core or, where others are served, behind it.
+    pub fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Computing<T> {
+        match self.shared.is_hasty {
+            false => super::compute_behind(work),
+            true => super::compute(work),
+        }
+    }
+
+    /// Chunks that one read keeps the disk at.
+    fn depth(&self) -> usize {
+        if self.shared.is_hasty { 4 } else { 1 }
     }
 
     /// What is in the directory at `path`, sorted.
@@ -72,7 +94,7 @@ impl Reader {
 
     async fn executor(&self) -> Option<&Executor> {
         if self.shared.executor.get().is_none() {
-            let started = start(&self.shared.name).await;
+            let started = start(&self.shared.name, !self.shared.is_hasty).await;
             // When two reads started one each, the first stays.
             let _ = self.shared.executor.set(started);
         }
@@ -81,14 +103,14 @@ impl Reader {
 }
 
 #[cfg(feature = "maintenance")]
-async fn start(name: &str) -> Option<Executor> {
+async fn start(name: &str, is_behind: bool) -> Option<Executor> {
     // It says itself why it cannot.
-    Maintenance::start(name).await.ok()
+    Maintenance::start(name, is_behind).await.ok()
 }
 
 #[cfg(feature = "maintenance")]
-async fn read_with(executor: &Executor, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    executor.read(path, offset, length).await
+async fn read_with(executor: &Executor, path: &Path, offset: u64, length: usize, depth: usize) -> io::Result<Vec<u8>> {
+    executor.read(path, offset, length, depth).await
 }
 
 #[cfg(feature = "maintenance")]
@@ -97,7 +119,7 @@ async fn list_with(executor: &Executor, path: &Path) -> io::Result<Vec<Entry>> {
 }
 
 #[cfg(not(feature = "maintenance"))]
-async fn start(_name: &str) -> Option<Executor> {
+async fn start(_name: &str, _is_behind: bool) -> Option<Executor> {
     if !super::simulated() {
         tracing::warn!(
             "built without the maintenance executor: background scans are slower and go through the page cache"
@@ -107,7 +129,13 @@ async fn start(_name: &str) -> Option<Executor> {
 }
 
 #[cfg(not(feature = "maintenance"))]
-async fn read_with(executor: &Executor, _path: &Path, _offset: u64, _length: usize) -> io::Result<Vec<u8>> {
+async fn read_with(
+    executor: &Executor,
+    _path: &Path,
+    _offset: u64,
+    _length: usize,
+    _depth: usize,
+) -> io::Result<Vec<u8>> {
     match *executor {}
 }
 

@@ -32,7 +32,7 @@ pub use real::page_bytes;
 pub use resolve::resolve;
 pub use shutdown::Shutdown;
 pub use stream::{Listener, Stream};
-pub use task::{Computing, JoinHandle, compute, spawn};
+pub use task::{Computing, JoinHandle, compute, compute_behind, spawn};
 
 use std::cell::Cell;
 

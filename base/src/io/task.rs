@@ -40,6 +40,18 @@ where
     })
 }
 
+/// The same for background work: it gets what the foreground leaves of this core's processor, on one thread of the lowest priority.
+pub fn compute_behind<T, F>(work: F) -> Computing<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    Computing(match simulated() {
+        true => ComputingInner::Done(Some(work())),
+        false => ComputingInner::Running(real::compute_behind(work)),
+    })
+}
+
 /// Waits for what `compute` started. Fails only when that panicked or the core ends.
 pub struct Computing<T>(ComputingInner<T>);
 

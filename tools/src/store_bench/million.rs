@@ -12,13 +12,15 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const BYTES: usize = 1024;
+/// Objects stored before memory is looked at first.
+const WARM: u64 = 1000;
 /// A checkpoint comes every few seconds; after this the memory table is in the index.
 const SETTLED: Duration = Duration::from_secs(15);
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     let mut node = Node::create(&bench.dir.join("million"), &[])?;
-    // One object, so that everything that is made at first use is there.
-    node.fill(BYTES, Objects::new(0, 1))?;
+    // So that everything that is made at first use is there, also what each of the connections takes.
+    node.fill(BYTES, Objects::new(0, WARM))?;
     let base = processes::resident(node.pid());
     let objects = Objects::new(0, bench.amount(1_000_000, 1000));
     node.fill(BYTES, objects)?;

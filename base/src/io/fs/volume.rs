@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// See the module. Belongs to the core that opened it; shared by readers as `Rc<Volume>`.
 ///
-/// Held open it costs a descriptor (a second one once it was written to), no memory worth a word.
+/// Held open it costs a descriptor (another once it was written to, another once it was read from the disk), no memory worth a word.
 pub struct Volume(Inner);
 
 enum Inner {
@@ -84,7 +84,8 @@ impl Volume {
     }
 
     /// Reads exactly `length` bytes from `offset`, fewer only at the end of the file. Nothing is read ahead: when it is not in
-    /// memory, it is one read of the disk.
+    /// memory, it is one read of the disk. Up to 64 KiB a first read takes only the sectors it needs and leaves the page cache alone; the
+    /// second one stays in memory. Sees every write that was answered before.
     pub async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         match &self.0 {
             Inner::Real(volume) => volume.read(offset, length).await,

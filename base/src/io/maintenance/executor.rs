@@ -25,6 +25,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -66,8 +67,8 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Starts the thread, on the processor that the calling core is pinned to.
-    pub async fn start(name: &str) -> io::Result<Maintenance> {
+    /// Starts the thread, on the processor that the calling core is pinned to. `is_behind` one that others want goes to them.
+    pub async fn start(name: &str, is_behind: bool) -> io::Result<Maintenance> {
         if simulated() {
             return Err(unsupported("not in the simulator"));
         }
@@ -75,7 +76,7 @@ impl Maintenance {
         let inbox = Arc::new(Inbox::default());
         let (started, starting) = oneshot();
         let (name, theirs) = (format!("{name}-m"), inbox.clone());
-        std::thread::Builder::new().name(name.clone()).spawn(move || run(&name, cpu, theirs, started))?;
+        std::thread::Builder::new().name(name.clone()).spawn(move || run(&name, cpu, is_behind, theirs, started))?;
         let result = starting.await.unwrap_or_else(|| Err("the thread panicked".to_owned()));
         result.map_err(|reason| {
             tracing::warn!(reason, "no maintenance executor: background scans go through the page cache");
@@ -96,11 +97,11 @@ impl Maintenance {
     }
 
     /// Reads `length` bytes from `offset` of the file at `path`, past the page cache; fewer only at the end of the file.
-    /// `InvalidInput` when it is more than `READ_BYTES_MAX`.
-    pub async fn read(&self, path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    /// `InvalidInput` when it is more than `READ_BYTES_MAX`. The disk is kept at `depth` chunks.
+    pub async fn read(&self, path: &Path, offset: u64, length: usize, depth: usize) -> io::Result<Vec<u8>> {
         super::check_length(length)?;
         let path = path.to_owned();
-        self.run(move || async move { read(&path, offset, length).await }).await
+        self.run(move || async move { read(&path, offset, length, depth).await }).await
     }
 
     /// What is in the directory at `path`, sorted. A walk waits for the disk here and not on the threads of the foreground; other scans of this
@@ -146,9 +147,15 @@ fn unsupported(reason: &str) -> io::Error {
 }
 
 /// The thread. It panics or fails at start where rings or locked memory are refused; both are told.
-fn run(name: &str, cpu: Option<usize>, inbox: Arc<Inbox>, started: oneshot::Sender<Result<(), String>>) {
+fn run(
+    name: &str,
+    cpu: Option<usize>,
+    is_behind: bool,
+    inbox: Arc<Inbox>,
+    started: oneshot::Sender<Result<(), String>>,
+) {
     // Of this thread alone, and of those it starts. That it cannot be had is no reason not to start.
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+    if is_behind && let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "the maintenance executor has the priority of its core");
     }
     let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
@@ -199,28 +206,39 @@ async fn stream(path: &Path, mut visit: impl FnMut(&[u8]) -> io::Result<bool>) -
     Ok(visited)
 }
 
-async fn read(path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let file = DmaFile::open(path).await?;
+async fn read(path: &Path, offset: u64, length: usize, depth: usize) -> io::Result<Vec<u8>> {
+    let file = Rc::new(DmaFile::open(path).await?);
     let mut bytes = Vec::with_capacity(length);
-    let result = fill(&file, offset, length, &mut bytes).await;
-    file.close().await?;
+    let result = fill(&file, offset, length, depth, &mut bytes).await;
+    file.close_rc().await?;
     result.map(|()| bytes)
 }
 
-async fn fill(file: &DmaFile, offset: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+async fn fill(file: &Rc<DmaFile>, offset: u64, length: usize, depth: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
     let end = offset.saturating_add(length as u64).next_multiple_of(ALIGNMENT);
     let mut at = offset - offset % ALIGNMENT;
+    let (mut asked, mut reading) = (at, VecDeque::new());
     // Ends: every turn moves on by at least a block, or the file ended.
     while at < end {
-        let wanted = usize::try_from(end - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
-        let chunk = file.read_at_aligned(at, wanted).await?;
+        while reading.len() < depth.max(1) && asked < end {
+            let wanted = usize::try_from(end - asked).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+            let (file, from) = (file.clone(), asked);
+            reading.push_back(glommio::spawn_local(async move { file.read_at_aligned(from, wanted).await }));
+            asked += wanted as u64;
+        }
+        let Some(chunk) = reading.pop_front() else { break };
+        let chunk = chunk.await?;
         let skipped = usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX);
         let fresh = chunk.get(skipped..).unwrap_or_default();
         bytes.extend_from_slice(fresh.get(..length - bytes.len()).unwrap_or(fresh));
         at += chunk.len() as u64;
+        // What is asked for behind the end of the file is not waited for: it holds a handle of its own and gives nothing.
         if chunk.is_empty() || !at.is_multiple_of(ALIGNMENT) {
             break;
         }
+    }
+    for reading in reading {
+        reading.cancel().await;
     }
     Ok(())
 }
@@ -307,7 +325,7 @@ mod tests {
         std::fs::write(&path, &content).unwrap();
         let sum = content.iter().map(|&byte| u64::from(byte)).sum::<u64>();
         run(CoreOptions::default(), async || {
-            let executor = match Maintenance::start("test").await {
+            let executor = match Maintenance::start("test", true).await {
                 Ok(executor) => executor,
                 Err(error) => return assert_eq!(error.kind(), io::ErrorKind::Unsupported),
             };
@@ -332,11 +350,14 @@ mod tests {
                 [(0, 1), (0, 4096), (1, 4096), (5000, 900_000), (end - 10, 100), (end, 9), (9 << 20, 9)]
             {
                 let expected = content.get(offset..end.min(offset + length)).unwrap_or_default();
-                assert_eq!(executor.read(&path, offset as u64, length).await.unwrap(), expected, "{offset} {length}");
+                for depth in [1, 4] {
+                    let read = executor.read(&path, offset as u64, length, depth).await.unwrap();
+                    assert_eq!(read, expected, "{offset} {length} {depth}");
+                }
             }
-            let refused = executor.read(&path, 0, super::super::READ_BYTES_MAX + 1).await.unwrap_err();
+            let refused = executor.read(&path, 0, super::super::READ_BYTES_MAX + 1, 1).await.unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
-            let missing = executor.read(&dir.path().join("none"), 0, 1).await.unwrap_err();
+            let missing = executor.read(&dir.path().join("none"), 0, 1, 1).await.unwrap_err();
             assert_eq!(missing.kind(), io::ErrorKind::NotFound);
         })
         .unwrap();

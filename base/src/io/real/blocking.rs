@@ -23,6 +23,9 @@ use std::thread;
 /// More than a disk can have in flight with profit; below it tasks wait with their own state only.
 const QUEUED_MAX: usize = 1024;
 
+/// A hundredth of a processor that others want, all of one that nobody does.
+const NICE_BEHIND: i32 = 19;
+
 /// The threads and their queue. Owned by the core; dropping it waits for all that was started.
 pub(super) struct Pool {
     shared: Arc<Shared>,
@@ -32,11 +35,29 @@ pub(super) struct Pool {
 impl Pool {
     /// Starts `count` threads (at least one).
     pub(super) fn new(name: &str, count: usize) -> io::Result<Pool> {
+        Pool::start_threads(name, count, || {})
+    }
+
+    /// Starts one thread of the lowest priority, on the processor of the calling thread if that is pinned: what works behind the core.
+    pub(super) fn behind(name: &str) -> io::Result<Pool> {
+        Pool::start_threads(&format!("{name}-behind"), 1, || {
+            // Of this thread alone. That it cannot be had is no reason not to work.
+            if let Err(error) = rustix::process::setpriority_process(None, NICE_BEHIND) {
+                tracing::debug!(%error, "background work has the priority of its core");
+            }
+        })
+    }
+
+    fn start_threads(name: &str, count: usize, prepare: impl Fn() + Clone + Send + 'static) -> io::Result<Pool> {
         let shared = Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new() });
         let pool = Pool { shared, threads: RefCell::default() };
         for number in 0..count.max(1) {
-            let shared = pool.shared.clone();
-            let thread = thread::Builder::new().name(format!("{name}-b{number}")).spawn(move || shared.work())?;
+            let (shared, prepare) = (pool.shared.clone(), prepare.clone());
+            let work = move || {
+                prepare();
+                shared.work();
+            };
+            let thread = thread::Builder::new().name(format!("{name}-b{number}")).spawn(work)?;
             pool.threads.borrow_mut().push(thread);
         }
         Ok(pool)

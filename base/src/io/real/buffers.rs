@@ -71,6 +71,38 @@ unsafe impl IoBufMut for Spare {
     }
 }
 
+/// The first bytes of a spare capacity: an allocation may be larger than what may be read into it.
+pub(super) struct Limited {
+    spare: Spare,
+    limit: usize,
+}
+
+impl Limited {
+    pub(super) fn new(spare: Spare, limit: usize) -> Limited {
+        Limited { spare, limit }
+    }
+
+    pub(super) fn into_buffer(self) -> BytesMut {
+        self.spare.buffer
+    }
+}
+
+// SAFETY: as for `Spare`, of which this is a part.
+unsafe impl IoBufMut for Limited {
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.spare.write_ptr()
+    }
+
+    fn bytes_total(&mut self) -> usize {
+        self.spare.bytes_total().min(self.limit)
+    }
+
+    unsafe fn set_init(&mut self, written: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.spare.set_init(written) }
+    }
+}
+
 /// Bytes to send.
 pub(super) struct Sending {
     pub(super) bytes: Bytes,

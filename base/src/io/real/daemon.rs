@@ -33,6 +33,7 @@ where
     M: Fn(usize, Shutdown) -> F + Send + Clone + 'static,
     F: Future<Output = io::Result<()>>,
 {
+    refuse_huge_pages();
     let signals = catch_signals()?;
     let (events, inbox) = mpsc::channel();
     let signalled = events.clone();
@@ -55,6 +56,15 @@ where
     }
     drop(events);
     wait_for_cores(cores, asks, &inbox)
+}
+
+/// An allocator asks for huge pages, and every sort of block that is used a little then takes two megabytes: of a storage node's heap more than
+/// half were such remains (21 MB against 9 with 30,000 objects on their way to the index).
+fn refuse_huge_pages() {
+    // SAFETY: it sets a flag of the process and touches no memory.
+    if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } != 0 {
+        tracing::debug!(error = %io::Error::last_os_error(), "the heap may use huge pages");
+    }
 }
 
 /// Tells the main thread that a core has ended, however it did.

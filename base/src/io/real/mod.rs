@@ -30,7 +30,7 @@ pub use daemon::daemon;
 pub use task::slow_polls;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::Future;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -71,13 +71,17 @@ fn run_on<F: Future>(
     let pool = blocking::Pool::new(&options.name, options.blocking_threads)?;
     let cpu = options.cpu.filter(|&cpu| pin_to(cpu));
     let (mut runtime, epoll) = build()?;
-    let core = Rc::new(Core { epoll, cpu, pool, sockets: RefCell::default() });
+    let (behind, name) = (OnceCell::new(), options.name);
+    let core = Rc::new(Core { name, epoll, cpu, pool, behind, sockets: RefCell::default() });
     let installed = Installed::new(core.clone());
     let (output, idle) = runtime.block_on(async {
         let output = task::watched("main", async { main().await }).await;
         (output, core.drain().await)
     });
     core.pool.close();
+    if let Some(Some(behind)) = core.behind.get() {
+        behind.close();
+    }
     drop(installed);
     if idle {
         drop(runtime);
@@ -106,10 +110,13 @@ pub(super) fn cpu() -> Option<usize> {
 
 /// What the handles of this thread share.
 struct Core {
+    name: String,
     epoll: bool,
     #[cfg_attr(not(feature = "maintenance"), expect(dead_code, reason = "only the second executor asks"))]
     cpu: Option<usize>,
     pool: blocking::Pool,
+    /// For background work, from its first on; `None` when it could not be started.
+    behind: OnceCell<Option<blocking::Pool>>,
     /// Descriptors to shut down at the end; each leaves when its handle does.
     sockets: RefCell<slab::Slab<RawFd>>,
 }
@@ -126,6 +133,13 @@ fn core() -> Rc<Core> {
 /// See [`super::compute`].
 pub(super) fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Running<T> {
     core().pool.start(move || Ok(work()))
+}
+
+/// See [`super::compute_behind`].
+pub(super) fn compute_behind<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Running<T> {
+    let core = core();
+    let behind = core.behind.get_or_init(|| blocking::Pool::behind(&core.name).ok());
+    behind.as_ref().unwrap_or(&core.pool).start(move || Ok(work()))
 }
 
 /// Drops a value whose end may block on a thread of the core; here, if the core is ending.

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at the files from outside the door")]
 
 use super::{CoreOptions, driver, run_on};
-use crate::io::{self, Datagrams, Listener, Shutdown, Stream, fs, sleep, spawn, timeout};
+use crate::io::{self, Datagrams, Listener, Shutdown, Stream, compute, compute_behind, fs, sleep, spawn, timeout};
 use bytes::{Bytes, BytesMut};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -237,6 +237,25 @@ fn a_panic_stays_in_its_task() {
         let answer = spawn(async { panic!("on purpose") }).await;
         assert!(answer.is_none());
         assert_eq!(spawn(async { 7 }).await, Some(7));
+    });
+}
+
+#[test]
+fn background_work_is_done_at_the_lowest_priority() {
+    on_both(|| async {
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let before = nice();
+        assert_eq!(compute_behind(nice).await.unwrap(), 19);
+        assert_eq!(
+            (nice(), compute(nice).await.unwrap()),
+            (before, before),
+            "the core and its other threads keep theirs"
+        );
+        let panicked = compute_behind(|| -> u8 { panic!("on purpose") }).await.unwrap_err();
+        assert!(panicked.to_string().contains("on purpose"), "{panicked}");
+        assert_eq!(compute_behind(|| 7).await.unwrap(), 7);
+        // Given up it goes on to its end, also when the core ends.
+        drop(compute_behind(|| ()));
     });
 }
 

@@ -1,11 +1,15 @@
-//! Volumes of the real backend: a write and its sync as one closure on a blocking thread, reads through the ring.
+//! Volumes of the real backend: a write and its sync as one closure on a blocking thread, reads through the ring, the first one of what is
+//! not in memory past the page cache (`cold`).
 
 #![expect(clippy::disallowed_methods, reason = "this is the door")]
+
+mod cold;
 
 use super::fs::{borrow, ring_read};
 use super::zeros::{self, Zeros};
 use super::{core, disk};
 use bytes::Bytes;
+use cold::Cold;
 use rustix::fs::{Advice, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::{Cell, OnceCell};
@@ -31,7 +35,7 @@ pub(in crate::io) struct Volume {
 
 enum Handle {
     /// The ring's descriptor, and once there was a write, another for the threads: a write goes on when the volume is dropped.
-    Ring(monoio::fs::File, OnceCell<Arc<File>>),
+    Ring(monoio::fs::File, OnceCell<Arc<File>>, Cold),
     Threads(Arc<File>),
 }
 
@@ -51,7 +55,7 @@ impl Volume {
     fn new(file: File, length: u64, may_hold_data: bool) -> io::Result<Volume> {
         let handle = match core().epoll {
             true => Handle::Threads(Arc::new(file)),
-            false => Handle::Ring(monoio::fs::File::from_std(file)?, OnceCell::new()),
+            false => Handle::Ring(monoio::fs::File::from_std(file)?, OnceCell::new(), Cold::new()),
         };
         Ok(Volume { handle, length, written: Cell::new(may_hold_data), zeroing: Rc::default() })
     }
@@ -107,7 +111,7 @@ impl Volume {
     fn writer(&self) -> io::Result<Arc<File>> {
         match &self.handle {
             Handle::Threads(file) => Ok(file.clone()),
-            Handle::Ring(file, writer) => {
+            Handle::Ring(file, writer, _) => {
                 if let Some(writer) = writer.get() {
                     return Ok(writer.clone());
                 }
@@ -119,7 +123,10 @@ impl Volume {
 
     pub(in crate::io) async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         match &self.handle {
-            Handle::Ring(file, _) => ring_read(file, offset, length).await,
+            Handle::Ring(file, _, cold) => match cold.read(borrow(file), offset, length).await {
+                Some(result) => result,
+                None => ring_read(file, offset, length).await,
+            },
             Handle::Threads(file) => {
                 let file = file.clone();
                 core().pool.run(move || disk::read_at(&file, offset, length)).await

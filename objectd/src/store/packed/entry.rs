@@ -1,14 +1,6 @@
 //! Core: what the index knows of one object, and how a change alters it. No I/O, no clock, no async.
 //!
-//! ```text
-//!  key     policy u16 BE | hash 16
-//!  value   crc32c u32 of key and the rest | dead u32 | count u8 | versions …
-//!  version flags u8 | timestamp u64 [| offset u64] [| content type u64 [| offset u64]] [| volume u32 | place u32 | length u32]
-//!          flags: bits 0-1 data, meta, tombstone; bits 2-3 volume, large, stock, lost; bit 4 the timestamp has an offset; bit 5 a content
-//!          type's time follows; bit 6 that one has an offset
-//! ```
-//!
-//! Little-endian but for the policy, which orders. LMDB has no checksums of its own: a value that was not written is found by its own.
+//! `bytes` has how the index stores it, `bucket` how several objects lie together.
 //!
 //! # Invariants
 //!
@@ -19,12 +11,14 @@
 //! - `dead` is the number of records of this object in volumes that count no more. Only an object without any may be forgotten: the
 //!   volumes alone would bring older bytes back.
 
-use super::record::Damage;
+mod bytes;
+
 use crate::store::diskfile::Version;
 use crate::store::listing::Listing;
-use base::checksum::crc32c;
 use base::hash_path::NameHash;
 use base::timestamp::Timestamp;
+
+pub(super) use bytes::ENTRY_BYTES_MAX;
 
 /// Policy and hash of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,11 +34,11 @@ impl Key {
         }
         Key(bytes)
     }
-    /// From a key of the index.
+    /// From its bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Key)
     }
-    /// As the index stores it.
+    /// Policy and hash, in the order of the index.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -155,7 +149,7 @@ pub struct Chosen {
 }
 
 /// Versions an entry may hold: data or tombstone, two POSTs, and one more while they are being replaced.
-const HELD_MAX: usize = 4;
+pub(super) const HELD_MAX: usize = 4;
 
 impl Entry {
     /// Nothing is left to know.
@@ -265,155 +259,6 @@ impl Entry {
             content_type: listing.content_type.and_then(|chosen| Some((held(&chosen.name)?, chosen.timestamp))),
         }
     }
-
-    /// The value of the index.
-    pub fn encode(&self, key: &Key) -> Vec<u8> {
-        let mut rest = Vec::with_capacity(32);
-        rest.extend_from_slice(&self.dead.to_le_bytes());
-        rest.push(u8::try_from(self.held.len()).expect("at most HELD_MAX"));
-        for held in &self.held {
-            encode_held(held, &mut rest);
-        }
-        let mut value = checksum(key, &rest).to_le_bytes().to_vec();
-        value.append(&mut rest);
-        value
-    }
-
-    /// Reads a value.
-    pub fn decode(key: &Key, value: &[u8]) -> Result<Entry, Damage> {
-        let mut input = Input(value);
-        let stored = input.u32()?;
-        if stored != checksum(key, input.0) {
-            return Err(damage("its checksum does not fit"));
-        }
-        let dead = input.u32()?;
-        let count = usize::from(input.u8()?);
-        if count > HELD_MAX {
-            return Err(damage("too many versions"));
-        }
-        let mut held = Vec::with_capacity(count);
-        for _ in 0..count {
-            held.push(decode_held(&mut input)?);
-        }
-        if !input.0.is_empty() {
-            return Err(damage("bytes behind the last version"));
-        }
-        Ok(Entry { held, dead })
-    }
-}
-
-fn checksum(key: &Key, rest: &[u8]) -> u32 {
-    // The key takes part: a value that LMDB gives for another key is no value.
-    crc32c(key.bytes()) ^ crc32c(rest).rotate_left(1)
-}
-
-const OFFSET: u8 = 1 << 4;
-const CONTENT_TYPE: u8 = 1 << 5;
-const CONTENT_TYPE_OFFSET: u8 = 1 << 6;
-
-pub(super) fn encode_held(held: &Held, output: &mut Vec<u8>) {
-    let (kind, timestamp, content_type) = match held.version {
-        Version::Data(timestamp) => (0, timestamp, None),
-        Version::Meta { timestamp, content_type } => (1, timestamp, content_type),
-        Version::Tombstone(timestamp) => (2, timestamp, None),
-    };
-    let place = match held.place {
-        Place::Volume(_) => 0,
-        Place::Large(_) => 1,
-        Place::Stock => 2,
-        Place::Lost(_) => 3,
-    };
-    let mut flags = kind | place << 2;
-    if timestamp.offset() > 0 {
-        flags |= OFFSET;
-    }
-    if let Some(content_type) = content_type {
-        flags |= CONTENT_TYPE;
-        if content_type.offset() > 0 {
-            flags |= CONTENT_TYPE_OFFSET;
-        }
-    }
-    output.push(flags);
-    for time in [Some(timestamp), content_type].into_iter().flatten() {
-        output.extend_from_slice(&time.raw().to_le_bytes());
-        if time.offset() > 0 {
-            output.extend_from_slice(&time.offset().to_le_bytes());
-        }
-    }
-    if let Some(at) = held.place.at() {
-        output.extend_from_slice(&at.volume.to_le_bytes());
-        let slot = u32::try_from(at.offset / super::record::RECORD_ALIGNMENT).expect("volumes are below 256 GiB");
-        output.extend_from_slice(&slot.to_le_bytes());
-        output.extend_from_slice(&at.length.to_le_bytes());
-    }
-}
-
-/// Reads one version and nothing behind it.
-pub(super) fn decode_held_bytes(bytes: &[u8]) -> Result<Held, Damage> {
-    let mut input = Input(bytes);
-    let held = decode_held(&mut input)?;
-    if input.0.is_empty() { Ok(held) } else { Err(damage("bytes behind the version")) }
-}
-
-fn decode_held(input: &mut Input<'_>) -> Result<Held, Damage> {
-    let flags = input.u8()?;
-    let has_content_type = flags & CONTENT_TYPE != 0;
-    if flags >> 7 != 0 || (flags & CONTENT_TYPE_OFFSET != 0 && !has_content_type) {
-        return Err(damage("no flags of a version"));
-    }
-    let mut time = |has_offset: bool| -> Result<Timestamp, Damage> {
-        let raw = input.u64()?;
-        let offset = if has_offset { input.u64()? } else { 0 };
-        // It is not written when there is none.
-        if has_offset && offset == 0 {
-            return Err(damage("an offset of zero"));
-        }
-        Ok(Timestamp::from_raw(raw, offset))
-    };
-    let timestamp = time(flags & OFFSET != 0)?;
-    let content_type = if has_content_type { Some(time(flags & CONTENT_TYPE_OFFSET != 0)?) } else { None };
-    let version = match (flags & 3, content_type) {
-        (0, None) => Version::Data(timestamp),
-        (1, content_type) => Version::Meta { timestamp, content_type },
-        (2, None) => Version::Tombstone(timestamp),
-        _ => return Err(damage("no kind of version")),
-    };
-    let place = match flags >> 2 & 3 {
-        0 => Place::Volume(at(input)?),
-        1 => Place::Large(at(input)?),
-        2 => Place::Stock,
-        _ => Place::Lost(at(input)?),
-    };
-    Ok(Held { version, place })
-}
-
-fn at(input: &mut Input<'_>) -> Result<At, Damage> {
-    let volume = input.u32()?;
-    let offset = u64::from(input.u32()?) * super::record::RECORD_ALIGNMENT;
-    Ok(At { volume, offset, length: input.u32()? })
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
-        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or_else(|| damage("it ends early"))?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-    fn u8(&mut self) -> Result<u8, Damage> {
-        self.take::<1>().map(|[byte]| byte)
-    }
-    fn u32(&mut self) -> Result<u32, Damage> {
-        self.take().map(u32::from_le_bytes)
-    }
-    fn u64(&mut self) -> Result<u64, Damage> {
-        self.take().map(u64::from_le_bytes)
-    }
-}
-
-fn damage(message: &str) -> Damage {
-    Damage { message: format!("a value of the index: {message}") }
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ impl Export<'_> {
                     let at = At { volume: number, offset, length: fixed.lengths.head + fixed.lengths.body };
                     (Key::new(fixed.policy, fixed.hash), fixed.version, fixed.kind, at)
                 }
-                Found::Damaged { .. } => continue,
+                Found::Damaged { .. } | Found::Brief { .. } => continue,
             };
             let place = match kind {
                 Kind::Packed => Place::Volume(at),

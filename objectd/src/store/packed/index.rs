@@ -1,15 +1,17 @@
 //! The index of a packed device: an LMDB environment that says for each object which versions count and where they are.
 //!
 //! ```text
-//!  entries   policy, hash            →  Entry (see `entry`)
+//!  entries   policy, front of a hash →  some objects (see `bucket`)
 //!  volumes   volume u32 BE           →  living bytes u64 | living records u64
 //!  removals  policy, hash, file name →  (a stock file that counts no more and has still to be unlinked)
-//!  state     "store" → random u64, "end" → position of the log, "partial" → position and key of a checkpoint under way,
+//!  state     "store" → format u32 | random u64, "end" → position of the log, "partial" → position and key of a checkpoint under way,
 //!            "adopted" → stock files were walked over to the end,
 //!            "adopting" → policy, partition up to which they were, "drop" and a volume → how far it is out (see `upkeep`)
 //! ```
 //!
 //! Values of `state` have a crc32c of name and value behind them, those of `entries` one within; `volumes` can be counted again.
+//! An index of another format is refused, by this release and by those that knew one format only (their "store" had eight bytes): it is made
+//! anew by `martlet store rebuild-index`.
 //!
 //! # What is durable when
 //!
@@ -20,13 +22,16 @@
 //! `upkeep` has the transactions of compaction and reclaiming.
 
 mod audit;
+mod buckets;
 mod upkeep;
 
+use super::bucket;
 use super::entry::{Entry, Held, Key};
 use super::memory::{Position, Table as Changes};
 use super::tree;
 use base::checksum::{crc32c, crc32c_append};
 use base::io::kv::{Kv, Read, Table, WriteTxn};
+use buckets::Editor;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
@@ -39,9 +44,11 @@ const ENTRIES: Table = Table(0);
 const VOLUMES: Table = Table(1);
 const REMOVALS: Table = Table(2);
 const STATE: Table = Table(3);
+/// 1 had one pair for each object.
+const FORMAT: u32 = 2;
 
 /// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each.
-const OBJECTS_AT_ONCE: usize = 2048;
+const OBJECTS_AT_ONCE: usize = 1024;
 /// The same while nobody else waits for disk or memory.
 const OBJECTS_AT_ONCE_FILLING: usize = 64 * 1024;
 /// Kept free for the largest transaction, so that deletions go on when the disk is full.
@@ -115,10 +122,9 @@ impl Index {
                 let end = sealed(txn, b"end")?.map(decode_position).transpose()?.unwrap_or_default();
                 let partial = sealed(txn, b"partial")?.map(decode_partial).transpose()?;
                 if let Some(store) = sealed(txn, b"store")? {
-                    let store = u64::from_le_bytes(store.try_into().map_err(|_| damaged("state"))?);
-                    return Ok((store, end, partial));
+                    return Ok((decode_store(store)?, end, partial));
                 }
-                seal(txn, b"store", &fresh.to_le_bytes())?;
+                seal(txn, b"store", &encode_store(fresh))?;
                 Ok((fresh, end, partial))
             })
             .await?;
@@ -159,12 +165,7 @@ impl Index {
 
     /// What the index says of an object.
     pub(super) async fn lookup(&self, key: Key) -> std::io::Result<Entry> {
-        self.kv
-            .look_up(move |txn| match txn.get(ENTRIES, key.bytes())? {
-                Some(value) => Entry::decode(&key, value).map_err(|damage| damaged(&damage.message)),
-                None => Ok(Entry::default()),
-            })
-            .await
+        self.kv.look_up(move |txn| buckets::find(txn, &key)).await
     }
 
     /// Brings a stretch of the log into the index; durable when it answers `Ok`. Object by object in the order of their keys, so many to a
@@ -239,13 +240,16 @@ impl Index {
             .read(move |txn| {
                 let mut found = Vec::new();
                 let mut last = None;
-                let start = from.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.bytes()));
-                txn.scan(ENTRIES, start, Bound::Unbounded, false, &mut |(name, value)| {
-                    let key = Key::from_bytes(name).ok_or_else(|| damaged("a key"))?;
-                    let entry = Entry::decode(&key, value).map_err(|damage| damaged(&damage.message))?;
-                    found.push((key, entry));
-                    last = (found.len() >= limit).then_some(key);
-                    Ok(last.is_none())
+                buckets::walk(txn, from.as_ref().map(Key::bytes), &mut |(name, value)| {
+                    let objects = bucket::decode(name, value).map_err(|damage| damaged(&damage.message))?;
+                    for (key, entry) in objects.into_iter().filter(|(key, _)| Some(*key) > from) {
+                        found.push((key, entry));
+                        if found.len() >= limit {
+                            last = Some(key);
+                            return Ok(false);
+                        }
+                    }
+                    Ok(true)
                 })?;
                 Ok((found, last))
             })
@@ -264,31 +268,24 @@ fn checkpoint_some(
 ) -> std::io::Result<Option<Key>> {
     let mut usages = BTreeMap::new();
     let mut displaced = Vec::new();
-    let from = done.map_or(Bound::Unbounded, |key| Bound::Excluded((key, u32::MAX)));
-    let mut list = changes.changes.range((from, Bound::Unbounded)).peekable();
+    let mut list = changes.behind(done).peekable();
+    let mut editor = if is_empty { Editor::filling(done) } else { Editor::new() };
     let mut last = None;
     let mut taken = 0;
     // Ends: every turn takes the changes of one object.
-    while let Some(((key, _), _)) = list.peek().copied() {
+    while let Some(key) = list.peek().map(|(key, _)| *key) {
+        let key = &key;
         if taken >= many {
+            editor.finish(txn)?;
             seal(txn, b"partial", &encode_partial(changes.end, last.unwrap_or(*key)))?;
             add_usages(txn, &usages)?;
             return Ok(last);
         }
-        let known = if is_empty { None } else { txn.get(ENTRIES, key.bytes())? };
-        let mut entry = match known {
-            Some(value) => Entry::decode(key, value).map_err(|damage| damaged(&damage.message))?,
-            None => Entry::default(),
-        };
+        let mut entry = editor.get(txn, key)?;
         let before = entry.held.clone();
         displaced.clear();
-        while let Some((_, change)) = list.next_if(|((next, _), _)| next == key) {
-            entry.apply(*change, &mut displaced);
-        }
-        match is_empty {
-            true if entry.is_empty() => {}
-            true => txn.append(ENTRIES, key.bytes(), &entry.encode(key))?,
-            false => put_entry(txn, key, &entry)?,
+        while let Some((_, change)) = list.next_if(|(next, _)| next == key) {
+            entry.apply(change, &mut displaced);
         }
         count(&mut usages, &before, -1);
         count(&mut usages, &entry.held, 1);
@@ -299,9 +296,11 @@ fn checkpoint_some(
         for held in entry.held.iter().filter(|held| held.place.has_file()) {
             txn.delete(REMOVALS, &removal_key(key, &held.version.file_name()))?;
         }
+        editor.put(txn, key, entry)?;
         last = Some(*key);
         taken += 1;
     }
+    editor.finish(txn)?;
     add_usages(txn, &usages)?;
     txn.delete(STATE, b"partial")?;
     seal(txn, b"end", &encode_position(changes.end))?;
@@ -327,6 +326,26 @@ fn unseal<'t>(name: &[u8], value: &'t [u8]) -> std::io::Result<&'t [u8]> {
     }
 }
 
+fn encode_store(store: u64) -> Vec<u8> {
+    [FORMAT.to_le_bytes().as_slice(), store.to_le_bytes().as_slice()].concat()
+}
+
+fn decode_store(value: &[u8]) -> std::io::Result<u64> {
+    let refuse = |format: u32| {
+        let message =
+            format!("the index is of format {format} and this release reads {FORMAT}; run martlet store rebuild-index");
+        Err(Error::new(ErrorKind::InvalidData, message))
+    };
+    match value.split_first_chunk() {
+        _ if value.len() == 8 => refuse(1),
+        Some((format, store)) if u32::from_le_bytes(*format) == FORMAT => {
+            Ok(u64::from_le_bytes(store.try_into().map_err(|_| damaged("state"))?))
+        }
+        Some((format, _)) => refuse(u32::from_le_bytes(*format)),
+        None => Err(damaged("state")),
+    }
+}
+
 fn encode_partial(end: Position, key: Key) -> Vec<u8> {
     [encode_position(end).as_slice(), key.bytes()].concat()
 }
@@ -335,15 +354,6 @@ fn decode_partial(value: &[u8]) -> std::io::Result<Partial> {
     let wrong = || damaged("the mark of a checkpoint");
     let (end, key) = value.split_at_checked(value.len().saturating_sub(KEY_BYTES)).ok_or_else(wrong)?;
     Ok(Partial { end: decode_position(end)?, key: Key::from_bytes(key).ok_or_else(wrong)? })
-}
-
-/// An entry without anything to say leaves the index.
-fn put_entry(txn: &mut WriteTxn<'_>, key: &Key, entry: &Entry) -> std::io::Result<()> {
-    if entry.is_empty() {
-        txn.delete(ENTRIES, key.bytes())?;
-        return Ok(());
-    }
-    txn.put(ENTRIES, key.bytes(), &entry.encode(key))
 }
 
 /// Bytes and records that volumes won or lost.

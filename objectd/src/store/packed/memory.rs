@@ -3,8 +3,12 @@
 //! Two tables: the active one takes changes, the frozen one is on its way to the index. A look-up applies to what the index says
 //! first the frozen changes, then the active ones; a frozen table stays until the index has it, so no change is ever in neither.
 
-use super::entry::{Change, Entry, Key};
+use super::entry::{At, Change, Entry, Held, Key, Place};
+use super::record::RECORD_ALIGNMENT;
+use crate::store::diskfile::Version;
+use base::timestamp::Timestamp;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The end of the log: what is before it is in the table or in the index.
@@ -21,25 +25,132 @@ pub(super) struct Position {
 /// Changes of a stretch of the log.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// By object, then in the order in which they came. One entry each: lists would waste most of their memory on objects that change
-    /// once.
-    pub changes: BTreeMap<(Key, u32), Change>,
+    changes: Changes,
     /// The end of the stretch.
     pub end: Position,
 }
 
-/// Changes in the order in which they came: a quarter of the table's cost, for who only wants to sort them once.
-pub(super) type ChangeList = Vec<(Key, Change)>;
+/// By object, then in the order in which they came.
+#[derive(Debug)]
+enum Changes {
+    /// One entry each: lists would waste most of their memory on objects that change once.
+    Tree(BTreeMap<(Key, u32), Small>),
+    /// Of a table that nobody looks up in.
+    Sorted(Vec<(Key, Small)>),
+}
 
-impl Table {
-    /// The changes of a list, up to `end`. It takes a moment for each million: not for a core that serves.
-    pub(super) fn sorted(list: ChangeList, end: Position) -> Table {
-        let numbered = list.into_iter().zip(0..).map(|((key, change), number)| ((key, number), change));
-        Table { changes: numbered.collect(), end }
+impl Default for Changes {
+    fn default() -> Self {
+        Changes::Tree(BTreeMap::new())
+    }
+}
+
+/// A change as the tables hold it: nearly all are the insertion of a packed version, which takes a quarter of what the largest takes.
+#[derive(Debug)]
+enum Small {
+    Packed { timestamp: u64, volume: u32, slot: u32, length: u32 },
+    Other(Box<Change>),
+}
+
+const _: () = assert!(size_of::<Small>() == 24, "it is small");
+
+impl From<Change> for Small {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Insert(Held { version: Version::Data(time), place: Place::Volume(at) }) if time.offset() == 0 => {
+                let slot = u32::try_from(at.offset / RECORD_ALIGNMENT).expect("volumes are below 256 GiB");
+                Small::Packed { timestamp: time.raw(), volume: at.volume, slot, length: at.length }
+            }
+            change => Small::Other(Box::new(change)),
+        }
+    }
+}
+
+impl From<&Small> for Change {
+    fn from(small: &Small) -> Self {
+        match small {
+            Small::Packed { timestamp, volume, slot, length } => {
+                let at = At { volume: *volume, offset: u64::from(*slot) * RECORD_ALIGNMENT, length: *length };
+                let version = Version::Data(Timestamp::from_raw(*timestamp, 0));
+                Change::Insert(Held { version, place: Place::Volume(at) })
+            }
+            Small::Other(change) => **change,
+        }
+    }
+}
+
+/// Changes in the order in which they came: a quarter of the table's cost, for who only wants to sort them once.
+#[derive(Debug, Default)]
+pub(super) struct ChangeList(Vec<(Key, Small)>);
+
+impl ChangeList {
+    /// Adds one.
+    pub(super) fn push(&mut self, key: Key, change: Change) {
+        self.0.push((key, change.into()));
     }
 
-    fn of(&self, key: &Key) -> impl Iterator<Item = (&(Key, u32), &Change)> {
-        self.changes.range((*key, 0)..=(*key, u32::MAX))
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Table {
+    /// An empty one.
+    pub(super) fn until(end: Position) -> Table {
+        Table { end, ..Table::default() }
+    }
+
+    /// The changes of a list, up to `end`. It takes a moment for each million: not for a core that serves.
+    pub(super) fn sorted(list: ChangeList, end: Position) -> Table {
+        let mut list = list.0;
+        // Stable: those of one object stay in their order.
+        list.sort_by_key(|(key, _)| *key);
+        Table { changes: Changes::Sorted(list), end }
+    }
+
+    /// Adds a change.
+    pub(super) fn add(&mut self, key: Key, change: Change) {
+        match &mut self.changes {
+            Changes::Tree(tree) => {
+                let number = u32::try_from(tree.len()).expect("a checkpoint comes long before");
+                tree.insert((key, number), change.into());
+            }
+            Changes::Sorted(_) => unreachable!("a sorted table is made at once"),
+        }
+    }
+
+    /// How many there are.
+    fn len(&self) -> usize {
+        match &self.changes {
+            Changes::Tree(tree) => tree.len(),
+            Changes::Sorted(list) => list.len(),
+        }
+    }
+
+    /// Those of objects behind `done`, in the order of their keys.
+    pub(super) fn behind(&self, done: Option<Key>) -> impl Iterator<Item = (Key, Change)> {
+        let (tree, list) = match &self.changes {
+            Changes::Tree(tree) => (Some(tree), None),
+            Changes::Sorted(list) => {
+                let start = done.map_or(0, |done| list.partition_point(|(key, _)| *key <= done));
+                (None, list.get(start..))
+            }
+        };
+        let from = done.map_or(Bound::Unbounded, |key| Bound::Excluded((key, u32::MAX)));
+        let tree = tree.into_iter().flat_map(move |tree| tree.range((from, Bound::Unbounded)));
+        let tree = tree.map(|((key, _), change)| (*key, change.into()));
+        tree.chain(list.into_iter().flatten().map(|(key, change)| (*key, change.into())))
+    }
+
+    fn of(&self, key: &Key) -> impl Iterator<Item = Change> {
+        let tree = match &self.changes {
+            Changes::Tree(tree) => Some(tree),
+            Changes::Sorted(_) => None,
+        };
+        debug_assert!(tree.is_some(), "nobody looks up in a sorted table");
+        let range = (*key, 0)..=(*key, u32::MAX);
+        tree.into_iter().flat_map(move |tree| tree.range(range.clone())).map(|(_, change)| change.into())
     }
 }
 
@@ -56,13 +167,12 @@ pub(super) struct Memory {
 impl Memory {
     /// An empty table behind what the index covers.
     pub(super) fn new(end: Position) -> Self {
-        Memory { active: Table { end, ..Table::default() }, frozen: None, checkpoints: 0 }
+        Memory { active: Table::until(end), frozen: None, checkpoints: 0 }
     }
 
     /// Adds a change.
     pub(super) fn add(&mut self, key: Key, change: Change) {
-        let number = u32::try_from(self.active.changes.len()).expect("a checkpoint comes long before");
-        self.active.changes.insert((key, number), change);
+        self.active.add(key, change);
     }
 
     /// All records before `end` were added.
@@ -78,12 +188,12 @@ impl Memory {
 
     /// Changes that wait for the next checkpoint.
     pub(super) fn waiting(&self) -> usize {
-        self.active.changes.len()
+        self.active.len()
     }
 
     /// The index has everything.
     pub(super) fn is_settled(&self) -> bool {
-        self.frozen.is_none() && self.active.changes.is_empty()
+        self.frozen.is_none() && self.active.len() == 0
     }
 
     /// Checkpoints that ended.
@@ -100,8 +210,8 @@ impl Memory {
     pub(super) fn overlay(&self, key: &Key, entry: &mut Entry) {
         let mut displaced = Vec::new();
         let tables = self.frozen.as_deref().into_iter().chain([&self.active]);
-        for (_, change) in tables.flat_map(|table| table.of(key)) {
-            entry.apply(*change, &mut displaced);
+        for change in tables.flat_map(|table| table.of(key)) {
+            entry.apply(change, &mut displaced);
         }
     }
 
@@ -110,11 +220,11 @@ impl Memory {
         if self.frozen.is_some() {
             return self.frozen.clone();
         }
-        if self.active.changes.is_empty() {
+        if self.active.len() == 0 {
             return None;
         }
         let end = self.active.end;
-        let table = Arc::new(std::mem::replace(&mut self.active, Table { end, ..Table::default() }));
+        let table = Arc::new(std::mem::replace(&mut self.active, Table::until(end)));
         self.frozen = Some(table.clone());
         Some(table)
     }

@@ -18,6 +18,7 @@ use super::index::Index;
 use super::memory::{ChangeList, Position, Table};
 use super::record::BATCH_ALIGNMENT;
 use super::recover::{self, Opened, Replay};
+use super::scan::Found;
 use super::store;
 use super::sweep::{Progress, Source, Sweep};
 use super::tree::{self, Tree};
@@ -32,7 +33,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Changes that are sorted at once: some 400 MB of memory, twice that while they are, beside the next list. The more, the more of them go into one page of the index.
+/// Changes that are sorted at once: some 200 MB of memory, half as much again while they are, beside the next list. The more, the more of them go into one page of the index.
 const CHANGES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// The index while it is made.
 const NEW: &str = "index.rebuilding";
@@ -72,11 +73,11 @@ pub async fn run(root: &Path, progress: Progress<'_>) -> std::io::Result<Rebuilt
     index.state(number).await?;
     let mut rebuild = Rebuild {
         root,
-        reader: Reader::new("rebuild"),
+        reader: Reader::hasty("rebuild"),
         store: number,
         index: index.clone(),
         writing: None,
-        changes: Vec::new(),
+        changes: ChangeList::default(),
         rebuilt: Rebuilt { volumes: volumes.len() as u64, ..Rebuilt::default() },
         done: 0,
         total: volumes.values().map(|opened| opened.volume.len()).sum(),
@@ -112,7 +113,7 @@ impl Rebuild<'_> {
             let key = Key::new(directory.policy, directory.hash);
             for version in directory.names.iter().filter_map(|name| tree::version(name)) {
                 self.rebuilt.stock_versions += 1;
-                self.changes.push((key, Change::Insert(Held { version, place: Place::Stock })));
+                self.changes.push(key, Change::Insert(Held { version, place: Place::Stock }));
             }
             if self.changes.len() >= CHANGES_AT_ONCE {
                 self.flush().await?;
@@ -165,9 +166,9 @@ impl Rebuild<'_> {
         let number = opened.header.volume;
         let path = self.root.join(store::DIRECTORY).join("volumes").join(volume::file_name(number));
         let source = Source::File(self.reader.clone(), path);
-        let mut sweep = Sweep::new(source, self.store, number, HEADER_BYTES, limit);
+        let mut sweep = Sweep::brief(source, self.store, number, HEADER_BYTES, limit);
         while let Some(found) = sweep.next().await? {
-            let records = found.iter().filter(|found| matches!(found, super::scan::Found::Record { .. })).count();
+            let records = found.iter().filter(|found| !matches!(found, Found::Damaged { .. })).count();
             self.rebuilt.records += records as u64;
             self.rebuilt.damaged += (found.len() - records) as u64;
             replay.take(number, found).await?;
@@ -201,7 +202,7 @@ impl Rebuild<'_> {
     async fn finish(&mut self, end: Position) -> std::io::Result<()> {
         self.flush().await?;
         self.written().await?;
-        self.index.checkpoint(Arc::new(Table { end, ..Table::default() })).await
+        self.index.checkpoint(Arc::new(Table::until(end))).await
     }
 }
 

@@ -176,6 +176,28 @@ impl Head {
     }
 }
 
+/// Whether these bytes are one record and all that was written of it, by its checksums. What they cover is not taken apart.
+pub fn verify(bytes: &[u8], spot: Spot) -> Result<(), Damage> {
+    let fixed = bytes.first_chunk().ok_or_else(|| damage("it ends early"))?;
+    let fields = Fields::decode(fixed, spot)?;
+    let length = usize::try_from(fields.head_bytes).unwrap_or(usize::MAX);
+    let (head, body) = bytes.split_at_checked(length).ok_or_else(|| damage("it ends early"))?;
+    let rest = head.get(Lengths::FIXED..).unwrap_or_default();
+    if crc32c(rest) != fields.rest_checksum {
+        return Err(damage("the checksum of name and metadata does not fit"));
+    }
+    if body.len() != usize::try_from(fields.lengths().body).unwrap_or(usize::MAX) {
+        return Err(damage("another length than it says"));
+    }
+    let sums = usize::try_from(fields.blocks() * 4).ok().and_then(|sums| rest.len().checked_sub(sums));
+    let (sums, _) = rest.get(sums.unwrap_or_default()..).unwrap_or_default().as_chunks::<4>();
+    let mut blocks = body.chunks(BLOCK_BYTES).zip(sums);
+    match blocks.all(|(block, sum)| crc32c(block) == u32::from_le_bytes(*sum)) {
+        true => Ok(()),
+        false => Err(damage("a block does not fit its checksum")),
+    }
+}
+
 /// `None` when an item is longer than its length can say.
 fn encode_metadata(metadata: &Metadata) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -16,7 +16,7 @@ use super::entry::{At, Change, Held, Key, Place};
 use super::index::{Index, Partial};
 use super::log::{Log, Tail};
 use super::memory::{ChangeList, Memory, Position, Table};
-use super::record::{Fixed, Head, Kind, Lengths};
+use super::record::{Fixed, Head, Identity, Kind, Lengths};
 use super::scan::Found;
 use super::sweep::{Source, Sweep};
 use super::verdict::{Judge, Judged, Verdict};
@@ -158,7 +158,7 @@ impl Replay<'_> {
     /// Replays one volume from `start` to `limit`.
     async fn volume(&mut self, number: u32, opened: &Opened, start: u64, limit: u64) -> std::io::Result<()> {
         self.judge.volume(&opened.header, start);
-        let mut sweep = Sweep::new(Source::Volume(opened.volume.clone()), self.store, number, start, limit);
+        let mut sweep = Sweep::brief(Source::Volume(opened.volume.clone()), self.store, number, start, limit);
         while let Some(found) = sweep.next().await? {
             self.take(number, found).await?;
             if sweep.zeros() >= ZEROS_MAX {
@@ -189,8 +189,17 @@ impl Replay<'_> {
     pub(super) async fn take(&mut self, number: u32, found: Vec<Found>) -> std::io::Result<()> {
         for item in found {
             self.judge.see(&item);
-            if let Found::Record { offset, lengths, head } = item {
-                self.record(*head, place(number, offset, lengths)).await?;
+            match item {
+                Found::Brief { offset, fixed } => {
+                    let place = place(number, offset, fixed.lengths);
+                    self.record(fixed, None, place).await?;
+                }
+                Found::Record { offset, lengths, head } => {
+                    let Identity { policy, hash, .. } = head.identity;
+                    let fixed = Fixed { kind: head.kind, policy, hash, version: head.version, lengths };
+                    self.record(fixed, Some(&head), place(number, offset, lengths)).await?;
+                }
+                Found::Damaged { .. } => {}
             }
         }
         let judged = self.judge.judged();
@@ -230,20 +239,21 @@ impl Replay<'_> {
         self.enter(key, at, Change::Insert(Held { version: fixed.version, place })).await
     }
 
-    async fn record(&mut self, head: Head, at: At) -> std::io::Result<()> {
-        let key = Key::new(head.identity.policy, head.identity.hash);
-        let change = match head.kind {
-            Kind::Packed => Change::Insert(Held { version: head.version, place: Place::Volume(at) }),
-            Kind::Large => match self.has_file(head.identity.policy, head.identity.hash, head.version).await? {
-                true => Change::Insert(Held { version: head.version, place: Place::Large(at) }),
+    /// Enters a good record; the head of a quarantine says more than its fixed part.
+    async fn record(&mut self, fixed: Fixed, head: Option<&Head>, at: At) -> std::io::Result<()> {
+        let Fixed { kind, policy, hash, version, .. } = fixed;
+        let change = match kind {
+            Kind::Packed => Change::Insert(Held { version, place: Place::Volume(at) }),
+            Kind::Large => match self.has_file(policy, hash, version).await? {
+                true => Change::Insert(Held { version, place: Place::Large(at) }),
                 false => Change::Dead,
             },
-            Kind::Quarantine => match super::quarantine::decode(&head) {
+            Kind::Quarantine => match head.and_then(super::quarantine::decode) {
                 Some(gone) => Change::Lose { gone, by: at },
                 None => Change::Dead,
             },
         };
-        self.enter(key, at, change).await
+        self.enter(Key::new(policy, hash), at, change).await
     }
 
     /// Adds what the record at `at` says, unless the index has it.
@@ -256,7 +266,7 @@ impl Replay<'_> {
             }
         }
         match &mut self.list {
-            Some(list) => list.push((key, change)),
+            Some(list) => list.push(key, change),
             None => self.memory.borrow_mut().add(key, change),
         }
         Ok(())
@@ -268,7 +278,7 @@ impl Replay<'_> {
         let table = {
             let mut memory = self.memory.borrow_mut();
             memory.covers(partial.end);
-            memory.freeze().unwrap_or_else(|| Arc::new(Table { end: partial.end, ..Table::default() }))
+            memory.freeze().unwrap_or_else(|| Arc::new(Table::until(partial.end)))
         };
         self.index.checkpoint(table).await?;
         self.memory.borrow_mut().thaw();

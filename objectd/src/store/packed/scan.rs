@@ -15,7 +15,7 @@
 //! Whether damage was acknowledged once is for `verdict` to say. Zeros behind the last record are not reported: the caller knows
 //! where the log ends (the next volume's header says it of this one), and may stop when `zeros` passes what a batch can be.
 
-use super::record::{BATCH_ALIGNMENT, Blocks, Fixed, Head, Lengths, RECORD_ALIGNMENT, Spot};
+use super::record::{self, BATCH_ALIGNMENT, Blocks, Fixed, Head, Kind, Lengths, RECORD_ALIGNMENT, Spot};
 
 /// What a scan meets, in the order of the volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,13 @@ pub enum Found {
         lengths: Lengths,
         /// Its head.
         head: Box<Head>,
+    },
+    /// The same of a scan that wants to know of most records only which version is where (`Scanner::brief`).
+    Brief {
+        /// Where it begins.
+        offset: u64,
+        /// What its fixed part says; of a kind that says all with it.
+        fixed: Fixed,
     },
     /// Bytes that are no record: damaged, or zeros where a record was.
     Damaged {
@@ -44,6 +51,7 @@ pub enum Found {
 pub struct Scanner {
     store: u64,
     volume: u32,
+    is_brief: bool,
     /// Of the next byte that is fed.
     offset: u64,
     /// The beginning of what needs more bytes to be judged: a slot, a fixed part or a head.
@@ -66,6 +74,8 @@ enum State {
     Slot,
     /// In the body of a record.
     Body { start: u64, head: Box<Head>, fixed: Fixed, left: u64, blocks: Blocks },
+    /// Behind a record that was verified as a whole.
+    Verified { start: u64, fixed: Fixed },
     /// In a record whose name or metadata are damaged: its lengths can be trusted.
     Skip { left: u64, is_last: bool },
     /// Between the end of a record and where the next one may begin.
@@ -87,6 +97,7 @@ impl Scanner {
         Self {
             store,
             volume,
+            is_brief: false,
             offset,
             pending: Vec::new(),
             needed: 0,
@@ -99,6 +110,12 @@ impl Scanner {
         }
     }
 
+    /// The same for who looks only at the fixed parts, but for quarantines: heads are verified as ever and not taken apart, which is most
+    /// of a scan's work where objects are small.
+    pub fn brief(store: u64, volume: u32, offset: u64) -> Self {
+        Self { is_brief: true, ..Self::new(store, volume, offset) }
+    }
+
     /// Feeds the next bytes and hands out what is complete.
     pub fn feed(&mut self, mut bytes: &[u8], found: &mut dyn FnMut(Found)) {
         // Ends: every turn takes at least one byte.
@@ -106,6 +123,7 @@ impl Scanner {
             let taken = match &mut self.state {
                 State::Slot if self.pending.is_empty() => self.slots(bytes, found),
                 State::Slot => self.more_pending(bytes, found),
+                State::Verified { .. } => unreachable!("`advance` leaves it"),
                 State::Body { left, blocks, .. } => {
                     let taken = at_most(bytes, *left);
                     blocks.update(taken);
@@ -141,6 +159,7 @@ impl Scanner {
             }
             // Its record was reported.
             State::Skip { .. } => return,
+            State::Verified { .. } => unreachable!("`advance` leaves it"),
             State::Padding { start, is_zero: false, .. } => {
                 found(Found::Damaged { offset: start, bytes: fed_end - start, fixed: None });
             }
@@ -236,6 +255,15 @@ impl Scanner {
         let Some(head) = bytes.get(..head_bytes) else { return Step::Needs(head_bytes) };
         self.close_gap(offset, found);
         self.batch_is_whole = lengths.is_last;
+        let total = usize::try_from(lengths.total()).unwrap_or(usize::MAX);
+        if self.is_brief
+            && fixed.kind != Kind::Quarantine
+            && let Some(record) = bytes.get(..total)
+            && record::verify(record, self.spot(offset)).is_ok()
+        {
+            self.state = State::Verified { start: offset, fixed };
+            return Step::Taken(total);
+        }
         let left = u64::from(lengths.body);
         match Head::decode(head, self.spot(offset)) {
             Ok((head, _)) => {
@@ -253,10 +281,15 @@ impl Scanner {
     /// Leaves states that have all their bytes.
     fn advance(&mut self, found: &mut dyn FnMut(Found)) {
         // The end of a body may be the end of its padding: two turns at most.
-        if matches!(self.state, State::Body { left: 0, .. } | State::Skip { left: 0, .. }) {
+        if matches!(self.state, State::Body { left: 0, .. } | State::Skip { left: 0, .. } | State::Verified { .. }) {
             let is_last = match std::mem::replace(&mut self.state, State::Slot) {
                 State::Body { start, head, fixed, blocks, .. } => {
                     self.end_record(start, head, fixed, blocks, found);
+                    fixed.lengths.is_last
+                }
+                State::Verified { start, fixed } => {
+                    self.end = self.offset.next_multiple_of(BATCH_ALIGNMENT);
+                    found(Found::Brief { offset: start, fixed });
                     fixed.lengths.is_last
                 }
                 State::Skip { is_last, .. } => is_last,
@@ -279,7 +312,10 @@ impl Scanner {
         // The checksums of a large object are those of its file.
         if lengths.body == 0 || blocks.finish() == head.checksums {
             self.end = self.offset.next_multiple_of(BATCH_ALIGNMENT);
-            found(Found::Record { offset: start, lengths, head });
+            found(match self.is_brief && fixed.kind != Kind::Quarantine {
+                true => Found::Brief { offset: start, fixed },
+                false => Found::Record { offset: start, lengths, head },
+            });
         } else {
             found(Found::Damaged { offset: start, bytes: lengths.total(), fixed: Some(fixed) });
         }

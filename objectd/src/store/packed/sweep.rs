@@ -109,6 +109,15 @@ struct Scanned {
 impl Sweep {
     /// Of a store's volume from `start`, where a batch begins, to `limit`.
     pub(super) fn new(source: Source, store: u64, volume: u32, start: u64, limit: u64) -> Sweep {
+        Sweep::with(source, Scanner::new(store, volume, start), start, limit)
+    }
+
+    /// The same with a brief scanner.
+    pub(super) fn brief(source: Source, store: u64, volume: u32, start: u64, limit: u64) -> Sweep {
+        Sweep::with(source, Scanner::brief(store, volume, start), start, limit)
+    }
+
+    fn with(source: Source, scanner: Scanner, start: u64, limit: u64) -> Sweep {
         let mut sweep = Sweep {
             source,
             window: Window::new(start),
@@ -118,7 +127,7 @@ impl Sweep {
             zeros: 0,
             reading: VecDeque::new(),
             scanning: None,
-            scanner: Some(Scanner::new(store, volume, start)),
+            scanner: Some(scanner),
         };
         sweep.read_ahead();
         sweep
@@ -177,11 +186,15 @@ impl Sweep {
         let read = reading.await.unwrap_or_else(|| Err(Error::other("the read of a volume panicked")));
         self.read_ahead();
         self.scanning = Some(read.map(|bytes| {
-            io::compute(move || {
+            let scan = move || {
                 let mut found = Vec::new();
                 scanner.feed(&bytes, &mut |item| found.push(item));
                 Scanned { scanner, bytes, found }
-            })
+            };
+            match &self.source {
+                Source::Volume(_) => io::compute(scan),
+                Source::File(reader, _) => reader.compute(scan),
+            }
         }));
     }
 

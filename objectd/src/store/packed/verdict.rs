@@ -128,6 +128,10 @@ impl Judge {
                 self.record(*offset, *lengths);
                 self.end = (offset + lengths.total()).next_multiple_of(BATCH_ALIGNMENT);
             }
+            Found::Brief { offset, fixed } => {
+                self.record(*offset, fixed.lengths);
+                self.end = (offset + fixed.lengths.total()).next_multiple_of(BATCH_ALIGNMENT);
+            }
             Found::Damaged { offset, bytes, fixed } => {
                 if let Some(fixed) = fixed {
                     self.record(*offset, fixed.lengths);
@@ -163,10 +167,12 @@ impl Judge {
 
     /// A record that was written there, whole or not: a witness for the batches before its own.
     fn record(&mut self, offset: u64, lengths: Lengths) {
-        let (lost, waiting) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|(earliest, _)| *earliest < lengths.sequence);
-        self.waiting = waiting;
-        self.judge_lost(lost);
+        if !self.waiting.is_empty() {
+            let (lost, waiting) =
+                std::mem::take(&mut self.waiting).into_iter().partition(|(earliest, _)| *earliest < lengths.sequence);
+            self.waiting = waiting;
+            self.judge_lost(lost);
+        }
         let end = offset + lengths.total();
         let alignment = if lengths.is_last { BATCH_ALIGNMENT } else { RECORD_ALIGNMENT };
         self.padding = (end, end.next_multiple_of(alignment));

@@ -108,3 +108,12 @@ fn a_second_signal_ends_at_once() {
     child.terminate();
     assert_eq!(child.0.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn a_server_refuses_huge_pages() {
+    super::refuse_huge_pages();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    // Kernels before 5.0 do not say.
+    let said = status.lines().find(|line| line.starts_with("THP_enabled:"));
+    assert!(said.is_none_or(|line| line.ends_with('0')), "{said:?}");
+}

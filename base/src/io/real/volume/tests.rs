@@ -3,8 +3,11 @@
 use crate::io::real::tests::{on_both, pattern};
 use crate::io::{fs, sleep, spawn};
 use bytes::Bytes;
+use std::cell::Cell;
 use std::future::Future;
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -138,6 +141,92 @@ fn zeros_written_ahead_change_nothing_and_give_way_to_a_write() {
             volume.prewrite(Duration::ZERO).await.unwrap();
             content.splice(0..0, [0; 4096]);
             assert_eq!(volume.read(0, content.len()).await.unwrap(), content);
+        }
+    });
+}
+
+#[test]
+fn a_first_read_leaves_the_page_cache_alone_and_a_second_one_stays() {
+    on_both(|| async {
+        let dir = directory();
+        let path = dir.path().join("v");
+        let volume = fs::Volume::create(&path, 1 << 20).await.unwrap();
+        let content = pattern(512 * 1024);
+        volume.write(4096, vec![content.clone()]).await.unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let cached = |offset: u64, length: usize| super::cold::is_cached(file.as_fd(), offset, length);
+        assert!(cached(4096, content.len()), "what was just written is in memory");
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let is_direct = !crate::io::real::core().epoll
+            && super::cold::knows_cache()
+            && rustix::fs::open(&path, rustix::fs::OFlags::DIRECT, rustix::fs::Mode::empty()).is_ok();
+        for (number, length) in
+            [1, 100, 511, 512, 513, 4096, 4448, 5000, 20_000, 65_536, 70_000].into_iter().enumerate()
+        {
+            let start = number * 40_000 + number * 64;
+            let offset = 4096 + start as u64;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            let expected = content.slice(start..start + length);
+            assert_eq!(volume.read(offset, length).await.unwrap(), expected, "{offset} {length}");
+            let is_past_cache = is_direct && length <= super::cold::BYTES_MAX;
+            assert_eq!(cached(offset, length), !is_past_cache, "{offset} {length}");
+            assert_eq!(volume.read(offset, length).await.unwrap(), expected, "{offset} {length}");
+            assert!(cached(offset, length), "{offset} {length}");
+            assert_eq!(volume.read(offset, length).await.unwrap(), expected, "{offset} {length}");
+        }
+        // Behind the end, and what is written after a direct read beside it.
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        assert_eq!(volume.read((1 << 20) - 5, 100).await.unwrap(), vec![0; 5]);
+        assert_eq!(volume.read(1 << 20, 100).await.unwrap().len(), 0);
+        for round in 0..50_u8 {
+            let offset = 768 * 1024 + u64::from(round % 3) * 4096;
+            volume.write(offset, vec![vec![round; 4096].into()]).await.unwrap();
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            let at = offset + u64::from(round) * 8;
+            assert_eq!(volume.read(at, 1000).await.unwrap(), vec![round; 1000]);
+            assert_eq!(volume.read(at, 1000).await.unwrap(), vec![round; 1000]);
+        }
+    });
+}
+
+#[test]
+fn reads_see_every_write_that_was_answered_whatever_way_they_take() {
+    on_both(|| async {
+        let dir = directory();
+        let path = dir.path().join("v");
+        let volume = Rc::new(fs::Volume::create(&path, 4 << 20).await.unwrap());
+        let written = Rc::new(Cell::new(0_u64));
+        // Records of changing lengths one behind the other, as a log has them, while others read any of them.
+        let readers: Vec<_> = (0..8_u64)
+            .map(|reader| {
+                let (volume, written, path) = (volume.clone(), written.clone(), path.clone());
+                spawn(async move {
+                    let file = std::fs::File::open(path).unwrap();
+                    let mut random = reader;
+                    while written.get() < 1000 {
+                        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        let Some(record) = (random >> 33).checked_rem(written.get()) else {
+                            sleep(Duration::from_micros(50)).await;
+                            continue;
+                        };
+                        if random % 3 == 0 {
+                            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+                        }
+                        let inside = random >> 40 & 0xfff;
+                        let length = usize::try_from(4096 - inside).unwrap();
+                        let read = volume.read(record * 4096 + inside, length).await.unwrap();
+                        assert_eq!(read, vec![u8::try_from(record % 251).unwrap(); length], "{record}");
+                    }
+                })
+            })
+            .collect();
+        for record in 0..1000_u64 {
+            let block = vec![u8::try_from(record % 251).unwrap(); 4096];
+            volume.write(record * 4096, vec![block.into()]).await.unwrap();
+            written.set(record + 1);
+        }
+        for reader in readers {
+            reader.await.expect("no reader panicked");
         }
     });
 }

@@ -1,11 +1,8 @@
 //! Histories of one object in any order, and what becomes of damaged versions.
 
 use super::*;
+use crate::store::packed::record::Input;
 use proptest::prelude::*;
-
-fn key() -> Key {
-    Key::new(3, NameHash([7; 16]))
-}
 
 fn time(raw: u64) -> Timestamp {
     Timestamp::from_raw(raw, raw % 3)
@@ -36,18 +33,45 @@ fn entry_of(changes: &[Change]) -> Entry {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn values_are_read_back_and_a_flipped_bit_is_noticed(
-        versions in proptest::collection::vec(any_version(), 0..5), dead in any::<u32>(), bit in any::<prop::sample::Index>(),
+    fn entries_are_read_back(
+        versions in proptest::collection::vec(any_version(), 0..5), dead in any::<u32>(), size in 0_u32..32,
+        raw in any::<u64>(),
     ) {
-        let at = At { volume: 7, offset: 64 * 99, length: 4711 };
+        let at = At { volume: 7 << (size % 28), offset: 64 * u64::from(99_u32 << (size % 25)), length: 4711_u32 >> (size % 13) };
         let places = [Place::Volume(at), Place::Large(at), Place::Stock, Place::Lost(at)];
         let held = versions.into_iter().zip(places.into_iter().cycle());
-        let entry = Entry { held: held.map(|(version, place)| Held { version, place }).collect(), dead };
-        let mut value = entry.encode(&key());
-        prop_assert_eq!(Entry::decode(&key(), &value), Ok(entry));
-        let bit = bit.index(value.len() * 8);
-        value[bit / 8] ^= 1 << (bit % 8);
-        prop_assert!(Entry::decode(&key(), &value).is_err());
+        let mut entry = Entry { held: held.map(|(version, place)| Held { version, place }).collect(), dead: dead >> size };
+        if let Some(first) = entry.held.first_mut() {
+            first.version = Version::Data(Timestamp::from_raw(raw >> size, u64::from(dead)));
+        }
+        prop_assume!(!entry.is_empty());
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        prop_assert!(bytes.len() <= ENTRY_BYTES_MAX);
+        bytes.push(0xaa);
+        for skips in [false, true] {
+            let mut input = Input(&bytes);
+            match skips {
+                true => Entry::skip(&mut input).unwrap(),
+                false => prop_assert_eq!(Entry::decode(&mut input).unwrap(), entry.clone()),
+            }
+            prop_assert_eq!(input.0, &[0xaa]);
+        }
+        for length in 0..bytes.len() - 1 {
+            prop_assert!(Entry::decode(&mut Input(&bytes[..length])).is_err());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_read_are_what_would_be_written(bytes in proptest::collection::vec(any::<u8>(), 1..80), flags in 0_u8..16) {
+        let mut bytes = bytes;
+        bytes[0] = bytes[0] & 0xf0 | flags;
+        let mut input = Input(&bytes);
+        if let Ok(entry) = Entry::decode(&mut input) {
+            let mut again = Vec::new();
+            entry.encode(&mut again);
+            prop_assert_eq!(&again, &bytes[..bytes.len() - input.0.len()]);
+        }
     }
 
     #[test]
@@ -146,4 +170,13 @@ fn a_version_is_lost_where_it_was_damaged_and_nowhere_else() {
     // A newer one is there.
     let entry = entry_of(&[Change::Insert(damaged), Change::Insert(data(9, 128)), lose]);
     assert_eq!((entry.held, entry.dead), (vec![data(9, 128)], 2));
+}
+
+#[test]
+fn an_object_of_today_takes_few_bytes() {
+    let at = At { volume: 200, offset: 64 * 3_000_000, length: 1200 };
+    let version = Version::Data(Timestamp::from_raw(178_000_000_000_000, 0));
+    let mut bytes = Vec::new();
+    Entry { held: vec![Held { version, place: Place::Volume(at) }], dead: 0 }.encode(&mut bytes);
+    assert_eq!(bytes.len(), 14);
 }

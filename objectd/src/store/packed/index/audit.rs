@@ -1,16 +1,17 @@
 //! What a check reads of the index and sets right in it: damaged values are handed out like good ones.
 
-use super::{ENTRIES, Index, STATE, Usage, VOLUMES, unseal};
+use super::{Index, STATE, Usage, VOLUMES, buckets, unseal};
+use crate::store::packed::bucket;
 use crate::store::packed::entry::{Entry, Key};
 use base::io::kv::Read;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-/// A key as the index has it, and its entry or what is wrong with it.
+/// The key of an object and its entry, or of a bucket and what is wrong with it.
 pub(in crate::store::packed) type Unjudged = (Vec<u8>, Result<(Key, Entry), String>);
 
 impl Index {
-    /// Entries behind the key `from`, at most `limit`, damaged ones too; the last key when there may be more.
+    /// Entries behind the key `from`, at most `limit`, and damaged buckets; the last key when there may be more.
     pub(in crate::store::packed) async fn entries_unjudged(
         &self,
         from: Option<Vec<u8>>,
@@ -20,17 +21,23 @@ impl Index {
             .read(move |txn| {
                 let mut found = Vec::new();
                 let mut last = None;
-                let start = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-                txn.scan(ENTRIES, start, Bound::Unbounded, false, &mut |(name, value)| {
-                    let entry = match Key::from_bytes(name) {
-                        Some(key) => {
-                            Entry::decode(&key, value).map(|entry| (key, entry)).map_err(|damage| damage.message)
+                let from = from.as_deref().unwrap_or_default();
+                buckets::walk(txn, Some(from).filter(|from| !from.is_empty()), &mut |(name, value)| {
+                    let objects: Vec<Unjudged> = match bucket::decode(name, value) {
+                        Ok(objects) => {
+                            objects.into_iter().map(|object| (object.0.bytes().to_vec(), Ok(object))).collect()
                         }
-                        None => Err("no key".to_owned()),
+                        Err(damage) => vec![(name.to_vec(), Err(damage.message))],
                     };
-                    found.push((name.to_vec(), entry));
-                    last = (found.len() >= limit).then(|| name.to_vec());
-                    Ok(last.is_none())
+                    for object in objects.into_iter().filter(|(key, _)| key.as_slice() > from) {
+                        last = Some(object.0.clone());
+                        found.push(object);
+                        if found.len() >= limit {
+                            return Ok(false);
+                        }
+                    }
+                    last = None;
+                    Ok(true)
                 })?;
                 Ok((found, last))
             })

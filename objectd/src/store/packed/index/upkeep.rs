@@ -10,8 +10,8 @@
 //! While a counter may be lower than what lies in the volumes, nothing may be forgotten: `forget` refuses as long as there is such a row.
 
 use super::{
-    ENTRIES, Index, KEY_BYTES, REMOVALS, STATE, VOLUMES, add_usages, count, damaged, decode_usage, put_entry,
-    removal_key, seal, sealed, unseal,
+    Editor, Index, KEY_BYTES, REMOVALS, STATE, VOLUMES, add_usages, buckets, count, damaged, decode_usage, removal_key,
+    seal, sealed, unseal,
 };
 use crate::store::packed::entry::{Change, Entry, Key};
 use crate::store::packed::reclaim::is_forgettable;
@@ -69,7 +69,7 @@ pub(in crate::store::packed) struct Dropping {
 impl Index {
     /// What the index says of several objects, in their order.
     pub(in crate::store::packed) async fn lookup_all(&self, keys: Vec<Key>) -> std::io::Result<Vec<Entry>> {
-        self.kv.read(move |txn| keys.iter().map(|key| entry(txn, key)).collect()).await
+        self.kv.read(move |txn| keys.iter().map(|key| buckets::find(txn, key)).collect()).await
     }
 
     /// Forgets a volume whose records are all dead; `dead` says how many of each object. Durable when it answers `Ok`, and only then
@@ -132,8 +132,9 @@ impl Index {
                 }
                 let mut usages = BTreeMap::new();
                 let mut forgotten = 0;
+                let mut editor = Editor::new();
                 for key in keys.iter() {
-                    let mut entry = entry(txn, key)?;
+                    let mut entry = editor.get(txn, key)?;
                     if !is_forgettable(&entry, before) || has_removal(txn, key)? {
                         continue;
                     }
@@ -145,20 +146,14 @@ impl Index {
                     for held in displaced.iter().filter(|held| held.place.has_file()) {
                         txn.put(REMOVALS, &removal_key(key, &held.version.file_name()), b"")?;
                     }
-                    put_entry(txn, key, &entry)?;
+                    editor.put(txn, key, entry)?;
                     forgotten += 1;
                 }
+                editor.finish(txn)?;
                 add_usages(txn, &usages)?;
                 Ok(forgotten)
             })
             .await
-    }
-}
-
-fn entry(txn: &impl Read, key: &Key) -> std::io::Result<Entry> {
-    match txn.get(ENTRIES, key.bytes())? {
-        Some(value) => Entry::decode(key, value).map_err(|damage| damaged(&damage.message)),
-        None => Ok(Entry::default()),
     }
 }
 
@@ -181,15 +176,17 @@ fn lower_some(txn: &mut WriteTxn<'_>, volume: u32, dead: &BTreeMap<Key, u32>) ->
     let from = done.map_or(Bound::Unbounded, Bound::Excluded);
     let mut rest = dead.range((from, Bound::Unbounded));
     let mut last = None;
+    let mut editor = Editor::new();
     for (key, count) in rest.by_ref().take(OBJECTS_AT_ONCE) {
-        let mut entry = entry(txn, key)?;
+        let mut entry = editor.get(txn, key)?;
         if entry.dead < *count {
             tracing::error!(volume, dead = entry.dead, count, "more dead records in a volume than the index knows of");
         }
         entry.dead = entry.dead.saturating_sub(*count);
-        put_entry(txn, key, &entry)?;
+        editor.put(txn, key, entry)?;
         last = Some(*key);
     }
+    editor.finish(txn)?;
     let stage = if rest.next().is_some() { Stage::Lowering(last) } else { Stage::Lowered };
     seal(txn, &drop_key(volume), &stage.encode())?;
     Ok(stage)

@@ -73,22 +73,39 @@ impl Written {
     }
 }
 
-/// Scans what is behind the header, in pieces of that size.
+/// Scans what is behind the header, in pieces of that size, in both ways.
 pub(in crate::store::packed) fn scan(volume: u32, bytes: &[u8], piece: usize) -> (Vec<Found>, u64) {
-    let mut scanner = Scanner::new(STORE, volume, START);
-    let mut found = Vec::new();
-    for piece in bytes[usize::try_from(START).unwrap()..].chunks(piece.max(1)) {
-        scanner.feed(piece, &mut |item| found.push(item));
-    }
-    let end = scanner.end();
-    scanner.finish(&mut |item| found.push(item));
+    let scan = |mut scanner: Scanner| {
+        let mut found = Vec::new();
+        for piece in bytes[usize::try_from(START).unwrap()..].chunks(piece.max(1)) {
+            scanner.feed(piece, &mut |item| found.push(item));
+        }
+        let (end, zeros) = (scanner.end(), scanner.zeros());
+        scanner.finish(&mut |item| found.push(item));
+        (found, end, zeros)
+    };
+    let (found, end, zeros) = scan(Scanner::new(STORE, volume, START));
+    let (brief, brief_end, brief_zeros) = scan(Scanner::brief(STORE, volume, START));
+    assert_eq!(brief, found.iter().map(in_brief).collect::<Vec<_>>());
+    assert_eq!((brief_end, brief_zeros), (end, zeros));
     (found, end)
+}
+
+fn in_brief(found: &Found) -> Found {
+    match found {
+        Found::Record { offset, lengths, head } if head.kind != Kind::Quarantine => {
+            let (kind, policy, hash) = (head.kind, head.identity.policy, head.identity.hash);
+            let fixed = Fixed { kind, policy, hash, version: head.version, lengths: *lengths };
+            Found::Brief { offset: *offset, fixed }
+        }
+        found => found.clone(),
+    }
 }
 
 pub(in crate::store::packed) fn records(found: &[Found]) -> Vec<u64> {
     let offsets = found.iter().filter_map(|item| match item {
         Found::Record { offset, .. } => Some(*offset),
-        Found::Damaged { .. } => None,
+        Found::Damaged { .. } | Found::Brief { .. } => None,
     });
     offsets.collect()
 }

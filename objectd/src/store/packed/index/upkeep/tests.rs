@@ -16,15 +16,15 @@ fn key(number: u64) -> Key {
 
 /// Tombstones in volume 2; two dead records of each object, one of them in volume 1.
 fn changes() -> Arc<Changes> {
-    let mut changes = BTreeMap::new();
+    let mut changes = Changes::until(Position { volume: 2, offset: 1 << 20, sequence: 9 });
     for number in 0..OBJECTS {
         let at = At { volume: 2, offset: 4096 + number * 64, length: 64 };
         let held = Held { version: Version::Tombstone(Timestamp::from_raw(10, 0)), place: Place::Volume(at) };
-        for (turn, change) in (0..).zip([Change::Dead, Change::Insert(held), Change::Dead]) {
-            changes.insert((key(number), turn), change);
+        for change in [Change::Dead, Change::Insert(held), Change::Dead] {
+            changes.add(key(number), change);
         }
     }
-    Arc::new(Changes { changes, end: Position { volume: 2, offset: 1 << 20, sequence: 9 } })
+    Arc::new(changes)
 }
 
 fn dead() -> Arc<BTreeMap<Key, u32>> {

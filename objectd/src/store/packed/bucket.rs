@@ -1,0 +1,244 @@
+//! Core: some objects that lie next to each other in the index, as one value. No I/O, no clock, no async.
+//!
+//! ```text
+//!  key     policy u16 BE | the first bytes of a hash, or none of them
+//!  value   crc32c u32 of key and the rest | bytes that all hashes begin with u8 | these bytes | objects …
+//!  object  the rest of its hash | entry (see `entry::bytes`)
+//! ```
+//!
+//! An object is in the last bucket whose key is not above its policy and hash. A pair of LMDB costs ten bytes and a key, each time: alone
+//! an object would take 50 bytes, in a bucket it takes 30. LMDB has no checksums of its own: a value that was not written is found by its own.
+//!
+//! # Invariants
+//!
+//! - The objects of a bucket are of one policy, ascend, and none is below the bucket's key. None is without anything to say.
+//! - A bucket has at most `BYTES_MAX` bytes. What grows beyond that is divided evenly; a bucket without objects leaves the index.
+//! - The key of a new bucket is the shortest that lies between the objects on both sides of it.
+
+use super::entry::{ENTRY_BYTES_MAX, Entry, Key};
+use super::record::{Damage, Input};
+use base::checksum::{crc32c, crc32c_append};
+use base::hash_path::NameHash;
+
+/// The most bytes of a value: eight of them fit a page of LMDB, which gives each pair ten more bytes and its key, and 16 keeps for itself.
+pub const BYTES_MAX: usize = (4096 - 16) / 8 - 10 - KEY_BYTES_USUAL;
+/// Policy and four bytes of a hash tell a billion objects apart, some twenty in a bucket.
+const KEY_BYTES_USUAL: usize = 6;
+/// Checksum and the length of what is shared.
+const FIXED: usize = 5;
+const HASH_BYTES: usize = 16;
+
+const _: () = assert!(FIXED + 2 * (HASH_BYTES + ENTRY_BYTES_MAX) <= BYTES_MAX, "two objects fit any bucket");
+
+/// An object of a bucket.
+pub type Object = (Key, Entry);
+
+/// Bytes of the policy in a key.
+const POLICY_BYTES: usize = 2;
+
+/// The key of the first bucket of a policy.
+pub fn first_name(key: &Key) -> Vec<u8> {
+    policy_of(key.bytes()).to_vec()
+}
+
+/// The policy in the key of an object or a bucket.
+pub fn policy_of(name: &[u8]) -> &[u8] {
+    name.get(..POLICY_BYTES).unwrap_or(name)
+}
+
+/// The key of a bucket that begins with `next` where the one before ends with `last`.
+pub fn name_between(last: &Key, next: &Key) -> Vec<u8> {
+    let same = last.bytes().iter().zip(next.bytes()).take_while(|(one, other)| one == other).count();
+    let length = (same + 1).clamp(POLICY_BYTES, next.bytes().len());
+    next.bytes().iter().take(length).copied().collect()
+}
+
+/// The buckets of these objects, each with its key, of which the first is `name`; none of no objects.
+pub fn divide(name: Vec<u8>, objects: &[Object]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    if objects.is_empty() {
+        return Vec::new();
+    }
+    let mut whole = Packer::new(name.clone());
+    objects.iter().for_each(|(key, entry)| whole.add(*key, entry));
+    let bytes = whole.bytes();
+    if bytes <= BYTES_MAX {
+        return vec![whole.finish()];
+    }
+    let target = bytes / bytes.div_ceil(BYTES_MAX);
+    let (mut packer, mut buckets) = (Packer::new(name), Vec::new());
+    for (key, entry) in objects {
+        if let Some(last) = packer.last
+            && (packer.bytes() >= target || !packer.has_room(*key, entry))
+        {
+            let next = Packer::new(name_between(&last, key));
+            buckets.push(std::mem::replace(&mut packer, next).finish());
+        }
+        packer.add(*key, entry);
+    }
+    buckets.push(packer.finish());
+    buckets
+}
+
+/// A bucket while it is filled.
+pub struct Packer {
+    name: Vec<u8>,
+    first: Option<Key>,
+    /// The object added last.
+    pub last: Option<Key>,
+    /// Ends of the entries in `entries`, and whose they are.
+    objects: Vec<(Key, usize)>,
+    entries: Vec<u8>,
+}
+
+impl Packer {
+    /// An empty one with this key.
+    pub fn new(name: Vec<u8>) -> Self {
+        Packer { name, first: None, last: None, objects: Vec::new(), entries: Vec::new() }
+    }
+
+    /// Whether the next object fits.
+    pub fn has_room(&self, key: Key, entry: &Entry) -> bool {
+        let mut bytes = Vec::with_capacity(32);
+        entry.encode(&mut bytes);
+        let first = self.first.unwrap_or(key);
+        packed_bytes(&first, &key, self.objects.len() + 1, self.entries.len() + bytes.len()) <= BYTES_MAX
+    }
+
+    /// Adds an object, above all others of it and of their policy.
+    pub fn add(&mut self, key: Key, entry: &Entry) {
+        assert!(
+            self.last.is_none_or(|last| last < key && last.policy() == key.policy()),
+            "the objects of a bucket ascend"
+        );
+        entry.encode(&mut self.entries);
+        self.objects.push((key, self.entries.len()));
+        self.first = self.first.or(Some(key));
+        self.last = Some(key);
+    }
+
+    /// Bytes of its value.
+    fn bytes(&self) -> usize {
+        match (&self.first, &self.last) {
+            (Some(first), Some(last)) => packed_bytes(first, last, self.objects.len(), self.entries.len()),
+            _ => FIXED,
+        }
+    }
+
+    /// Key and value. There is an object at least.
+    pub fn finish(self) -> (Vec<u8>, Vec<u8>) {
+        let (first, last) = self.first.zip(self.last).expect("an empty bucket leaves the index");
+        let shared = shared(&first, &last);
+        let mut value = Vec::with_capacity(self.bytes());
+        value.extend_from_slice(&[0; 4]);
+        value.push(u8::try_from(shared).expect("a hash has 16 bytes"));
+        value.extend(first.hash().0.iter().take(shared));
+        let mut from = 0;
+        for (key, to) in &self.objects {
+            value.extend(key.hash().0.iter().skip(shared));
+            value.extend_from_slice(self.entries.get(from..*to).unwrap_or_default());
+            from = *to;
+        }
+        let sum = checksum(&self.name, value.get(4..).unwrap_or_default()).to_le_bytes();
+        value.splice(..4, sum);
+        (self.name, value)
+    }
+}
+
+fn packed_bytes(first: &Key, last: &Key, objects: usize, entries: usize) -> usize {
+    let shared = shared(first, last);
+    FIXED + shared + objects * (HASH_BYTES - shared) + entries
+}
+
+/// Bytes that two hashes begin with, and so all between them.
+fn shared(first: &Key, last: &Key) -> usize {
+    first.hash().0.iter().zip(&last.hash().0).take_while(|(one, other)| one == other).count()
+}
+
+/// What a bucket says of an object.
+pub fn find(name: &[u8], value: &[u8], key: &Key) -> Result<Option<Entry>, Damage> {
+    let mut reading = Reading::new(name, value)?;
+    // Ends: each turn takes an object off the bytes.
+    while let Some(other) = reading.next_key()? {
+        if other == *key {
+            return Entry::decode(&mut reading.input).map(Some);
+        }
+        if other > *key {
+            break;
+        }
+        Entry::skip(&mut reading.input)?;
+    }
+    Ok(None)
+}
+
+/// Reads a bucket. Any byte that could not have been written is damage.
+pub fn decode(name: &[u8], value: &[u8]) -> Result<Vec<Object>, Damage> {
+    let mut reading = Reading::new(name, value)?;
+    let mut objects: Vec<Object> = Vec::with_capacity(value.len() / 24);
+    // Ends: each turn takes an object off the bytes.
+    while let Some(key) = reading.next_key()? {
+        let is_in_order = match objects.last() {
+            Some((last, _)) => *last < key,
+            None => key.bytes() >= name,
+        };
+        if !is_in_order {
+            return Err(damage("its objects do not ascend"));
+        }
+        objects.push((key, Entry::decode(&mut reading.input)?));
+    }
+    let (first, last) = objects.first().zip(objects.last()).ok_or_else(|| damage("there is no object in it"))?;
+    if shared(&first.0, &last.0) != reading.shared {
+        return Err(damage("its hashes share more than it says"));
+    }
+    Ok(objects)
+}
+
+/// A bucket whose checksum fits.
+struct Reading<'a> {
+    policy: u32,
+    hash: [u8; HASH_BYTES],
+    shared: usize,
+    input: Input<'a>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(name: &[u8], value: &'a [u8]) -> Result<Self, Damage> {
+        let mut input = Input(value);
+        if value.len() > BYTES_MAX {
+            return Err(damage("it is longer than any"));
+        }
+        if input.u32()? != checksum(name, input.0) {
+            return Err(damage("its checksum does not fit"));
+        }
+        let policy = name.first_chunk().ok_or_else(|| damage("its key is no policy"))?;
+        let [shared] = input.take()?;
+        let shared = usize::from(shared);
+        let mut hash = [0; HASH_BYTES];
+        let front = hash.get_mut(..shared).ok_or_else(|| damage("a hash is not so long"))?;
+        front.copy_from_slice(input.slice(shared)?);
+        Ok(Reading { policy: u32::from(u16::from_be_bytes(*policy)), hash, shared, input })
+    }
+
+    /// Whose entry comes next; `None` behind the last.
+    fn next_key(&mut self) -> Result<Option<Key>, Damage> {
+        if self.input.0.is_empty() {
+            return Ok(None);
+        }
+        let rest = self.hash.get_mut(self.shared..).unwrap_or_default();
+        rest.copy_from_slice(self.input.slice(rest.len())?);
+        Ok(Some(Key::new(self.policy, NameHash(self.hash))))
+    }
+}
+
+/// Of a bucket with this key.
+pub fn checksum(name: &[u8], rest: &[u8]) -> u32 {
+    // The key takes part: a value that LMDB gives for another key is no value. (Its length too, or a byte could change sides.)
+    let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+    crc32c_append(crc32c_append(crc32c(&[length]), name), rest)
+}
+
+fn damage(message: &str) -> Damage {
+    Damage { message: format!("a bucket of the index: {message}") }
+}
+
+#[cfg(test)]
+mod tests;
