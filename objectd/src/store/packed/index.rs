@@ -48,7 +48,7 @@ const STATE: Table = Table(3);
 const FORMAT: u32 = 2;
 
 /// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each.
-const OBJECTS_AT_ONCE: usize = 1024;
+const OBJECTS_AT_ONCE: usize = 512;
 /// The same while nobody else waits for disk or memory.
 const OBJECTS_AT_ONCE_FILLING: usize = 64 * 1024;
 /// Kept free for the largest transaction, so that deletions go on when the disk is full.
