@@ -79,6 +79,7 @@ pub fn scanner(bytes: &[u8]) -> bool {
                 Head::decode(&volume[at..], Spot { store: STORE, volume: VOLUME, offset: *offset }).expect("a head");
                 (*offset, offset + lengths.total())
             }
+            Found::Brief { offset, fixed } => (*offset, offset + fixed.lengths.total()),
             Found::Damaged { offset, bytes, .. } => (*offset, offset + bytes),
         };
         assert!(last_end <= offset && offset <= end, "{found:?}");

@@ -13,8 +13,8 @@
 //! Why it is so: docs/decisions/0005-two-levels-of-facts.md.
 
 mod cache;
-pub mod common;
 mod doubts;
+pub mod memcached;
 pub mod news;
 mod shared;
 #[cfg(test)]

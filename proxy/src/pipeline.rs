@@ -39,7 +39,7 @@ use crate::app;
 use crate::config::{Config, Member};
 use crate::container::listing::ALLOW_RESERVED_NAMES;
 use crate::core::Core;
-use crate::facts::common::Common;
+use crate::facts::memcached::Memcached;
 use crate::facts::{Info, account_info, container_info};
 use crate::middleware::account_quotas::AccountQuotas;
 use crate::middleware::authtoken::{self, Authtoken};
@@ -186,7 +186,7 @@ impl Application for App {
 impl Pipeline {
     /// Around the application of this core.
     pub fn new(core: Rc<Core>) -> Pipeline {
-        let (config, common) = (Rc::clone(&core.config), Common::of(&core));
+        let (config, common) = (Rc::clone(&core.config), Memcached::of(&core));
         Pipeline::with(config, Rc::new(App { core }), common)
     }
 
@@ -195,7 +195,7 @@ impl Pipeline {
         Pipeline::with(config, application, None)
     }
 
-    fn with(config: Rc<Config>, mut application: Rc<dyn Application>, common: Option<Common>) -> Pipeline {
+    fn with(config: Rc<Config>, mut application: Rc<dyn Application>, common: Option<Memcached>) -> Pipeline {
         if config.is_on(Member::SubrequestLogging) {
             application = Rc::new(Subrequests::new(Rc::new(config.subrequest_logging.clone()), application));
         }

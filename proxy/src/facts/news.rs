@@ -8,7 +8,7 @@
 //! The cores share nothing: each is told by a letter and answers when it has forgotten. A core that has ended, or has not begun, knows
 //! nothing.
 
-use super::common::{self, Command, Outcome};
+use super::memcached::{self, Command, Outcome};
 use crate::core::Core;
 use crate::facts::Numbers;
 use base::io;
@@ -77,7 +77,7 @@ pub(crate) async fn listen(core: Rc<Core>, mut inbox: Inbox<Question, Reply>) {
 /// Does with memcached what a core without a connection asks for.
 async fn do_for_another(core: Rc<Core>, letter: Letter<Question, Reply>) {
     if let (Question::Memcached(command), Some(memcache)) = (&letter.question, core.facts.memcache()) {
-        let outcome = common::carry_out(memcache, command).await;
+        let outcome = memcached::carry_out(memcache, command).await;
         letter.answer(Reply::Memcached(outcome));
     }
 }

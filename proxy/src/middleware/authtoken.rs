@@ -19,7 +19,7 @@ mod token;
 pub use settings::{Endpoint, Settings};
 pub use token::{Named, Token};
 
-use crate::facts::common::Common;
+use crate::facts::memcached::Memcached;
 use crate::flights::Flights;
 use crate::recent::Recent;
 use crate::respond;
@@ -63,7 +63,7 @@ struct Kept {
 
 impl Authtoken {
     /// Nothing known yet. `common` is where proxies share what they know, if the settings say that they do.
-    pub fn new(settings: &Settings, common: Option<Common>) -> Authtoken {
+    pub fn new(settings: &Settings, common: Option<Memcached>) -> Authtoken {
         let settings = Rc::new(settings.clone());
         let keystone = Keystone::new(Rc::clone(&settings));
         let cached = match (common, settings.token_cache_time) {

@@ -12,7 +12,7 @@ mod counters;
 mod rate;
 
 use crate::config::Config;
-use crate::facts::common::Common;
+use crate::facts::memcached::Memcached;
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
@@ -83,7 +83,7 @@ impl Ratelimit {
         config: Rc<Config>,
         next: Rc<dyn Application>,
         innermost: Rc<dyn Application>,
-        common: Option<Common>,
+        common: Option<Memcached>,
     ) -> Self {
         let own: Rc<dyn RunningTimes> = Rc::new(OwnTimes::new(config.cores));
         let common = common.map(|common| Rc::new(CommonTimes(common)) as Rc<dyn RunningTimes>);

@@ -5,7 +5,7 @@
 
 use super::Key;
 use super::token::Token;
-use crate::facts::common::Common;
+use crate::facts::memcached::Memcached;
 use base::checksum::hex;
 use base::memcache::{Lookup, Value};
 use bytes::Bytes;
@@ -18,12 +18,12 @@ pub(super) const LOOK: Duration = Duration::from_secs(10);
 /// What proxies share.
 #[derive(Clone)]
 pub(super) struct Cached {
-    common: Common,
+    common: Memcached,
     life: Duration,
 }
 
 impl Cached {
-    pub(super) fn new(common: Common, life: Duration) -> Cached {
+    pub(super) fn new(common: Memcached, life: Duration) -> Cached {
         Cached { common, life }
     }
 

@@ -1,6 +1,6 @@
 //! Running times: when the next request of a kind would be on time. Kept by each core for itself, or by somebody for all.
 
-use crate::facts::common::Common;
+use crate::facts::memcached::Memcached;
 use crate::recent::Recent;
 use base::http::server::LocalFuture;
 use base::memcache::Value;
@@ -69,7 +69,7 @@ impl RunningTimes for OwnTimes {
 }
 
 /// The times that all cores and proxies share, Swift's among them.
-pub(super) struct CommonTimes(pub(super) Common);
+pub(super) struct CommonTimes(pub(super) Memcached);
 
 impl RunningTimes for CommonTimes {
     fn shares(&self) -> u32 {

@@ -189,7 +189,7 @@ async fn alternating(world: &crate::testing::World) -> u128 {
             let mut config = sample();
             (config.ratelimit, config.cores) = (settings(), world.cores.len());
             let backend: Rc<dyn Application> = Rc::new(Backend(Rc::new(Inner { passed: Cell::new(0), global: "" })));
-            Ratelimit::new(Rc::new(config), Rc::clone(&backend), backend, Common::of(core))
+            Ratelimit::new(Rc::new(config), Rc::clone(&backend), backend, Memcached::of(core))
         })
         .collect();
     let start = io::monotonic();

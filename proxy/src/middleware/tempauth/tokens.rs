@@ -11,7 +11,7 @@
 
 use super::{authenticate, identity_of, refuse, token_answer};
 use crate::config::{Config, User};
-use crate::facts::common::Common;
+use crate::facts::memcached::Memcached;
 use crate::flights::{Flights, Landing};
 use crate::middleware::token;
 use crate::recent::Recent;
@@ -43,7 +43,7 @@ type Digest = [u8; 32];
 /// The tokens as one core knows them.
 pub struct Tokens {
     config: Rc<Config>,
-    common: Option<Common>,
+    common: Option<Memcached>,
     known: RefCell<Recent<Digest, Known>>,
     refused: RefCell<Recent<Digest, io::Instant>>,
     looks: Rc<Flights<Digest, Option<Rc<Identity>>>>,
@@ -62,7 +62,7 @@ struct Known {
 
 impl Tokens {
     /// None known yet.
-    pub fn new(config: Rc<Config>, common: Option<Common>) -> Rc<Tokens> {
+    pub fn new(config: Rc<Config>, common: Option<Memcached>) -> Rc<Tokens> {
         let (known, refused) = (RefCell::new(Recent::new(KNOWN_MAX)), RefCell::new(Recent::new(KNOWN_MAX)));
         Rc::new(Tokens { config, common, known, refused, looks: Flights::new(), nobody: Rc::default() })
     }

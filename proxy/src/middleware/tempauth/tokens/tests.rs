@@ -17,7 +17,7 @@ const SCARCE: &str = "memcache_servers = 10.0.2.1\nmax_memcache_connections = 1"
 const TESTER: &str = "test,test:tester,AUTH_test";
 
 fn tokens(world: &World) -> Vec<Rc<Tokens>> {
-    let of = |core| Tokens::new(Rc::new(sample()), Common::of(core));
+    let of = |core| Tokens::new(Rc::new(sample()), Memcached::of(core));
     world.cores.iter().map(of).collect()
 }
 

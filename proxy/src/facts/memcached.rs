@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Memcached as one core reaches it.
 #[derive(Clone)]
-pub struct Common {
+pub struct Memcached {
     core: Rc<Core>,
 }
 
@@ -38,10 +38,10 @@ pub enum Outcome {
     Number(Option<u64>),
 }
 
-impl Common {
+impl Memcached {
     /// `None` without memcached.
-    pub fn of(core: &Rc<Core>) -> Option<Common> {
-        core.facts.memcache().map(|_| Common { core: Rc::clone(core) })
+    pub fn of(core: &Rc<Core>) -> Option<Memcached> {
+        core.facts.memcache().map(|_| Memcached { core: Rc::clone(core) })
     }
 
     /// Looks a key up.
