@@ -67,9 +67,7 @@ fn metadata(request: &ClientRequest, target: &mut Headers) {
     });
 }
 
+/// A write to a deleted account is 404: only reads say 410 (Swift's account controller).
 fn written(outcome: Outcome) -> Response {
-    let deleted =
-        outcome.headers.get_str("X-Account-Status").is_some_and(|value| value.eq_ignore_ascii_case("deleted"));
-    let status = if outcome.status.0 == 404 && deleted { Status(410) } else { outcome.status };
-    respond::written(status, &Headers::new(), outcome.body)
+    respond::written(outcome.status, &Headers::new(), outcome.body)
 }
