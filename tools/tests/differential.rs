@@ -103,6 +103,10 @@ fn replay(swift: &mut Endpoint, martlet: &mut Endpoint, seed: u64, epoch: u64) {
         let fields: Vec<String> =
             request.headers.iter().map(|(name, value)| format!("{name}: {value:.60}")).take(3).collect();
         println!("{} {} {} {} {fields:?}", theirs.status, ours.status, request.method, request.target);
+        if request.target.contains("bulk-delete") {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            println!("   {:?} -> {:?}", text(&request.body), text(&theirs.body));
+        }
         if let Some((_, text)) = compare::difference(&request, &theirs, &ours) {
             match compare::explained(&request, &theirs, &ours) {
                 Some(reason) => println!("   explained: {}", reason.text),

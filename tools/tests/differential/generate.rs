@@ -98,6 +98,10 @@ impl Generator {
             84..=97 => self.feature(&mut request),
             _ => self.nonsense(&mut request),
         }
+        if !matches!(request.method, "GET" | "HEAD") {
+            // Ours refuses a type without weight, with a reason; behind a write all that follows would be different.
+            request.headers.retain(|(name, value)| name != "Accept" || !has_no_weight(value));
+        }
         request
     }
 
@@ -544,4 +548,10 @@ impl Generator {
 /// Two of the containers may keep versions.
 pub fn is_versioned(path: &str) -> bool {
     path.contains("b%20b") || path.contains("%C3%A7")
+}
+
+/// Whether one of the types has `q=0` or less.
+fn has_no_weight(accept: &str) -> bool {
+    let weights = accept.split([',', ';']).filter_map(|part| part.trim().strip_prefix("q="));
+    weights.filter_map(|weight| weight.parse::<f32>().ok()).any(|weight| weight <= 0.0)
 }
