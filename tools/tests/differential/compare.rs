@@ -118,7 +118,9 @@ pub fn explained(request: &Request, theirs: &Answer, ours: &Answer) -> Option<Re
         "GET" if theirs.status == 500 && request.target.contains("%00") => {
             return differs("a listing of versions from a name with NUL is a listing");
         }
-        "HEAD" if theirs.status == 416 => return differs("a HEAD has no range"),
+        "HEAD" if theirs.status == 416 || theirs.status == 412 && says("Range", "bytes=-0") => {
+            return differs("a HEAD has no range");
+        }
         _ => {}
     }
     // Swift deletes the versions container before it knows whether the container may go.
@@ -130,8 +132,9 @@ pub fn explained(request: &Request, theirs: &Answer, ours: &Answer) -> Option<Re
     }
     if keeps_versions
         && request.method == "PUT"
-        && matches!(theirs.status, 400 | 409 | 412)
-        && matches!(ours.status, 400 | 409 | 412)
+        // 408 and 499 for a body that does not come, of a length that is too large.
+        && matches!(theirs.status, 400 | 408 | 409 | 412 | 499)
+        && matches!(ours.status, 400 | 409 | 412 | 413)
     {
         return parts("a versioned PUT is judged before a version is made: another order, and nothing is left behind");
     }
@@ -167,8 +170,8 @@ fn explained_by_path(request: &Request, theirs: &Answer, ours: &Answer) -> Optio
     if request.user.is_none() && theirs.status == 401 && ours.status == 400 && !request.target.starts_with("/v1") {
         return differs("a path of no version of the API is refused whoever comes");
     }
-    if theirs.status == 401 && ours.status == 412 {
-        return differs("a path that is no UTF-8 is refused whoever comes");
+    if matches!(theirs.status, 401 | 403) && ours.status == 412 {
+        return differs("a path with NUL or that is no UTF-8 is refused whoever comes");
     }
     None
 }
