@@ -47,7 +47,7 @@ pub(super) async fn get(core: &Rc<Core>, request: ClientRequest) -> Response {
 fn missing(core: &Rc<Core>, request: &ClientRequest, head: &ResponseHead) -> Response {
     let status = head.headers.get_str("X-Account-Status").unwrap_or_default();
     if status.eq_ignore_ascii_case("deleted") {
-        return respond::standard(Status(410)).header("X-Account-Status", "Deleted");
+        return respond::told(Status(410), "").header("X-Account-Status", "Deleted");
     }
     if !core.config.account_autocreate {
         return respond::standard(Status(404));

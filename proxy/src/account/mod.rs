@@ -14,6 +14,7 @@ use crate::respond;
 use base::http::server::Response;
 use base::http::{Headers, Method, Status};
 use base::names::Path;
+use bytes::Bytes;
 use std::rc::Rc;
 
 const ALLOWED: &str = "HEAD, GET, OPTIONS, POST";
@@ -67,7 +68,11 @@ fn metadata(request: &ClientRequest, target: &mut Headers) {
     });
 }
 
-/// A write to a deleted account is 404: only reads say 410 (Swift's account controller).
+/// A write to a deleted account is 404 without a word, and says why in a field (Swift's account controller); only reads say 410.
 fn written(outcome: Outcome) -> Response {
-    respond::written(outcome.status, &Headers::new(), outcome.body)
+    let Some(deleted) = outcome.headers.get("X-Account-Status").filter(|_| !outcome.status.is_success()) else {
+        return respond::written(outcome.status, &Headers::new(), outcome.body);
+    };
+    let body = if outcome.status.0 == 404 { Bytes::new() } else { outcome.body };
+    Response::full(outcome.status, "text/html; charset=UTF-8", body).header("X-Account-Status", deleted.clone())
 }

@@ -1,7 +1,7 @@
 //! The process's log: every core gathers its lines, one thread writes them.
 //!
-//! A line costs a core a copy and no system call. The thread looks for lines every [`EVERY`] while there are any, so that handing them
-//! over wakes nobody; after a quiet second it waits to be woken.
+//! A line costs a core a copy and no system call. The thread looks for lines every [`EVERY`] while there are any, and every
+//! [`EVERY_QUIET`] after a quiet second; it never waits to be woken, which would cost the core that hands it a line a system call.
 //!
 //! # Invariants
 //!
@@ -9,7 +9,7 @@
 //!   together with what other processes write.
 //! - Nothing is dropped: when the thread is [`QUEUE_MAX`] batches behind, the core writes itself, and waits as every program does whose
 //!   log is not read.
-//! - A line is on its way within two turns of [`EVERY`]; `finish` waits for all of them. What a killed process had gathered since is lost.
+//! - A line is on its way within [`EVERY`] and the thread's next look; `finish` waits for all of them. What a killed process had gathered since is lost.
 
 use super::{CORE, task};
 use crate::http::date;
@@ -22,8 +22,10 @@ use std::time::Duration;
 
 /// How long a core gathers, and how often the thread looks.
 const EVERY: Duration = Duration::from_millis(20);
-/// Looks in vain after which the thread sleeps until it is woken.
+/// Looks in vain after which the thread looks less often.
 const QUIET: u32 = 50;
+/// How often it looks then.
+const EVERY_QUIET: Duration = Duration::from_millis(100);
 /// Bytes a core gathers at most.
 const GATHERED_MAX: usize = 32 * 1024;
 /// Space that a core begins to gather with.
@@ -181,12 +183,11 @@ fn write_batches(file: &File, batches: &Receiver<Batch>) {
     // Ends with the process: the sender is never dropped.
     loop {
         let next = match batches.try_recv() {
-            Err(TryRecvError::Empty) if quiet < QUIET => {
-                quiet += 1;
-                std::thread::sleep(EVERY);
+            Err(TryRecvError::Empty) => {
+                quiet = (quiet + 1).min(QUIET);
+                std::thread::sleep(if quiet < QUIET { EVERY } else { EVERY_QUIET });
                 continue;
             }
-            Err(TryRecvError::Empty) => batches.recv().ok(),
             next => next.ok(),
         };
         quiet = 0;
