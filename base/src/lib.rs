@@ -4,6 +4,7 @@
 pub mod checksum;
 pub mod conditional;
 pub mod config;
+pub mod digits;
 pub mod hash_path;
 pub mod http;
 pub mod io;

@@ -8,6 +8,7 @@
 //! - A parsed timestamp lies below 10^10 seconds, so its normal form is always 16 characters.
 //! - Two texts that Python reads as the same time are equal here: numbers go through a double, ties round to even.
 
+use crate::digits;
 use std::time::Duration;
 
 /// A point in time as Swift orders events. Ordered by raw, then offset.
@@ -57,9 +58,10 @@ impl Timestamp {
     pub fn normal(self) -> String {
         // Twice in every answer, where the formatting machinery is felt.
         let mut text = String::with_capacity(16);
-        push_digits(&mut text, self.raw / UNITS_PER_SECOND, 1_000_000_000);
+        // A raw value made of anything else than a parsed text may have more.
+        text.extend(digits::at_least(self.raw / UNITS_PER_SECOND, 10).map(char::from));
         text.push('.');
-        push_digits(&mut text, self.raw % UNITS_PER_SECOND, UNITS_PER_SECOND / 10);
+        text.extend(digits::last(self.raw % UNITS_PER_SECOND, 5).map(char::from));
         text
     }
     /// Normal, with `_%016x` if there is an offset: headers, file names, columns.
@@ -275,20 +277,6 @@ const OFFSET_DIGITS: usize = 16;
 const DAYS_PER_ERA: u64 = 146_097;
 /// From 0000-03-01 to 1970-01-01.
 const DAYS_TO_1970: u64 = 719_468;
-
-/// The digits of a number below ten times `unit`, zeros in front included.
-fn push_digits(text: &mut String, mut number: u64, mut unit: u64) {
-    // A raw value made of anything else than a parsed text may be longer.
-    if number / unit > 9 {
-        text.push_str(&number.to_string());
-        return;
-    }
-    while unit > 0 {
-        text.push(char::from(b'0' + u8::try_from(number / unit).unwrap_or(0)));
-        number %= unit;
-        unit /= 10;
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -114,6 +114,18 @@ pub fn json(rows: &[Row]) -> Value {
     json!({ "rows": rows })
 }
 
+/// The share of `full` that a run of this scale asks for, at least `least`.
+pub fn share(full: u64, scale: f64, least: u64) -> u64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a few million"
+    )]
+    let share = (full as f64 * scale) as u64;
+    share.max(least)
+}
+
 /// The middle one; zero of none.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

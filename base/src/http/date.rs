@@ -2,6 +2,8 @@
 //!
 //! Reading is as lenient as Swift's: the weekday is not compared with the date and the zone counts as GMT.
 
+use crate::digits::last;
+
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAY_SECONDS: u64 = 86_400;
@@ -20,25 +22,17 @@ pub fn format(unix_seconds: u64) -> String {
     let mut text = String::with_capacity(29);
     text.push_str(weekday);
     text.push_str(", ");
-    push_digits(&mut text, day, 2);
+    text.extend(last(day, 2).map(char::from));
     text.push(' ');
     text.push_str(month);
     text.push(' ');
-    push_digits(&mut text, year, 4);
+    text.extend(last(year, 4).map(char::from));
     for (before, number) in [(' ', of_day / 3600), (':', of_day / 60 % 60), (':', of_day % 60)] {
         text.push(before);
-        push_digits(&mut text, number, 2);
+        text.extend(last(number, 2).map(char::from));
     }
     text.push_str(" GMT");
     text
-}
-
-/// The last `digits` digits: many times cheaper than the formatting machinery, and one is written for every answer.
-fn push_digits(text: &mut String, number: u64, digits: u32) {
-    for place in (0..digits).rev() {
-        let digit = number / 10_u64.pow(place) % 10;
-        text.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
-    }
 }
 
 /// Year, month and day of the month, both from 1, of seconds since 1970.

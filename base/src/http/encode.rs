@@ -7,6 +7,7 @@
 
 use super::framing::BodyFraming;
 use super::{Headers, RequestHead, ResponseHead, Status};
+use crate::digits;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -84,7 +85,7 @@ pub fn chunk_head(length: usize) -> Bytes {
 
 fn status_line(out: &mut BytesMut, status: Status) {
     out.put_slice(b"HTTP/1.1 ");
-    decimal(out, u64::from(status.0));
+    out.extend(digits::all(status.0.into()));
     out.put_u8(b' ');
     out.put_slice(status.reason().as_bytes());
     out.put_slice(b"\r\n");
@@ -94,7 +95,7 @@ fn framing_field(out: &mut BytesMut, framing: BodyFraming) {
     match framing {
         BodyFraming::Length(length) => {
             out.put_slice(b"Content-Length: ");
-            decimal(out, length);
+            out.extend(digits::all(length));
             out.put_slice(b"\r\n");
         }
         BodyFraming::Chunked => field(out, b"Transfer-Encoding", b"chunked"),
@@ -141,21 +142,6 @@ fn target(out: &mut BytesMut, bytes: &[u8]) {
     }
 }
 
-fn decimal(out: &mut BytesMut, mut value: u64) {
-    // Twenty digits hold every u64; written from the last.
-    let mut digits = [0_u8; 20];
-    let mut used = 0;
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0' + u8::try_from(value % 10).unwrap_or(0);
-        value /= 10;
-        used += 1;
-        if value == 0 {
-            break;
-        }
-    }
-    out.put_slice(digits.get(20 - used..).unwrap_or_default());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +182,7 @@ mod tests {
     fn numbers_are_written_in_full() {
         for value in [0, 9, 10, 200, u64::MAX] {
             let mut out = BytesMut::new();
-            decimal(&mut out, value);
+            out.extend(digits::all(value));
             assert_eq!(out.as_ref(), value.to_string().as_bytes());
         }
     }

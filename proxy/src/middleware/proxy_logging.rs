@@ -14,6 +14,7 @@ pub use anonymize::Anonymizer;
 pub use template::Template;
 
 use crate::request::ClientRequest;
+use base::digits;
 use base::http::headers::title_case;
 use base::http::server::{Finished, Request, Response};
 use base::http::{Headers, Method, RequestHead, head};
@@ -25,7 +26,6 @@ use std::rc::Rc;
 use std::time::Duration;
 pub(crate) use template::DEFAULT as LOG_MSG_TEMPLATE;
 use template::{Field, Values};
-use time::{push_digits, push_number};
 
 /// Query parameters that are signatures: who reads the log must not be able to use them (CVE-2017-8761).
 const SIGNATURES: [&str; 5] = ["temp_url_sig", "swiftinfo_sig", "X-Amz-Signature", "Signature", "signature"];
@@ -225,11 +225,11 @@ impl Values for Done<'_> {
             Field::Protocol => out.extend_from_slice(b"HTTP/1.1"),
             // Swift's number for a client that did not stay to the end.
             Field::StatusInt if !finished.complete => out.extend_from_slice(b"499"),
-            Field::StatusInt | Field::WireStatusInt => push_number(out, entry.status.into()),
+            Field::StatusInt | Field::WireStatusInt => out.extend(digits::all(entry.status.into())),
             Field::BytesRecvd | Field::BytesSent => {
                 let number = if field == Field::BytesRecvd { finished.received } else { finished.sent };
                 if number > 0 {
-                    push_number(out, number);
+                    out.extend(digits::all(number));
                 }
             }
             Field::TransactionId => out.extend_from_slice(entry.trans_id.as_bytes()),
@@ -239,7 +239,7 @@ impl Values for Done<'_> {
                 let first = entry.first_byte.saturating_sub(entry.start).as_secs_f64();
                 out.extend_from_slice(first.to_string().as_bytes());
             }
-            Field::Pid => push_number(out, std::process::id().into()),
+            Field::Pid => out.extend(digits::all(std::process::id().into())),
             // Nothing here says more than the line does, and the S3 API is not there yet.
             Field::LogInfo | Field::AccessUserId | Field::Ttfb | Field::StartTime | Field::EndTime => {}
         }
@@ -253,9 +253,9 @@ impl Values for Done<'_> {
 /// Seconds with four digits behind the point.
 fn push_seconds(out: &mut Vec<u8>, time: Duration) {
     let parts = u64::try_from((time.as_nanos() + 50_000) / 100_000).unwrap_or(u64::MAX);
-    push_number(out, parts / 10_000);
+    out.extend(digits::all(parts / 10_000));
     out.push(b'.');
-    push_digits(out, parts, 4);
+    out.extend(digits::last(parts, 4));
 }
 
 /// Who the client is by the word of balancers in front of us, which anybody can pretend to be: for the eyes only.

@@ -13,6 +13,7 @@ use crate::pipeline::Application;
 use crate::request::{Authority, ClientRequest, Parent, add_name};
 use crate::respond;
 use base::config::is_true;
+use base::http::headers::with_lower;
 use base::http::server::{LocalFuture, RequestBody, Response};
 use base::http::{Headers, Method, Status};
 use base::names::Path;
@@ -228,7 +229,7 @@ async fn post(next: &Rc<dyn Application>, request: ClientRequest) -> Response {
     let mut redirect = Response::full(Status(307), "text/html; charset=UTF-8", text).header("Location", location);
     // Middleware outside knows its own links by them.
     for (name, value) in response.head.headers.iter() {
-        if name.to_ascii_lowercase().starts_with(b"x-object-sysmeta-") {
+        if with_lower(name, |lower| lower.starts_with(b"x-object-sysmeta-")) {
             redirect.head.headers.set(name.clone(), value.clone());
         }
     }

@@ -67,10 +67,10 @@ pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
 }
 
 /// The length of a body that is sent in one write, if this one is. A client that waits for `100 Continue` wants to be refused before
-/// it sends a byte.
+/// it sends a byte; without one there is nothing to wait for.
 fn small_length(request: &ClientRequest) -> Option<usize> {
     let length = request.body.length().and_then(|length| usize::try_from(length).ok())?;
-    (length <= BODY_CHUNK && !request.headers.contains("Expect")).then_some(length)
+    (length == 0 || length <= BODY_CHUNK && !request.headers.contains("Expect")).then_some(length)
 }
 
 /// All of a body of `length` bytes.

@@ -192,13 +192,8 @@ impl Replica {
             head.status = Status(201);
         }
         let waits = head.status.0 == 100;
-        if !waits && self.framing != Framing::Length(0) {
-            // The node has decided without the body (409, 412 …).
-            let _ = exchange.collect().await;
-            return Some(head);
-        }
         if !waits {
-            self.core.backend.judge(&node, head.status);
+            // The node has decided without the body (409, 412 …).
             let _ = exchange.collect().await;
             return Some(head);
         }

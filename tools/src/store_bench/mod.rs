@@ -41,14 +41,7 @@ struct Bench {
 impl Bench {
     /// The share of `full` that is asked for, at least `least`.
     fn amount(&self, full: u64, least: u64) -> u64 {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a few million"
-        )]
-        let share = (full as f64 * self.scale) as u64;
-        share.max(least)
+        bars::share(full, self.scale, least)
     }
 }
 

@@ -12,6 +12,7 @@
 //! - A line is on its way within [`EVERY`] and the thread's next look; `finish` waits for all of them. What a killed process had gathered since is lost.
 
 use super::{CORE, task};
+use crate::digits;
 use crate::http::date;
 use std::cell::RefCell;
 use std::fs::File;
@@ -138,10 +139,8 @@ fn put_time(out: &mut Vec<u8>, now: Duration) {
         (of_day % 60, 2, b'.'),
         (u64::from(now.subsec_micros()), 6, b'Z'),
     ];
-    for (number, digits, behind) in parts {
-        for place in (0..digits).rev() {
-            out.push(b'0' + u8::try_from(number / 10_u64.pow(place) % 10).unwrap_or(0));
-        }
+    for (number, count, behind) in parts {
+        out.extend(digits::last(number, count));
         out.push(behind);
     }
 }

@@ -11,7 +11,7 @@
 //! - `dead` is the number of records of this object in volumes that count no more. Only an object without any may be forgotten: the
 //!   volumes alone would bring older bytes back.
 
-mod bytes;
+pub(super) mod bytes;
 
 use crate::store::diskfile::Version;
 use crate::store::listing::Listing;

@@ -11,9 +11,9 @@
 //!
 //! Little-endian; `place` in units of `RECORD_ALIGNMENT`.
 
+use super::entry::bytes::{CONTENT_TYPE, CONTENT_TYPE_OFFSET, OFFSET, PLACE_SHIFT, parts_of, version_of};
 use super::entry::{At, Held, Place};
 use super::record::{Damage, Head, Identity, Input, Kind, RECORD_ALIGNMENT};
-use crate::store::diskfile::Version;
 use crate::store::metadata::Metadata;
 use base::timestamp::Timestamp;
 
@@ -36,32 +36,8 @@ pub(super) fn decode(head: &Head) -> Option<Held> {
     input.0.is_empty().then_some(held)
 }
 
-const OFFSET: u8 = 1 << 4;
-const CONTENT_TYPE: u8 = 1 << 5;
-const CONTENT_TYPE_OFFSET: u8 = 1 << 6;
-
 fn encode_held(held: &Held, output: &mut Vec<u8>) {
-    let (kind, timestamp, content_type) = match held.version {
-        Version::Data(timestamp) => (0, timestamp, None),
-        Version::Meta { timestamp, content_type } => (1, timestamp, content_type),
-        Version::Tombstone(timestamp) => (2, timestamp, None),
-    };
-    let place = match held.place {
-        Place::Volume(_) => 0,
-        Place::Large(_) => 1,
-        Place::Stock => 2,
-        Place::Lost(_) => 3,
-    };
-    let mut flags = kind | place << 2;
-    if timestamp.offset() > 0 {
-        flags |= OFFSET;
-    }
-    if let Some(content_type) = content_type {
-        flags |= CONTENT_TYPE;
-        if content_type.offset() > 0 {
-            flags |= CONTENT_TYPE_OFFSET;
-        }
-    }
+    let (flags, timestamp, content_type) = parts_of(held);
     output.push(flags);
     for time in [Some(timestamp), content_type].into_iter().flatten() {
         output.extend_from_slice(&time.raw().to_le_bytes());
@@ -94,13 +70,8 @@ fn decode_held(input: &mut Input<'_>) -> Result<Held, Damage> {
     };
     let timestamp = time(flags & OFFSET != 0)?;
     let content_type = if has_content_type { Some(time(flags & CONTENT_TYPE_OFFSET != 0)?) } else { None };
-    let version = match (flags & 3, content_type) {
-        (0, None) => Version::Data(timestamp),
-        (1, content_type) => Version::Meta { timestamp, content_type },
-        (2, None) => Version::Tombstone(timestamp),
-        _ => return Err(damage("no kind of version")),
-    };
-    let place = match flags >> 2 & 3 {
+    let version = version_of(flags, timestamp, content_type).ok_or_else(|| damage("no kind of version"))?;
+    let place = match flags >> PLACE_SHIFT & 3 {
         0 => Place::Volume(at(input)?),
         1 => Place::Large(at(input)?),
         2 => Place::Stock,
@@ -122,6 +93,7 @@ fn damage(message: &str) -> Damage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::diskfile::Version;
     use base::hash_path::NameHash;
 
     #[test]

@@ -1,5 +1,6 @@
 //! Core: forms of a time in the access log: Swift's own and the letters of strftime, as in the C locale and UTC.
 
+use base::digits;
 use base::http::date;
 use std::time::Duration;
 
@@ -62,20 +63,20 @@ impl Form {
         match self {
             // The two forms of the default template.
             Form::Seconds => {
-                push_number(out, time.as_secs());
+                out.extend(digits::all(time.as_secs()));
                 out.push(b'.');
-                push_digits(out, time.subsec_nanos().into(), 9);
+                out.extend(digits::last(time.subsec_nanos().into(), 9));
             }
             Form::Datetime => {
                 let Day { day, month, year, hour, minute, second, .. } = Day::of(time.as_secs());
-                push_digits(out, day, 2);
+                out.extend(digits::last(day, 2));
                 out.push(b'/');
                 out.extend(month_name(month).bytes().take(3));
                 out.push(b'/');
-                push_number(out, year);
+                out.extend(digits::all(year));
                 for number in [hour, minute, second] {
                     out.push(b'/');
-                    push_digits(out, number, 2);
+                    out.extend(digits::last(number, 2));
                 }
             }
             _ => out.extend_from_slice(self.text(time).as_bytes()),
@@ -95,19 +96,6 @@ impl Form {
             Form::Fraction(digits) => format!("{:09}", time.subsec_nanos()).chars().take(digits).collect(),
             Form::Letter(letter) => day.letter(letter),
         }
-    }
-}
-
-/// Decimal digits, as many as it has.
-pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
-    push_digits(out, number, number.checked_ilog10().unwrap_or(0) + 1);
-}
-
-/// The last `digits` decimal digits. Many times cheaper than the formatting machinery, and a line has a dozen numbers.
-pub(super) fn push_digits(out: &mut Vec<u8>, number: u64, digits: u32) {
-    for place in (0..digits).rev() {
-        let digit = number / 10_u64.pow(place) % 10;
-        out.push(b'0' + u8::try_from(digit).unwrap_or(0));
     }
 }
 

@@ -20,10 +20,10 @@ use base::timestamp::Timestamp;
 
 const KIND: u8 = 3;
 const DEAD: u8 = 3;
-const PLACE_SHIFT: u8 = 2;
-const OFFSET: u8 = 1 << 4;
-const CONTENT_TYPE: u8 = 1 << 5;
-const CONTENT_TYPE_OFFSET: u8 = 1 << 6;
+pub(in crate::store::packed) const PLACE_SHIFT: u8 = 2;
+pub(in crate::store::packed) const OFFSET: u8 = 1 << 4;
+pub(in crate::store::packed) const CONTENT_TYPE: u8 = 1 << 5;
+pub(in crate::store::packed) const CONTENT_TYPE_OFFSET: u8 = 1 << 6;
 const MORE: u8 = 1 << 7;
 /// Fewest bytes of a timestamp: those of today take six.
 const TIME_BYTES_MIN: u8 = 5;
@@ -89,7 +89,8 @@ fn decode_parts(input: &mut Input<'_>, found: &mut impl FnMut(Held)) -> Result<u
     Err(damage("too many versions"))
 }
 
-fn encode_version(held: &Held, more: u8, output: &mut Vec<u8>) {
+/// Flags of a version, its timestamp and its content type's: the same in an entry and in a quarantine record.
+pub(in crate::store::packed) fn parts_of(held: &Held) -> (u8, Timestamp, Option<Timestamp>) {
     let (kind, timestamp, content_type) = match held.version {
         Version::Data(timestamp) => (0, timestamp, None),
         Version::Meta { timestamp, content_type } => (1, timestamp, content_type),
@@ -101,7 +102,7 @@ fn encode_version(held: &Held, more: u8, output: &mut Vec<u8>) {
         Place::Stock => 2,
         Place::Lost(_) => 3,
     };
-    let mut flags = kind | place << PLACE_SHIFT | more;
+    let mut flags = kind | place << PLACE_SHIFT;
     if timestamp.offset() > 0 {
         flags |= OFFSET;
     }
@@ -111,6 +112,25 @@ fn encode_version(held: &Held, more: u8, output: &mut Vec<u8>) {
             flags |= CONTENT_TYPE_OFFSET;
         }
     }
+    (flags, timestamp, content_type)
+}
+
+/// The version that such flags and times mean; `None` when there is none.
+pub(in crate::store::packed) fn version_of(
+    flags: u8,
+    timestamp: Timestamp,
+    content_type: Option<Timestamp>,
+) -> Option<Version> {
+    match (flags & KIND, content_type) {
+        (0, None) => Some(Version::Data(timestamp)),
+        (1, content_type) => Some(Version::Meta { timestamp, content_type }),
+        (2, None) => Some(Version::Tombstone(timestamp)),
+        _ => None,
+    }
+}
+
+fn encode_version(held: &Held, more: u8, output: &mut Vec<u8>) {
+    let (flags, timestamp, content_type) = parts_of(held);
     let time_width = width(timestamp.raw(), TIME_BYTES_MIN);
     let place = held.place.at().map(|at| {
         let slot = u32::try_from(at.offset / RECORD_ALIGNMENT).expect("volumes are below 256 GiB");
@@ -120,7 +140,7 @@ fn encode_version(held: &Held, more: u8, output: &mut Vec<u8>) {
     for ((_, width), shift) in place.iter().flatten().zip([2, 4, 6]) {
         widths |= (width - 1) << shift;
     }
-    output.extend_from_slice(&[flags, widths]);
+    output.extend_from_slice(&[flags | more, widths]);
     push(output, timestamp.raw(), time_width);
     if timestamp.offset() > 0 {
         push(output, timestamp.offset(), 8);
@@ -156,12 +176,7 @@ fn decode_version(flags: u8, input: &mut Input<'_>) -> Result<Held, Damage> {
         }
         false => None,
     };
-    let version = match (flags & KIND, content_type) {
-        (0, None) => Version::Data(timestamp),
-        (1, content_type) => Version::Meta { timestamp, content_type },
-        (2, None) => Version::Tombstone(timestamp),
-        _ => return Err(damage("no kind of version")),
-    };
+    let version = version_of(flags, timestamp, content_type).ok_or_else(|| damage("no kind of version"))?;
     let place = match flags >> PLACE_SHIFT & 3 {
         0 => Place::Volume(at(widths, input)?),
         1 => Place::Large(at(widths, input)?),
