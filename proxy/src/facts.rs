@@ -117,7 +117,7 @@ struct Counters {
     backend: Cell<u64>,
 }
 
-/// The same, as it is told.
+/// The same, as it is told, and what the core counted of its reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     /// Facts this core knew.
@@ -134,6 +134,10 @@ pub struct Numbers {
     pub kept: usize,
     /// Each memcached server.
     pub servers: Vec<Report>,
+    /// Second nodes asked for a read, see `backend::hedge`.
+    pub hedges: u64,
+    /// Reads that another node than the first answered sooner.
+    pub overtaken: u64,
 }
 
 /// Where to look.
@@ -176,7 +180,7 @@ impl Facts {
         self.shared.as_ref().map(|shared| &shared.memcache)
     }
 
-    /// What was counted.
+    /// What was counted of facts.
     pub fn numbers(&self) -> Numbers {
         let counters = &self.counters;
         Numbers {
@@ -187,6 +191,7 @@ impl Facts {
             backend: counters.backend.get(),
             kept: self.cache.borrow().len(),
             servers: self.memcache().map(Memcache::report).unwrap_or_default(),
+            ..Numbers::default()
         }
     }
 

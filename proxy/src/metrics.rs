@@ -39,16 +39,21 @@ const OF_SERVERS: [OfServer; 14] = [
     ("suppressions_total", "times the server was left out", |report| report.counts.suppressions),
 ];
 
-/// One number of the facts of a core.
-type OfFacts = (&'static str, &'static str, fn(&Numbers) -> u64);
+/// One number of a core.
+type OfCore = (&'static str, &'static str, fn(&Numbers) -> u64);
 
-const OF_FACTS: [OfFacts; 6] = [
+const OF_FACTS: [OfCore; 6] = [
     ("core_hits_total", "facts the core knew", |numbers| numbers.hits),
     ("core_misses_total", "facts the core did not know", |numbers| numbers.misses),
     ("memcache_hits_total", "facts found in memcached", |numbers| numbers.shared_hits),
     ("memcache_misses_total", "facts not found in memcached", |numbers| numbers.shared_misses),
     ("backend_requests_total", "facts asked of the backends", |numbers| numbers.backend),
     ("kept", "facts the core knows now", |numbers| number(numbers.kept)),
+];
+
+const OF_READS: [OfCore; 2] = [
+    ("hedges_total", "second nodes asked because the first kept a read waiting", |numbers| numbers.hedges),
+    ("overtaken_total", "reads that another node than the first answered sooner", |numbers| numbers.overtaken),
 ];
 
 fn number(count: usize) -> u64 {
@@ -91,10 +96,11 @@ impl Handler for Metrics {
 /// Prometheus' text.
 fn text(cores: &[(usize, Numbers)]) -> String {
     let mut text = String::new();
-    for (name, help, read) in OF_FACTS {
-        head(&mut text, &format!("martlet_facts_{name}"), help);
+    let of_cores = OF_FACTS.iter().map(|row| ("facts", row)).chain(OF_READS.iter().map(|row| ("reads", row)));
+    for (group, (name, help, read)) in of_cores {
+        head(&mut text, &format!("martlet_{group}_{name}"), help);
         for (core, numbers) in cores {
-            let _ = writeln!(text, "martlet_facts_{name}{{core=\"{core}\"}} {}", read(numbers));
+            let _ = writeln!(text, "martlet_{group}_{name}{{core=\"{core}\"}} {}", read(numbers));
         }
     }
     for (name, help, read) in OF_SERVERS {
@@ -144,7 +150,10 @@ mod tests {
             is_suppressed: true,
             counts: base::memcache::Counts { waits: 5, ..Default::default() },
         };
-        vec![(0, Numbers { hits: 7, servers: vec![report], ..Numbers::default() }), (1, Numbers::default())]
+        vec![
+            (0, Numbers { hits: 7, overtaken: 3, servers: vec![report], ..Numbers::default() }),
+            (1, Numbers::default()),
+        ]
     }
 
     #[test]
@@ -154,6 +163,7 @@ mod tests {
             "# TYPE martlet_facts_core_hits_total counter",
             "martlet_facts_core_hits_total{core=\"0\"} 7",
             "martlet_facts_core_hits_total{core=\"1\"} 0",
+            "martlet_reads_overtaken_total{core=\"0\"} 3",
             "# TYPE martlet_memcache_connections gauge",
             "martlet_memcache_connections{core=\"0\",server=\"a\\\"b:1\"} 2",
             "martlet_memcache_connections_limit{core=\"0\",server=\"a\\\"b:1\"} 4",

@@ -143,6 +143,25 @@ pub(crate) fn run_cores<F: Future<Output = ()> + 'static>(
     cache: &'static str,
     test: impl FnOnce(Rc<World>) -> F + 'static,
 ) {
+    run_config(seed, options, Config { cores, ..config(cache, "") }, test);
+}
+
+/// One core, with these lines for the application.
+pub(crate) fn run_with<F: Future<Output = ()> + 'static>(
+    seed: u64,
+    app: &str,
+    test: impl FnOnce(Rc<World>) -> F + 'static,
+) {
+    run_config(seed, SimOptions::default(), config("", app), test);
+}
+
+fn run_config<F: Future<Output = ()> + 'static>(
+    seed: u64,
+    options: SimOptions,
+    config: Config,
+    test: impl FnOnce(Rc<World>) -> F + 'static,
+) {
+    let cores = config.cores;
     let sim = Sim::new(seed, options);
     let handle = sim.handle();
     let backends = Rc::new(Backends {
@@ -163,7 +182,7 @@ pub(crate) fn run_cores<F: Future<Output = ()> + 'static>(
         }
         write_rings().await;
         io::sleep(Duration::from_millis(10)).await;
-        let config = Rc::new(Config { cores, ..config(cache) });
+        let config = Rc::new(config);
         let letters = Letters::new(cores);
         let mut open = Vec::new();
         for number in 0..cores {
@@ -179,12 +198,12 @@ fn ip(number: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 0, 1, u8::try_from(number).unwrap() + 1))
 }
 
-fn config(cache: &str) -> Config {
+fn config(cache: &str, app: &str) -> Config {
     let member = if cache.is_empty() { "" } else { "cache " };
     let proxy = format!(
         "[DEFAULT]\nswift_dir = /etc/swift\n[pipeline:main]\npipeline = {member}proxy-server\n\
         [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nallow_account_management = true\n\
-        conn_timeout = 0.5\nnode_timeout = 5\nrecoverable_node_timeout = 3\n\
+        conn_timeout = 0.5\nnode_timeout = 5\nrecoverable_node_timeout = 3\n{app}\n\
         [filter:cache]\nuse = egg:swift#memcache\n{cache}\n"
     );
     let swift = "[swift-hash]\nswift_hash_path_suffix = suffix\n";

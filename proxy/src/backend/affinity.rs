@@ -5,6 +5,7 @@
 //! - PUT: so many local nodes first, be they primaries or handoffs; no node is left out.
 //! - DELETE: the primaries, and beside them the local handoffs that a PUT may have gone to.
 
+use super::hedge::Hedging;
 use super::nodes::Node;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -94,6 +95,8 @@ pub struct Preference {
     pub write_node_count: Count,
     /// `write_affinity_handoff_delete_count`; `None`: as many as primaries are elsewhere.
     pub handoff_delete_count: Option<usize>,
+    /// `concurrent_gets` and `concurrency_timeout`
+    pub hedging: Hedging,
 }
 
 impl Default for Preference {
@@ -104,6 +107,7 @@ impl Default for Preference {
             write: Vec::new(),
             write_node_count: Count::PerReplica(2),
             handoff_delete_count: None,
+            hedging: Hedging::Measured,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Backends: nodes of a partition in the order to try, exchanges with deadlines, pooled connections, error limits.
 //!
 //! Two ways to ask: `gather` sends one write to every replica and lets `quorum` decide; `read` asks one node after the other
-//! until one has a good answer. `object::put` drives its exchanges itself, because a body flows through them.
+//! until one has a good answer, and a second one beside the first that takes too long (`hedge`). `object::put` drives its exchanges itself, because a body flows through them.
 
 pub mod affinity;
 pub mod error_limit;
 pub mod exchange;
 pub mod gather;
+pub mod hedge;
 pub mod nodes;
 pub mod outgoing;
 pub mod pool;
@@ -22,10 +23,11 @@ use base::http::Status;
 use base::io;
 use base::names::Path;
 use error_limit::ErrorLimits;
+use hedge::Hedging;
 use nodes::{Candidates, Node, Nodes};
 use pool::Pool;
 use rings::{Rings, Service};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,6 +38,16 @@ pub struct Backend {
     limits: RefCell<ErrorLimits>,
     timings: RefCell<Timings>,
     request_node_count: Option<usize>,
+    hedges: Hedges,
+}
+
+/// Second questions of reads, counted.
+#[derive(Debug, Default)]
+pub struct Hedges {
+    /// Asked because the first node kept the read waiting.
+    pub asked: Cell<u64>,
+    /// Reads that another node than the first answered sooner.
+    pub won: Cell<u64>,
 }
 
 /// Where a name lives: its ring and its partition there.
@@ -65,6 +77,7 @@ impl Backend {
             limits: RefCell::new(ErrorLimits::new(config.error_suppression_limit, config.error_suppression_interval)),
             timings: RefCell::default(),
             request_node_count: config.request_node_count,
+            hedges: Hedges::default(),
         })
     }
 
@@ -119,16 +132,55 @@ impl Backend {
     }
 
     fn candidates_after(&self, preference: &Preference, placement: &Placement, first: Vec<Node>) -> Candidates {
-        let sort = |nodes: &mut [Node]| preference.sort(nodes, &self.timings.borrow(), now());
+        let sort = |nodes: &mut [Node]| {
+            preference.sort(nodes, &self.timings.borrow(), now());
+            placement.ring.hedge().sort(nodes, now());
+        };
         let (ring, tries) = (placement.ring.clone(), self.request_node_count);
         Candidates::new(ring, placement.partition, tries, io::random_u64, sort, first)
     }
 
-    /// Takes down how long a node took to answer, where that sorts the next reads.
-    pub fn timed(&self, config: &Config, node: &Node, took: Duration) {
+    /// Takes down how long a node took to answer a read: that sorts the next ones, and says when a second node is asked.
+    pub fn timed(&self, config: &Config, placement: &Placement, node: &Node, took: Duration) {
         if config.sorts_by_timing() {
             self.timings.borrow_mut().set(node.address.ip(), took, now(), config.timing_expiry);
         }
+        placement.ring.hedge_mut().answered(node, took);
+    }
+
+    /// How long the first node may take before a second one is asked; `None`: as long as it likes.
+    pub fn patience(&self, config: &Config, placement: &Placement) -> Option<Duration> {
+        match config.preference(placement.policy).hedging {
+            Hedging::Off => None,
+            Hedging::After(time) => Some(time),
+            Hedging::Measured => placement.policy.and_then(|_| placement.ring.hedge().delay()),
+        }
+    }
+
+    /// The next candidate for a second question, if the load allows one now.
+    pub fn next_hedge(&self, config: &Config, placement: &Placement, candidates: &mut Candidates) -> Option<Node> {
+        let allowed = match config.preference(placement.policy).hedging {
+            Hedging::Off => false,
+            Hedging::After(_) => true,
+            Hedging::Measured => placement.ring.hedge_mut().may_ask(),
+        };
+        let node = if allowed { self.next(candidates) } else { None };
+        if node.is_some() {
+            self.hedges.asked.set(self.hedges.asked.get() + 1);
+        }
+        node
+    }
+
+    /// A node was asked first and has not answered, where a later one has.
+    pub fn overtaken(&self, placement: &Placement, node: &Node) {
+        tracing::debug!(node = %node.name, "another node answered sooner");
+        self.hedges.won.set(self.hedges.won.get() + 1);
+        placement.ring.hedge_mut().overtook(node, now());
+    }
+
+    /// What was counted.
+    pub fn hedges(&self) -> &Hedges {
+        &self.hedges
     }
 
     /// The next candidate that is not error-limited.

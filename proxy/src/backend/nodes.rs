@@ -6,7 +6,9 @@
 //! - Every primary that can be asked comes before the first handoff, unless others are preferred for a write (`affinity`).
 //! - Left-out primaries do not use up tries: another node takes the place.
 
+use super::hedge::Hedge;
 use ring::{Device, Ring};
+use std::cell::{Ref, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -46,6 +48,8 @@ pub struct Nodes {
     ring: Ring,
     /// By the id of the device.
     nodes: Vec<Option<Node>>,
+    /// What this core has seen of their answers.
+    hedge: RefCell<Hedge>,
 }
 
 impl Nodes {
@@ -59,7 +63,7 @@ impl Nodes {
                 *known = Node::new(device);
             }
         }
-        Nodes { ring, nodes }
+        Nodes { ring, nodes, hedge: RefCell::default() }
     }
 
     /// The partition of a name's hash.
@@ -75,6 +79,16 @@ impl Nodes {
     /// The others, in the order to try.
     pub fn handoffs(&self, partition: u32) -> impl Iterator<Item = Node> + '_ {
         self.ring.handoffs(partition).filter_map(|device| Some(Node { primary: false, ..self.node(device)? }))
+    }
+
+    /// What is known of their answers. Never held over an await.
+    pub(super) fn hedge(&self) -> Ref<'_, Hedge> {
+        self.hedge.borrow()
+    }
+
+    /// To be added to.
+    pub(super) fn hedge_mut(&self) -> RefMut<'_, Hedge> {
+        self.hedge.borrow_mut()
     }
 
     fn node(&self, device: &Device) -> Option<Node> {

@@ -1,4 +1,4 @@
-//! Reads: one node after the other until one has a good answer.
+//! Reads: one node after the other until one has a good answer; where one takes longer than nearly all do, the next is asked beside it.
 //!
 //! # Invariants
 //!
@@ -13,11 +13,15 @@ use super::outgoing;
 use super::quorum::{Best, Quorum};
 use crate::core::Core;
 use base::http::client::Framing;
+use base::http::server::LocalFuture;
 use base::http::{Headers, Method, ResponseHead, Status};
 use base::io;
 use base::names::Path;
 use base::timestamp::Timestamp;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// What to ask for.
@@ -61,50 +65,158 @@ pub enum Found {
 
 /// Looks for the first (or newest) good answer among `candidates`.
 pub async fn find(core: &Rc<Core>, read: &Read, candidates: &mut Candidates) -> Found {
-    let mut verdict = Verdict::new(candidates.replicas());
-    let mut best: Option<(Age, Source)> = None;
+    let mut search = Search::new(core, read, candidates.replicas());
     // Ends: candidates are finite.
-    loop {
-        let next = core.backend.next(candidates);
-        let Some(node) = next else { break };
-        let head =
-            outgoing::head(read.method, &node, read.placement.partition, &read.path, &read.query, read.headers.clone());
-        let asked = io::monotonic();
-        let (exchange, head) = match Exchange::open(core, &node, &head, Framing::None, read.deadline).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                core.backend.failed(&node, &error);
-                continue;
+    while !search.is_over() {
+        let Some(node) = core.backend.next(candidates) else { break };
+        let patience = if read.newest { None } else { core.backend.patience(&core.config, &read.placement) };
+        let answer = {
+            let mut first = pin!(ask(core, read, &node));
+            match patience {
+                None => Some(first.await),
+                Some(patience) => match io::timeout(patience, first.as_mut()).await {
+                    Ok(answer) => Some(answer),
+                    Err(_) => {
+                        // Boxed: rare, and large beside the rest.
+                        Box::pin(race(&mut search, &node, first, candidates, patience)).await;
+                        None
+                    }
+                },
             }
         };
-        core.backend.timed(&core.config, &node, io::monotonic().since(asked));
-        if !core.backend.judge(&node, head.status) {
-            continue;
-        }
-        if is_good(head.status) {
-            let age = age(&head);
-            verdict.held(node.primary);
-            if age.0 < verdict.deleted_at {
-                // This node has not heard of the deletion yet.
-                continue;
-            }
-            if best.as_ref().is_none_or(|(known, _)| age > *known) {
-                best = Some((age, Source { node, exchange, head }));
-            }
-            if !read.newest {
-                break;
-            }
-        } else {
-            let deletion =
-                if read.tombstones && head.status.0 == 404 { timestamp(&head, "X-Backend-Timestamp") } else { None };
-            verdict.refused(node.primary, head, deletion);
-            let _ = exchange.collect().await;
-            best = best.filter(|(age, _)| age.0 >= verdict.deleted_at);
+        if let Some(answer) = answer {
+            search.take(node, answer);
         }
     }
-    match best {
-        Some((_, source)) => Found::Source(Box::new(source)),
-        None => Found::Nothing(verdict.best()),
+    search.found()
+}
+
+/// What came of one question: the exchange while a body is still to be read, and how long its head took.
+type Answer = std::io::Result<(Option<Exchange>, ResponseHead, Duration)>;
+
+/// Asks one node. A body that nobody wants has been read.
+async fn ask(core: &Rc<Core>, read: &Read, node: &Node) -> Answer {
+    let head =
+        outgoing::head(read.method, node, read.placement.partition, &read.path, &read.query, read.headers.clone());
+    let asked = io::monotonic();
+    let (exchange, head) = Exchange::open(core, node, &head, Framing::None, read.deadline).await?;
+    let took = io::monotonic().since(asked);
+    if is_good(head.status) {
+        return Ok((Some(exchange), head, took));
+    }
+    if !head.status.is_server_error() {
+        let _ = exchange.collect().await;
+    }
+    Ok((None, head, took))
+}
+
+/// `first` keeps the read waiting: asks other nodes beside it, one more each `patience` as the load allows and at most as many as
+/// there are replicas, until one has a good answer or all that were asked have told theirs. The others are dropped then.
+async fn race<'a>(
+    search: &mut Search<'a>,
+    first_node: &Node,
+    mut first: Pin<&mut impl Future<Output = Answer>>,
+    candidates: &mut Candidates,
+    patience: Duration,
+) {
+    let (core, read) = (search.core, search.read);
+    let most = candidates.replicas();
+    let mut first_is_out = true;
+    let mut later: Vec<(Node, LocalFuture<'a, Answer>)> = Vec::new();
+    let mut pause = pin!(io::sleep(Duration::ZERO));
+    // Ends: candidates are finite, and each question has its deadline.
+    while !search.is_over() && (first_is_out || !later.is_empty()) {
+        let event = poll_fn(|context| {
+            if first_is_out && let Poll::Ready(answer) = first.as_mut().poll(context) {
+                return Poll::Ready(Event::First(answer));
+            }
+            for (place, (_, question)) in later.iter_mut().enumerate() {
+                if let Poll::Ready(answer) = question.as_mut().poll(context) {
+                    return Poll::Ready(Event::Later(place, answer));
+                }
+            }
+            if 1 + later.len() < most { pause.as_mut().poll(context).map(|()| Event::Pause) } else { Poll::Pending }
+        });
+        match event.await {
+            Event::First(answer) => {
+                first_is_out = false;
+                search.take(first_node.clone(), answer);
+            }
+            Event::Later(place, answer) => {
+                let (node, _) = later.swap_remove(place);
+                search.take(node, answer);
+            }
+            Event::Pause => {
+                pause.set(io::sleep(patience));
+                if let Some(node) = core.backend.next_hedge(&core.config, &read.placement, candidates) {
+                    let asked = node.clone();
+                    later.push((node, Box::pin(async move { ask(core, read, &asked).await })));
+                }
+            }
+        }
+    }
+    if search.is_over() && first_is_out {
+        core.backend.overtaken(&read.placement, first_node);
+    }
+}
+
+/// What a race waits for.
+enum Event {
+    First(Answer),
+    /// The one at this place of the list.
+    Later(usize, Answer),
+    /// It is time for one more.
+    Pause,
+}
+
+/// One read: what its nodes said so far.
+struct Search<'a> {
+    core: &'a Rc<Core>,
+    read: &'a Read,
+    verdict: Verdict,
+    best: Option<(Age, Source)>,
+}
+
+impl<'a> Search<'a> {
+    fn new(core: &'a Rc<Core>, read: &'a Read, replicas: usize) -> Self {
+        Self { core, read, verdict: Verdict::new(replicas), best: None }
+    }
+
+    /// Nobody else need be asked.
+    fn is_over(&self) -> bool {
+        self.best.is_some() && !self.read.newest
+    }
+
+    fn take(&mut self, node: Node, answer: Answer) {
+        let backend = &self.core.backend;
+        let (exchange, head, took) = match answer {
+            Ok(answer) => answer,
+            Err(error) => return backend.failed(&node, &error),
+        };
+        backend.timed(&self.core.config, &self.read.placement, &node, took);
+        if !backend.judge(&node, head.status) {
+            return;
+        }
+        if let Some(exchange) = exchange {
+            let age = age(&head);
+            self.verdict.held(node.primary);
+            // Else this node has not heard of the deletion yet.
+            if age.0 >= self.verdict.deleted_at && self.best.as_ref().is_none_or(|(known, _)| age > *known) {
+                self.best = Some((age, Source { node, exchange, head }));
+            }
+        } else {
+            let tombstone = self.read.tombstones && head.status.0 == 404;
+            let deletion = if tombstone { timestamp(&head, "X-Backend-Timestamp") } else { None };
+            self.verdict.refused(node.primary, head, deletion);
+            self.best = self.best.take().filter(|(age, _)| age.0 >= self.verdict.deleted_at);
+        }
+    }
+
+    fn found(self) -> Found {
+        match self.best {
+            Some((_, source)) => Found::Source(Box::new(source)),
+            None => Found::Nothing(self.verdict.best()),
+        }
     }
 }
 
@@ -173,46 +285,4 @@ impl Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn verdict(answers: &[(bool, u16, u64)]) -> u16 {
-        let mut verdict = Verdict::new(3);
-        for &(primary, status, deleted) in answers {
-            let deletion = (deleted > 0).then(|| Timestamp::from_raw(deleted, 0));
-            verdict.refused(primary, ResponseHead::new(Status(status)), deletion);
-        }
-        verdict.best().status.0
-    }
-
-    #[test]
-    fn a_quorum_of_primaries_without_it_is_a_404() {
-        assert_eq!(verdict(&[(true, 404, 0), (true, 404, 0), (true, 404, 0)]), 404);
-        assert_eq!(verdict(&[(true, 404, 0), (true, 404, 0)]), 404);
-    }
-
-    #[test]
-    fn ignorant_handoffs_do_not_stand_in_for_silent_primaries() {
-        assert_eq!(verdict(&[(true, 404, 0), (false, 404, 0), (false, 404, 0), (false, 404, 0)]), 503);
-        assert_eq!(verdict(&[(false, 404, 0), (false, 404, 0), (false, 404, 0)]), 503);
-        assert_eq!(verdict(&[]), 503);
-    }
-
-    #[test]
-    fn handoffs_that_know_of_a_deletion_do() {
-        assert_eq!(verdict(&[(true, 404, 0), (false, 404, 7)]), 404);
-    }
-
-    #[test]
-    fn replicas_that_have_not_heard_of_the_deletion_count_as_deleted() {
-        let mut verdict = Verdict::new(3);
-        verdict.held(true);
-        verdict.refused(true, ResponseHead::new(Status(404)), Some(Timestamp::from_raw(7, 0)));
-        assert_eq!(verdict.best().status.0, 404);
-    }
-
-    #[test]
-    fn a_precondition_that_failed_is_told() {
-        assert_eq!(verdict(&[(true, 412, 0), (true, 412, 0), (true, 404, 0)]), 412);
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! Core: the options that say which nodes are preferred, of the application and of `[proxy-server:policy:<index>]`.
 
 use crate::backend::affinity::{Count, Preference, Sorting, parse_read, parse_write};
-use base::config::{Config as Ini, ConfigError, Section};
+use crate::backend::hedge::Hedging;
+use base::config::{Config as Ini, ConfigError, Section, is_true};
 use std::collections::BTreeMap;
 
 /// The application's, or those of a policy, which fall back to the application's.
@@ -41,7 +42,21 @@ pub(super) fn preference(app: &Section, own: Option<&Section>) -> Result<Prefere
             Some(parsed.ok_or_else(|| section.error("write_affinity_handoff_delete_count", wanted))?)
         }
     };
-    Ok(Preference { sorting, read, write, write_node_count, handoff_delete_count })
+    let hedging = hedging(app, find("concurrent_gets").map(|(_, value)| value), find("concurrency_timeout"))?;
+    Ok(Preference { sorting, read, write, write_node_count, handoff_delete_count, hedging })
+}
+
+/// Swift's two options; without them, or with `concurrent_gets = measured`, it is measured when a second node is asked.
+fn hedging(app: &Section, concurrent: Option<&str>, timeout: Option<(&Section, &str)>) -> Result<Hedging, ConfigError> {
+    let timeout = match timeout {
+        Some((section, _)) => section.seconds("concurrency_timeout", 0.5)?,
+        None => app.seconds("conn_timeout", 0.5)?,
+    };
+    Ok(match concurrent {
+        None | Some("measured") => Hedging::Measured,
+        Some(value) if is_true(value) => Hedging::After(timeout),
+        Some(_) => Hedging::Off,
+    })
 }
 
 /// Those of every policy that has a section of its own.

@@ -1,6 +1,7 @@
 //! What the configuration accepts and what it refuses.
 
 use super::*;
+use crate::backend::hedge::Hedging;
 
 const SWIFT: &str = "[swift-hash]\nswift_hash_path_suffix = something\n";
 
@@ -316,4 +317,24 @@ fn statsd_is_off_without_a_host_and_the_access_logs_own_options_go_first() {
     for bad in ["log_statsd_port = x", "log_statsd_default_sample_rate = 2"] {
         assert!(parse(&format!("[filter:proxy-logging]\nlog_statsd_host = h\n{bad}\n")).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn concurrent_gets_are_measured_unless_somebody_says_otherwise() {
+    let hedging = |app: &str, policy: &str| {
+        let text = format!(
+            "[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\n{app}\n[proxy-server:policy:1]\n{policy}\n"
+        );
+        let set = parse(&text).unwrap();
+        assert!(set.notices.iter().all(|notice| !notice.contains("concurren")), "{:?}", set.notices);
+        (set.preference(None).hedging, set.preference(Some(1)).hedging)
+    };
+    let after = |milliseconds| Hedging::After(Duration::from_millis(milliseconds));
+    assert_eq!(hedging("", ""), (Hedging::Measured, Hedging::Measured));
+    assert_eq!(hedging("conn_timeout = 0.3", "concurrent_gets = yes"), (Hedging::Measured, after(300)));
+    assert_eq!(hedging("concurrent_gets = on", "concurrency_timeout = 2"), (after(500), after(2000)));
+    assert_eq!(hedging("concurrent_gets = off", "concurrent_gets = measured"), (Hedging::Off, Hedging::Measured));
+    assert!(
+        parse("[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\nconcurrency_timeout = soon\n").is_err()
+    );
 }

@@ -68,7 +68,7 @@ pub(crate) async fn listen(core: Rc<Core>, mut inbox: Inbox<Question, Reply>) {
                 io::spawn(do_for_another(core.clone(), letter));
                 continue;
             }
-            Question::Numbers => Reply::Numbers(Box::new(core.facts.numbers())),
+            Question::Numbers => Reply::Numbers(Box::new(numbers_of(&core))),
         };
         letter.answer(reply);
     }
@@ -128,7 +128,7 @@ pub async fn numbers(core: &Rc<Core>) -> Vec<(usize, Numbers)> {
     let mut all = Vec::new();
     for number in 0..core.letters.cores() {
         if number == core.number {
-            all.push((number, core.facts.numbers()));
+            all.push((number, numbers_of(core)));
             continue;
         }
         let answer = core.letters.ask(number, Question::Numbers);
@@ -137,4 +137,9 @@ pub async fn numbers(core: &Rc<Core>) -> Vec<(usize, Numbers)> {
         }
     }
     all
+}
+
+fn numbers_of(core: &Core) -> Numbers {
+    let hedges = core.backend.hedges();
+    Numbers { hedges: hedges.asked.get(), overtaken: hedges.won.get(), ..core.facts.numbers() }
 }
