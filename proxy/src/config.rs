@@ -135,6 +135,8 @@ pub struct Config {
     pub existence_skip_cache: [f64; 2],
     /// The level all proxies share; `None` without `cache` in the pipeline.
     pub memcache: Option<memcache::Settings>,
+    /// `log_handoffs`
+    pub log_handoffs: bool,
     /// Nodes tried for a read: `request_node_count`, default 2 * replicas.
     pub request_node_count: Option<usize>,
     /// Members of the pipeline that are on, in their order, by Swift's names.

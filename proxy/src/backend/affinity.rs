@@ -97,6 +97,9 @@ pub struct Preference {
     pub handoff_delete_count: Option<usize>,
     /// `concurrent_gets` and `concurrency_timeout`
     pub hedging: Hedging,
+    /// `rebalance_missing_suppression_count`: so many primaries that know nothing of a name do not count; one that a rebalance has just
+    /// given the partition has nothing yet. Below the number of replicas.
+    pub missing_left_out: usize,
 }
 
 impl Default for Preference {
@@ -108,6 +111,7 @@ impl Default for Preference {
             write_node_count: Count::PerReplica(2),
             handoff_delete_count: None,
             hedging: Hedging::Measured,
+            missing_left_out: 1,
         }
     }
 }

@@ -39,6 +39,7 @@ pub struct Backend {
     timings: RefCell<Timings>,
     request_node_count: Option<usize>,
     hedges: Hedges,
+    log_handoffs: bool,
 }
 
 /// Second questions of reads, counted.
@@ -78,6 +79,7 @@ impl Backend {
             timings: RefCell::default(),
             request_node_count: config.request_node_count,
             hedges: Hedges::default(),
+            log_handoffs: config.log_handoffs,
         })
     }
 
@@ -186,7 +188,14 @@ impl Backend {
     /// The next candidate that is not error-limited.
     pub fn next(&self, candidates: &mut Candidates) -> Option<Node> {
         let now = now();
-        candidates.next(|node| self.limits.borrow_mut().is_limited(&node.name, now))
+        let node = candidates.next(|node| self.limits.borrow_mut().is_limited(&node.name, now))?;
+        if self.log_handoffs
+            && !node.primary
+            && let Some(given) = candidates.unexpected_handoffs()
+        {
+            tracing::warn!(node = %node.name, "Handoff requested ({given})");
+        }
+        Some(node)
     }
 
     /// Counts what an answer says about its node; true when the answer can be used (anything but 5xx).

@@ -105,6 +105,8 @@ pub struct Candidates {
     handoffs: Option<VecDeque<Node>>,
     tries_left: usize,
     replicas: usize,
+    handoffs_given: usize,
+    handoffs_expected: usize,
 }
 
 impl Candidates {
@@ -135,7 +137,8 @@ impl Candidates {
             primaries.swap(place, other);
         }
         sort(primaries.make_contiguous());
-        Candidates { ring, partition, primaries, handoffs, tries_left, replicas }
+        let (handoffs_given, handoffs_expected) = (0, tries_left - replicas);
+        Candidates { ring, partition, primaries, handoffs, tries_left, replicas, handoffs_given, handoffs_expected }
     }
 
     /// Allows `more` tries: a write that has more requests than replicas.
@@ -172,10 +175,16 @@ impl Candidates {
         });
         while let Some(node) = handoffs.pop_front() {
             if !is_limited(&node) {
+                self.handoffs_given += 1;
                 return Some(node);
             }
         }
         None
+    }
+
+    /// How many handoffs were given, when they are more than there would be with all primaries well (`log_handoffs`).
+    pub fn unexpected_handoffs(&self) -> Option<usize> {
+        Some(self.handoffs_given).filter(|given| *given > self.handoffs_expected)
     }
 }
 
@@ -222,6 +231,15 @@ mod tests {
         let nodes = all(candidates(Some(3)), |node| &*node.device == "d3");
         assert_eq!(nodes.len(), 3);
         assert!(nodes.iter().all(|node| &*node.device != "d3"));
+        let unexpected = |tries, limited: &str| {
+            let mut candidates = candidates(tries);
+            while candidates.next(|node| &*node.device == limited).is_some() {}
+            candidates.unexpected_handoffs()
+        };
+        assert_eq!(
+            (unexpected(Some(3), ""), unexpected(Some(3), "d3"), unexpected(Some(4), "d3")),
+            (None, Some(1), Some(2))
+        );
         assert_eq!(nodes.iter().filter(|node| node.primary).count(), 2);
         assert!(all(candidates(None), |_| true).is_empty());
     }

@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! - A 404 reaches the client only when a quorum of the primaries' places said so, or handoffs in their stead that know of a
-//!   deletion. "I have nothing" from a handoff proves nothing while primaries are silent: then it is 503.
+//!   deletion. "I have nothing" from a handoff proves nothing while primaries are silent: then it is 503. Nor does it from the first
+//!   primary: the ring may have given it the partition a moment ago (`rebalance_missing_suppression_count`).
 //! - An answer older than a deletion seen on the way is not used (objects).
 
 use super::Placement;
@@ -179,7 +180,8 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(core: &'a Rc<Core>, read: &'a Read, replicas: usize) -> Self {
-        Self { core, read, verdict: Verdict::new(replicas), best: None }
+        let left_out = core.config.preference(read.placement.policy).missing_left_out;
+        Self { core, read, verdict: Verdict::new(replicas, left_out), best: None }
     }
 
     /// Nobody else need be asked.
@@ -243,6 +245,8 @@ fn timestamp(head: &ResponseHead, name: &str) -> Option<Timestamp> {
 /// What to say when no source is left: asked for only then, so whatever a node held is older than a deletion and counts as a 404.
 struct Verdict {
     replicas: usize,
+    /// 404s of primaries still to be left out: see `Preference::missing_left_out`.
+    left_out: usize,
     /// Answers of primaries, and of handoffs that know of the object.
     primaries: Vec<ResponseHead>,
     stand_ins: Vec<ResponseHead>,
@@ -250,13 +254,17 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn new(replicas: usize) -> Self {
-        Self { replicas, primaries: Vec::new(), stand_ins: Vec::new(), deleted_at: Timestamp::ZERO }
+    fn new(replicas: usize, left_out: usize) -> Self {
+        let left_out = left_out.min(replicas.saturating_sub(1));
+        Self { replicas, left_out, primaries: Vec::new(), stand_ins: Vec::new(), deleted_at: Timestamp::ZERO }
     }
 
     fn refused(&mut self, primary: bool, head: ResponseHead, deletion: Option<Timestamp>) {
         self.deleted_at = self.deleted_at.max(deletion.unwrap_or(Timestamp::ZERO));
-        if primary {
+        let knows_nothing = head.status.0 == 404 && timestamp(&head, "X-Backend-Timestamp").is_none();
+        if primary && knows_nothing && self.left_out > 0 {
+            self.left_out -= 1;
+        } else if primary {
             self.primaries.push(head);
         } else if head.status.0 != 404 || deletion.is_some() {
             self.stand_ins.push(head);

@@ -43,7 +43,14 @@ pub(super) fn preference(app: &Section, own: Option<&Section>) -> Result<Prefere
         }
     };
     let hedging = hedging(app, find("concurrent_gets").map(|(_, value)| value), find("concurrency_timeout"))?;
-    Ok(Preference { sorting, read, write, write_node_count, handoff_delete_count, hedging })
+    let missing_left_out = match find("rebalance_missing_suppression_count") {
+        None => 1,
+        Some((section, _)) => {
+            let count = section.integer("rebalance_missing_suppression_count", 1, 0..=NODES_MAX as u64)?;
+            usize::try_from(count).unwrap_or(NODES_MAX)
+        }
+    };
+    Ok(Preference { sorting, read, write, write_node_count, handoff_delete_count, hedging, missing_left_out })
 }
 
 /// Swift's two options; without them, or with `concurrent_gets = measured`, it is measured when a second node is asked.

@@ -118,6 +118,7 @@ pub(super) fn parse(
         allow_account_management: app.boolean("allow_account_management", false),
         conn_timeout: app.seconds("conn_timeout", 0.5)?,
         node_timeout: app.seconds("node_timeout", 10.0)?,
+        log_handoffs: app.boolean("log_handoffs", true),
         recoverable_node_timeout: recoverable_node_timeout(app)?,
         error_suppression_limit: u32::try_from(app.integer("error_suppression_limit", 10, 1..=1_000_000)?)
             .unwrap_or(10),

@@ -285,7 +285,7 @@ fn a_policy_prefers_nodes_of_its_own() {
     let text = "[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\nsorting_method = affinity\n\
         read_affinity = r1=1\nwrite_affinity = r1\nwrite_affinity_node_count = 3\n\
         [proxy-server:policy:1]\nsorting_method = timing\nwrite_affinity = r2z1, r2z2\n\
-        write_affinity_handoff_delete_count = 4\n";
+        write_affinity_handoff_delete_count = 4\nrebalance_missing_suppression_count = 2\n";
     let set = parse(text).unwrap();
     assert_eq!((set.post_quorum_timeout.as_millis(), set.timing_expiry.as_secs()), (500, 300));
     let (all, own) = (set.preference(None), set.preference(Some(1)));
@@ -294,7 +294,9 @@ fn a_policy_prefers_nodes_of_its_own() {
     assert_eq!((all.handoff_delete_count, own.handoff_delete_count), (None, Some(4)));
     assert_eq!((own.write_node_count.of(7), set.preference(Some(0))), (3, all));
     assert!(set.sorts_by_timing());
-    assert!(set.notices.iter().all(|notice| !notice.contains("affinity")), "{:?}", set.notices);
+    assert_eq!((all.missing_left_out, own.missing_left_out), (1, 2));
+    let known = |notice: &String| !notice.contains("affinity") && !notice.contains("suppression");
+    assert!(set.notices.iter().all(known), "{:?}", set.notices);
     for bad in ["sorting_method = best", "read_affinity = r1", "write_affinity = 1", "write_affinity_node_count = x"] {
         let text = format!("[pipeline:main]\npipeline = proxy-server\n[proxy-server:policy:0]\n{bad}\n");
         assert!(parse(&text).is_err(), "{bad}");

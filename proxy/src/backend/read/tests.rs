@@ -4,7 +4,7 @@ use super::*;
 use crate::testing::{Mood, NODES, World, run, run_with};
 
 fn verdict(answers: &[(bool, u16, u64)]) -> u16 {
-    let mut verdict = Verdict::new(3);
+    let mut verdict = Verdict::new(3, 0);
     for &(primary, status, deleted) in answers {
         let deletion = (deleted > 0).then(|| Timestamp::from_raw(deleted, 0));
         verdict.refused(primary, ResponseHead::new(Status(status)), deletion);
@@ -16,6 +16,28 @@ fn verdict(answers: &[(bool, u16, u64)]) -> u16 {
 fn a_quorum_of_primaries_without_it_is_a_404() {
     assert_eq!(verdict(&[(true, 404, 0), (true, 404, 0), (true, 404, 0)]), 404);
     assert_eq!(verdict(&[(true, 404, 0), (true, 404, 0)]), 404);
+}
+
+#[test]
+fn the_first_primary_that_knows_nothing_may_be_a_new_one() {
+    let nothing = || ResponseHead::new(Status(404));
+    let after = |replicas: usize, left_out: usize, answers: usize| {
+        let mut verdict = Verdict::new(replicas, left_out);
+        for _ in 0..answers {
+            verdict.refused(true, nothing(), None);
+        }
+        verdict.best().status.0
+    };
+    assert_eq!((after(3, 1, 3), after(3, 1, 2), after(3, 0, 2)), (404, 503, 404));
+    assert_eq!((after(3, 2, 3), after(2, 1, 2), after(1, 1, 1)), (503, 404, 404));
+    // Who knows of a deletion knows something.
+    let mut verdict = Verdict::new(3, 1);
+    for _ in 0..2 {
+        let mut head = nothing();
+        head.headers.set("X-Backend-Timestamp", "0000000005.00000");
+        verdict.refused(true, head, Timestamp::parse("0000000005.00000").ok());
+    }
+    assert_eq!(verdict.best().status.0, 404);
 }
 
 #[test]
@@ -32,7 +54,7 @@ fn handoffs_that_know_of_a_deletion_do() {
 
 #[test]
 fn replicas_that_have_not_heard_of_the_deletion_count_as_deleted() {
-    let mut verdict = Verdict::new(3);
+    let mut verdict = Verdict::new(3, 0);
     verdict.held(true);
     verdict.refused(true, ResponseHead::new(Status(404)), Some(Timestamp::from_raw(7, 0)));
     assert_eq!(verdict.best().status.0, 404);
@@ -101,10 +123,12 @@ fn two_that_know_nothing_beside_a_silent_one_are_not_believed_too_soon() {
         for _ in 0..8 {
             assert_eq!(world.call(Method::Get, PATH).await.body, "one");
         }
-        // Nobody has it: the primaries that answer say so, and the silent one is waited for.
+        // Nobody has it: that is certain only when the silent one speaks, for one of the others may be new to the partition.
         world.backends.set(holders[1], Mood::Good);
         world.backends.forget(holders[2], PATH);
         world.backends.forget(holders[0], PATH);
+        assert_eq!(world.call(Method::Get, PATH).await.status, 503);
+        world.backends.set(holders[0], Mood::Good);
         assert_eq!(world.call(Method::Get, PATH).await.status, 404);
     });
 }
