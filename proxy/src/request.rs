@@ -50,6 +50,27 @@ pub enum Authority {
         /// The container, for a container's own key.
         container: Option<String>,
     },
+    /// Already asked and allowed, for this request alone; those made on its behalf have what was before.
+    Here(Box<Authority>),
+}
+
+impl Authority {
+    /// Allowed for one request.
+    #[must_use]
+    pub(crate) fn allowed_here(self) -> Authority {
+        match self {
+            Authority::Granted | Authority::Here(_) => self,
+            Authority::Ask | Authority::Signed { .. } => Authority::Here(Box::new(self)),
+        }
+    }
+
+    /// What a request for another name has that is made on behalf of this one.
+    fn elsewhere(&self) -> &Authority {
+        match self {
+            Authority::Here(before) => before,
+            Authority::Ask | Authority::Granted | Authority::Signed { .. } => self,
+        }
+    }
 }
 
 /// One request for the proxy application. Made once by `server`, changed by middleware, consumed by `app`.
@@ -118,7 +139,7 @@ impl Parent {
             open_expired: request.headers.get(OPEN_EXPIRED).cloned(),
             trans_id: request.trans_id.clone(),
             identity: Rc::clone(&request.identity),
-            authority: request.authority.clone(),
+            authority: request.authority.elsewhere().clone(),
             timestamp: request.timestamp,
             remote: request.remote.clone(),
             source: request.source,
@@ -128,7 +149,7 @@ impl Parent {
     /// Middleware on the way may have changed what matters; fields that are carried nobody changes.
     fn is_of(&self, request: &ClientRequest) -> bool {
         self.path == request.path
-            && self.authority == request.authority
+            && self.authority == *request.authority.elsewhere()
             && self.source == request.source
             && self.identity == request.identity
             && self.open_expired.as_ref() == request.headers.get(OPEN_EXPIRED)

@@ -5,10 +5,11 @@ use crate::config::Config;
 use crate::pipeline::Application;
 use crate::request::{Authority, ClientRequest};
 use base::http::server::Response;
+use std::mem::replace;
 use std::rc::Rc;
 
 /// Asks with the container's ACL at hand and, where they decide, the account's fields, which `application` knows. After that
-/// nobody asks again.
+/// nobody asks again about this request; about another name that it leads to (a link's target) the caller's own right counts.
 pub(super) async fn authorize_early(
     config: &Config,
     application: &Rc<dyn Application>,
@@ -22,6 +23,6 @@ pub(super) async fn authorize_early(
     } else {
         authorize(config, request, without)?;
     }
-    request.authority = Authority::Granted;
+    request.authority = replace(&mut request.authority, Authority::Ask).allowed_here();
     Ok(())
 }

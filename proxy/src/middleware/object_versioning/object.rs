@@ -5,7 +5,7 @@ use super::{Place, RE_ENABLE, Refused, STORED_LINK, VERSION_ID, need_success, re
 use crate::constraints::{check_metadata, content_type, delete_at};
 use crate::middleware::symlink::link;
 use crate::middleware::whole_copy;
-use crate::request::ClientRequest;
+use crate::request::{Authority, ClientRequest};
 use crate::respond;
 use base::config::is_true;
 use base::http::server::{BodyError, BodySource, LocalFuture, RequestBody, Response};
@@ -105,6 +105,8 @@ pub(super) async fn put_link(place: &Place, mut request: ClientRequest, stored: 
     request.method = Method::Put;
     request.query = Query::default();
     request.body = RequestBody::full("");
+    // Who may write here may have this link. What the version leads to, if it is a link, was looked at with his right.
+    request.authority = Authority::Granted;
     // Behind the version, should both be written within one unit of time.
     request.timestamp = request.timestamp.with_offset_added(1).unwrap_or(request.timestamp);
     let headers = &mut request.headers;
@@ -185,6 +187,8 @@ async fn put_version(place: &Place, request: &mut ClientRequest) -> Refused<Stor
     let id = id_of(request.timestamp);
     let name = version_object(place.object(), id);
     let mut put = place.layer.granted(request, Method::Put, place.in_versions(name.clone()));
+    // If it is a link, its target is looked at with the caller's right.
+    put.authority = request.authority.clone();
     put.headers = without_expiry(&request.headers);
     put.headers.remove("If-None-Match");
     let body = std::mem::replace(&mut request.body, RequestBody::full(""));

@@ -2,7 +2,7 @@
 
 use super::names::{DELETE_MARKER, version_object};
 use super::*;
-use crate::middleware::symlink::Symlink;
+use crate::middleware::symlink::{Symlink, link};
 use crate::pipeline::tests::{Fake, block_on, full_body, request};
 use base::checksum::md5_hex;
 use base::http::server::{RequestBody, ResponseBody};
@@ -41,7 +41,7 @@ fn cluster() -> (Rc<dyn Application>, Rc<RefCell<Kept>>) {
 impl Kept {
     fn answer(&mut self, mut request: ClientRequest) -> Response {
         let name = request.path.plain();
-        self.seen.push((request.method, name.clone(), request.authority == Authority::Granted));
+        self.seen.push((request.method, name.clone(), request.authority != Authority::Ask));
         if request.path.object.is_none() {
             return self.container(&request, &name);
         }
@@ -279,4 +279,24 @@ fn a_container_that_is_refused_leaves_no_versions_container_behind() {
     });
     assert_eq!(status, Status(400));
     assert!(deleted.borrow()[0] > seen.borrow()[0], "a row of the same time would stay");
+}
+
+#[test]
+fn who_may_write_here_does_not_learn_what_is_elsewhere() {
+    let (layer, kept) = cluster();
+    kept.borrow_mut().objects.insert("/AUTH_other/x/secret".into(), (Headers::new(), Bytes::from_static(b"s")));
+    let mut link = at(1_000, Method::Put, "c/o");
+    link.authority = Authority::Ask;
+    link.headers.set("Referer", "http://writers.example/page");
+    link.headers.set(link::TARGET, "x/secret");
+    link.headers.set(link::ACCOUNT, "AUTH_other");
+    link.headers.set(link::ETAG, md5_hex(b"s"));
+    status(&layer, link);
+    let kept = kept.borrow();
+    let asked = |path: &str| -> Vec<bool> {
+        kept.seen.iter().filter(|(_, name, _)| name == path).map(|(.., is_allowed)| *is_allowed).collect()
+    };
+    // First when the version is made; the link to it is the layer's own.
+    assert_eq!(asked("/AUTH_other/x/secret").first(), Some(&false));
+    assert_eq!((kept.versions().len(), asked("/AUTH_test/c/o")), (1, vec![true; 2]), "{:?}", kept.seen);
 }

@@ -172,3 +172,28 @@ fn locations_become_system_metadata_and_the_reverse() {
     assert_eq!(head.head.headers.get_str(HISTORY), Some("v"));
     assert!(!head.head.headers.contains(STACK));
 }
+
+#[test]
+fn the_right_to_write_is_one_for_this_name() {
+    let (seen, kept) = (Rc::new(RefCell::new(Vec::new())), Objects::default());
+    let (told, objects) = (Rc::clone(&seen), Rc::clone(&kept));
+    let application = Fake::new(move |request: ClientRequest| {
+        if request.path.object.is_none() {
+            return container(&objects.borrow(), &request, "stack").header("X-Container-Write", ".r:writers.example");
+        }
+        let elsewhere = request.subrequest(Method::Head, Path::parse(b"/AUTH_other/x/y").unwrap());
+        told.borrow_mut().push((request.method, request.authority.clone(), elsewhere.authority));
+        object(&mut objects.borrow_mut(), request)
+    });
+    let mut config = crate::config::tests::sample();
+    config.allow_versioned_writes = true;
+    let layer = VersionedWrites::new(Rc::new(config), Rc::clone(&application), application);
+    let mut put = at(1_000, Method::Put, "one");
+    put.authority = Authority::Ask;
+    put.headers.set("Referer", "http://writers.example/page");
+    assert_eq!(ask(&layer, put).head.status.0, 201);
+    let seen = seen.borrow();
+    let puts: Vec<_> = seen.iter().filter(|(method, ..)| *method == Method::Put).collect();
+    assert_eq!(puts.len(), 1);
+    assert!(puts.iter().all(|(_, own, elsewhere)| *own != Authority::Ask && *elsewhere == Authority::Ask));
+}
