@@ -92,6 +92,7 @@ fn limits(config: &Config) -> ServerLimits {
         max_header_line: 8191,
         max_header_block: 64 * 1024,
         max_headers: config.constraints.max_header_count() * 8 / 5,
+        has_proxy_line: false,
     }
 }
 

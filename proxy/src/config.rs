@@ -165,6 +165,8 @@ pub struct Config {
     pub max_clients: usize,
     /// Longest idle time between two requests of a connection.
     pub keepalive_timeout: Duration,
+    /// `require_proxy_protocol`: every connection begins with a line that names the client.
+    pub require_proxy_protocol: bool,
     /// Scheme of `X-Storage-Url` behind something that ends TLS; `None` is our own, http.
     pub storage_url_scheme: Option<String>,
     /// See `middleware::authtoken`; there when it is on.

@@ -65,5 +65,6 @@ fn limits(config: &Config) -> ServerLimits {
         max_header_block: MAX_HEADER_BLOCK,
         // Some more than are allowed as metadata, so that too much of that is told with a sentence.
         max_headers: constraints.max_header_count() * 8 / 5,
+        has_proxy_line: config.require_proxy_protocol,
     }
 }

@@ -389,6 +389,7 @@ async fn serve(number: usize, backends: Rc<Backends>) {
         max_header_line: 8192,
         max_header_block: 65536,
         max_headers: 200,
+        has_proxy_line: false,
     };
     accept_loop(listener, Rc::new(limits), 100, Rc::new(Fake { number, backends }), Drain::new()).await;
 }

@@ -14,6 +14,7 @@
 mod accept;
 mod body;
 mod drain;
+mod proxied;
 mod respond;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,8 @@ pub struct ServerLimits {
     pub max_header_block: usize,
     /// Most header fields (431 beyond).
     pub max_headers: usize,
+    /// Whether every connection begins with a line of the PROXY protocol, which names the client (`require_proxy_protocol`).
+    pub has_proxy_line: bool,
 }
 
 impl Default for ServerLimits {
@@ -66,6 +69,7 @@ impl Default for ServerLimits {
             max_header_line: 8191,
             max_header_block: 64 * 1024,
             max_headers: 201,
+            has_proxy_line: false,
         }
     }
 }
@@ -190,6 +194,15 @@ async fn serve_present<H: Handler>(
     drain: Drain,
 ) {
     let wire = Rc::new(Wire::new(stream, limits));
+    let peer = match wire.client(peer, &drain).await {
+        Some(Ok(client)) => client,
+        Some(Err(refusal)) => {
+            // Nobody knows whether the other end speaks HTTP. Told all the same: whoever runs both sees why.
+            let _ = refuse(&wire, refusal, &*handler).await;
+            return wire.linger().await;
+        }
+        None => return wire.shutdown(),
+    };
     // Ends: every turn waits for a request with a deadline, or is the last.
     loop {
         let after = match wire.next_request(&drain).await {

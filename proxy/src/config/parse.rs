@@ -84,6 +84,7 @@ pub(super) fn parse(
         max_clients: size(defaults, "max_clients", 1024, 1..=65_536)?,
         client_timeout: defaults.seconds("client_timeout", 60.0)?,
         keepalive_timeout: keepalive_timeout(defaults)?,
+        require_proxy_protocol: defaults.boolean("require_proxy_protocol", false),
         cors_allow_origin: defaults.list("cors_allow_origin", ""),
         cors_expose_headers: defaults.list("cors_expose_headers", ""),
         strict_cors_mode: defaults.boolean("strict_cors_mode", true),

@@ -31,6 +31,7 @@ async fn answer(mut request: Request) -> Response {
     let query = String::from_utf8(request.head.query().to_vec()).unwrap();
     let number = query.parse::<u64>().unwrap_or(0);
     match request.head.path() {
+        b"/peer" => Response::full(Status(200), "text/plain", request.peer.to_string()),
         b"/hello" => Response::full(Status(200), "text/plain", "hello"),
         b"/large" => Response::full(Status(200), "text/plain", vec![b'x'; usize::try_from(number).unwrap()]),
         b"/status" => Response::empty(Status(u16::try_from(number).unwrap())),
@@ -112,9 +113,13 @@ struct Fixture {
 
 impl Fixture {
     fn start(ip: [u8; 4], max_connections: usize) -> Fixture {
+        Self::start_with(ip, max_connections, ServerLimits::default())
+    }
+
+    fn start_with(ip: [u8; 4], max_connections: usize, limits: ServerLimits) -> Fixture {
         let listener = Listener::bind(SocketAddr::from((ip, 0)), false).unwrap();
         let (address, app, drain) = (listener.local_address(), Rc::new(App::default()), Drain::new());
-        let limits = ServerLimits { client_timeout: SECOND, keepalive_timeout: 2 * SECOND, ..ServerLimits::default() };
+        let limits = ServerLimits { client_timeout: SECOND, keepalive_timeout: 2 * SECOND, ..limits };
         drop(door::spawn(accept_loop(listener, Rc::new(limits), max_connections, Rc::clone(&app), drain.clone())));
         Fixture { address, app, drain }
     }
@@ -242,6 +247,33 @@ fn refused_bytes_get_an_answer_and_a_close() {
         let mut raw = server.raw().await;
         raw.send(&format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(9000))).await;
         assert!(raw.rest().await.starts_with("HTTP/1.1 414 "));
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_terminator_in_front_names_the_client_once() {
+    both(|ip| async move {
+        let limits = ServerLimits { has_proxy_line: true, ..ServerLimits::default() };
+        let server = Fixture::start_with(ip, 10, limits);
+        let mut raw = server.raw().await;
+        raw.send("PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\nGET /peer HTTP/1.1\r\n\r\n").await;
+        raw.until("192.0.2.7:56324").await;
+        raw.send("GET /peer HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+        assert!(raw.rest().await.ends_with("\r\n\r\n192.0.2.7:56324"));
+        let mut raw = server.raw().await;
+        raw.send("PROXY UNKNOWN\r\nGET /peer HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+        assert!(!raw.rest().await.contains("192.0.2.7"));
+        // Without the line nothing is served; one that does not come is not waited for.
+        for wrong in ["GET /hello HTTP/1.1\r\n\r\n", "PROXY TCP4 192.0.2.7\r\nGET /hello HTTP/1.1\r\n\r\n"] {
+            let mut raw = server.raw().await;
+            raw.send(wrong).await;
+            let answer = raw.rest().await;
+            assert!(answer.starts_with("HTTP/1.1 400 Bad Request") && !answer.contains("hello"), "{wrong} {answer}");
+        }
+        let mut raw = server.raw().await;
+        raw.send("PROXY").await;
+        assert_eq!(raw.rest().await, "");
         server.stop().await;
     });
 }

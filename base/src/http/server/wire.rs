@@ -5,6 +5,7 @@
 use super::ServerLimits;
 use super::body::BodyError;
 use super::drain::Drain;
+use super::proxied;
 use crate::http::Headers;
 use crate::http::body::BodyDecoder;
 use crate::http::encode::CONTINUE;
@@ -16,6 +17,7 @@ use crate::io::{self as door, Stream};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -61,6 +63,28 @@ impl Wire {
             body_failed: Cell::new(false),
             trailers: RefCell::new(None),
         }
+    }
+
+    /// Who the client is: the peer, or whom the peer names in a line in front of all requests. `None`: no line came within
+    /// `client_timeout`.
+    pub(super) async fn client(&self, peer: SocketAddr, drain: &Drain) -> Option<Result<SocketAddr, Refusal>> {
+        if !self.limits.has_proxy_line {
+            return Some(Ok(peer));
+        }
+        let _idle = drain.idle(self.inlet.stream());
+        let line = async {
+            // Ends: every turn adds bytes, and a line that is too long is none.
+            loop {
+                if let Some(line) = self.inlet.with(proxied::take).flatten() {
+                    return Some(line);
+                }
+                if !matches!(self.inlet.fill(Purpose::Head).await, Ok(1..)) {
+                    return None;
+                }
+            }
+        };
+        let named = door::timeout(self.limits.client_timeout, line).await.ok()??;
+        Some(named.map(|client| client.unwrap_or(peer)))
     }
 
     pub(super) fn exchange(&self) -> u64 {

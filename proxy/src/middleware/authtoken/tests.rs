@@ -103,6 +103,7 @@ async fn serve(keystone: Rc<FakeKeystone>) {
         max_header_line: 16_384,
         max_header_block: 65_536,
         max_headers: 100,
+        has_proxy_line: false,
     };
     accept_loop(listener, Rc::new(limits), 1_000, Rc::new(Server(keystone)), Drain::new()).await;
 }
