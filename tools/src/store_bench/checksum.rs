@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 const BYTES: usize = 1 << 20;
 /// As the store checks them.
 const BLOCK_BYTES: usize = 64 * 1024;
-const ROUNDS: usize = 5;
+const ROUNDS: u32 = 5;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     let node = Node::create(&bench.dir.join("checksum"), &[])?;
@@ -29,7 +29,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     through(Verb::Put, Until::Requests(objects.count))?;
     let requests = Until::Requests(bench.amount(5000, 64));
     let (mut straight, mut whole, mut checks) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..bench.rounds(ROUNDS) {
         let load = node.load(Verb::Get, BYTES, objects, requests);
         straight.push(node.measure(Load { connections: 16, ..load })?.without_failures()?.cpu_us);
         whole.push(through(Verb::Get, requests)?.cpu_us);

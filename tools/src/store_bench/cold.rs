@@ -8,7 +8,7 @@ use bench::load::{Objects, Until, Verb};
 use rustix::process::Signal;
 
 const BYTES: usize = 4096;
-const ROUNDS: usize = 3;
+const ROUNDS: u32 = 3;
 const CONNECTIONS: u16 = 64;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
@@ -25,7 +25,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     get()?;
     let mut rows = Vec::new();
     let mut ratios = Vec::new();
-    for round in 1..=ROUNDS {
+    for round in 1..=bench.rounds(ROUNDS) {
         node.cool_volumes()?;
         let cold = get()?;
         // The depth that these reads kept the disk at, not the number of connections: some requests are on their way at any time.

@@ -19,7 +19,7 @@ const ROUNDS: u32 = 2;
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     let (mut apart, mut beside) = (Vec::new(), Vec::new());
-    for round in 1..=ROUNDS {
+    for round in 1..=bench.rounds(ROUNDS) {
         for (executor, ratios) in [("own executor", &mut apart), ("serving executor", &mut beside)] {
             let seen = one_round(bench, executor == "own executor")?;
             let name = |what: &str| format!("GET at half load, scans on the {executor}, round {round}: {what}");

@@ -6,7 +6,7 @@ use bench::bars::{Bar, Row, median};
 use bench::load::{Objects, Until, Verb};
 
 const BYTES: usize = 4096;
-const ROUNDS: u64 = 3;
+const ROUNDS: u32 = 3;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     let stock = Node::create(&bench.dir.join("stock"), &["layout = stock"])?;
@@ -14,7 +14,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     let (few, many) = (bench.amount(10_000, 200), bench.amount(100_000, 400));
     let mut ratios = Vec::new();
     let mut rows = Vec::new();
-    for round in 0..ROUNDS {
+    for round in 0..u64::from(bench.rounds(ROUNDS)) {
         let beside = put(&stock, round, few)?;
         let ours = put(&packed, round, many)?;
         ratios.push(ours.seen.rate() / beside.seen.rate());
