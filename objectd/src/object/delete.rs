@@ -9,6 +9,7 @@ use base::http::{RequestHead, Status};
 use base::io;
 use base::timestamp::Timestamp;
 use bytes::Bytes;
+use std::time::Duration;
 
 pub(super) async fn delete(target: Target, head: &RequestHead) -> Result<Response, Response> {
     let timestamp = headers::timestamp(&head.headers)?;
@@ -89,7 +90,8 @@ impl Existing {
 
 /// The expirer deletes only what it was told about: an object that was changed since keeps living.
 fn check_delete_at(existing: &Existing, wanted: &[u8], timestamp: Timestamp) -> Result<(), Response> {
-    let wanted: Option<u64> = std::str::from_utf8(wanted).ok().and_then(|text| text.trim().parse().ok());
+    // Any form of a time: Swift's expirer sends `1795431875.00000`.
+    let wanted = std::str::from_utf8(wanted).ok().and_then(|text| Timestamp::parse(text.trim()).ok());
     let Some(wanted) = wanted else { return Err(reply::message(400, "Bad X-If-Delete-At header value")) };
     if existing.timestamp == Timestamp::ZERO {
         return Err(reply::status(404));
@@ -97,7 +99,8 @@ fn check_delete_at(existing: &Existing, wanted: &[u8], timestamp: Timestamp) -> 
     if existing.timestamp >= timestamp {
         return Err(reply::status(409));
     }
-    if existing.delete_at != Some(wanted) {
+    let delete_at = existing.delete_at.map(|seconds| Timestamp::from_unix(Duration::from_secs(seconds)));
+    if delete_at != Some(wanted) {
         return Err(reply::message(412, "X-If-Delete-At and X-Delete-At do not match"));
     }
     Ok(())

@@ -56,7 +56,10 @@ fn request(path: String, operation: &Operation) -> Request {
                 }
             }
         }
-        Verb::Delete { expected: Some(expected) } => head.headers.set("X-If-Delete-At", expected.to_string()),
+        Verb::Delete { expected: Some(expected) } => {
+            // As Swift's expirer sends it; the transcripts have whole numbers.
+            head.headers.set("X-If-Delete-At", format!("{expected:010}.00000"));
+        }
         Verb::Get { range: Some((first, last)) } => head.headers.set("Range", format!("bytes={first}-{last}")),
         _ => {}
     }
