@@ -4,6 +4,7 @@
 //! `auditor` …) is read from `recon_cache_path`; a file that is not there means that nobody knows, and every value is null.
 //! `system` reads what the kernel tells.
 
+pub mod figures;
 mod system;
 
 use crate::SWIFT_VERSION;

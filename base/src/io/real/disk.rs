@@ -360,5 +360,11 @@ pub(super) fn lock(path: &Path) -> io::Result<File> {
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?;
     rustix::fs::flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file.into())
+    let file = File::from(file);
+    // Swift's recon files are locked themselves, and replaced under the lock: who waited has the lock of what is gone.
+    let (locked, there) = (file.metadata()?, fs::metadata(path)?);
+    if (locked.dev(), locked.ino()) != (there.dev(), there.ino()) {
+        return Err(io::Error::new(io::ErrorKind::WouldBlock, "the file was replaced"));
+    }
+    Ok(file)
 }
