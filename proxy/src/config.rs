@@ -18,6 +18,7 @@ pub use members::Member;
 pub use policies::Policy;
 
 use crate::backend::affinity::{Preference, Sorting};
+use crate::expirer;
 use crate::middleware::segment_rate::Limits;
 use crate::middleware::{
     authtoken, bulk, cname_lookup, container_sync, domain_remap, formpost, gatekeeper, keystoneauth, name_check,
@@ -233,6 +234,8 @@ pub struct Config {
     pub proxy_logging: proxy_logging::Settings,
     /// The requests of middleware.
     pub subrequest_logging: proxy_logging::Settings,
+    /// See `expirer`; there when the file has `[object-expirer]`.
+    pub expirer: Option<expirer::Settings>,
     /// Storage policies of `swift.conf`, by index.
     pub policies: Vec<Policy>,
     /// Sentences for the log: unknown and unused options, members added.

@@ -7,6 +7,7 @@ pub mod config;
 pub mod constraints;
 pub mod container;
 pub mod core;
+pub mod expirer;
 pub mod facts;
 pub mod flights;
 pub mod metrics;

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::facts::news::Letters;
 use crate::pipeline::Pipeline;
-use crate::{metrics, respond};
+use crate::{expirer, metrics, respond};
 use base::http::Status;
 use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
 use base::io::Listener;
@@ -29,6 +29,9 @@ pub async fn run_core(config: Rc<Config>, core_number: usize, letters: Letters, 
     tracing::info!(target: "proxy", core = core_number, address = %listener.local_address(), "serving");
     if let Some(address) = config.metrics_bind.filter(|_| core_number == 0) {
         metrics::serve(Rc::clone(&core), address, drain.clone()).await?;
+    }
+    if let Some(settings) = config.expirer.clone().filter(|_| core_number == 0) {
+        base::io::spawn(expirer::run(Rc::clone(&core), Rc::new(settings)));
     }
     let handler = Rc::new(Front { pipeline: Pipeline::new(core) });
     accept_loop(listener, Rc::new(limits(&config)), config.max_clients, handler, drain).await;

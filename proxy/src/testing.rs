@@ -70,6 +70,8 @@ pub(crate) struct Backends {
     pub(crate) seen: RefCell<Vec<Seen>>,
     stored: RefCell<BTreeMap<(usize, String), Stored>>,
     deleted: RefCell<BTreeMap<(usize, String), String>>,
+    /// Rows of accounts and containers that list any: names and types. Every replica has them.
+    pub(crate) listings: RefCell<BTreeMap<String, BTreeMap<String, &'static str>>>,
     /// Bodies on their way to the proxy.
     pub(crate) bodies: Rc<Cell<usize>>,
 }
@@ -169,6 +171,7 @@ fn run_config<F: Future<Output = ()> + 'static>(
         seen: RefCell::default(),
         stored: RefCell::default(),
         deleted: RefCell::default(),
+        listings: RefCell::default(),
         bodies: Rc::default(),
     });
     sim.run(async move {
@@ -431,9 +434,20 @@ impl Fake {
         }
     }
 
+    /// A page behind the marker, at most as long as asked for.
+    fn list(&self, name: &str, query: &[u8]) -> String {
+        let query = Query::parse(query);
+        let text = |name| String::from_utf8(query.get(name).unwrap_or_default().to_vec()).unwrap();
+        let listings = self.backends.listings.borrow();
+        let rows = listings.get(name).into_iter().flatten().filter(|(row, _)| **row > text("marker"));
+        let rows = rows.map(|(row, kind)| serde_json::json!({"name": row, "content_type": kind}));
+        serde_json::Value::Array(rows.take(text("limit").parse().unwrap_or(10_000)).collect()).to_string()
+    }
+
     /// Accounts and containers: there once they were PUT.
     fn database(&self, method: Method, name: &str, request: Request) -> Response {
         let key = (self.number, name.to_owned());
+        let query = request.head.query().to_vec();
         let mut stored = self.backends.stored.borrow_mut();
         let known = stored.contains_key(&key);
         let status = match (method, known) {
@@ -451,7 +465,7 @@ impl Fake {
             (_, true) => 204,
         };
         let mut response = match status {
-            200 => Response::full(Status(200), "application/json; charset=utf-8", "[]"),
+            200 => Response::full(Status(200), "application/json; charset=utf-8", self.list(name, &query)),
             _ => Response::empty(Status(status)),
         };
         if matches!(status, 200 | 204)

@@ -14,9 +14,10 @@ const DRAIN: Duration = Duration::from_secs(8);
 
 /// A daemon's command line.
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     /// Configuration file; `swift.conf` and the rings are found through its `swift_dir`
-    conf: PathBuf,
+    pub(crate) conf: PathBuf,
     /// End when this process (the one that started us) ends
     #[arg(long, hide = true)]
     parent: Option<i32>,
@@ -110,7 +111,7 @@ impl std::io::Write for Line {
 }
 
 /// Logging, and the tie to the process that started us.
-fn prepare(options: &Options) -> Result<(), Failure> {
+pub(crate) fn prepare(options: &Options) -> Result<(), Failure> {
     let log = std::io::stderr().as_fd().try_clone_to_owned().map_err(|error| Failure::running(error.to_string()))?;
     io::log::start(std::fs::File::from(log)).map_err(|error| Failure::running(error.to_string()))?;
     tracing_subscriber::fmt().with_writer(Log).with_ansi(false).with_max_level(tracing::Level::INFO).init();
@@ -131,7 +132,7 @@ pub(crate) fn read_configuration(conf: &Path) -> Result<(String, String, String)
 }
 
 /// The text of `memcache.conf` beside `swift.conf`; most clusters have none.
-fn read_memcache_conf(file: &str, text: &str) -> Result<Option<String>, Failure> {
+pub(crate) fn read_memcache_conf(file: &str, text: &str) -> Result<Option<String>, Failure> {
     let path = swift_dir(file, text)?.join("memcache.conf");
     if path.exists() { read_text(&path).map(Some) } else { Ok(None) }
 }
@@ -142,7 +143,7 @@ fn swift_dir(file: &str, text: &str) -> Result<PathBuf, Failure> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "configuration is read before any core exists")]
-fn read_text(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     std::fs::read(path)
         .map_err(|error| Failure::usage(format!("cannot read the configuration file {}: {error}", path.display())))
         .and_then(|bytes| {

@@ -3,6 +3,7 @@
 mod cluster;
 pub mod daemon;
 pub mod env_command;
+pub mod expirer_daemon;
 pub mod memcache_command;
 pub mod peers_bench;
 pub mod proof;

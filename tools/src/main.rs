@@ -5,7 +5,10 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tools::{daemon, env_command, memcache_command, peers_bench, proof, recon_command, store_bench, store_command, up};
+use tools::{
+    daemon, env_command, expirer_daemon, memcache_command, peers_bench, proof, recon_command, store_bench,
+    store_command, up,
+};
 
 /// Its heaps belong to one thread each, as everything here does.
 #[global_allocator]
@@ -29,6 +32,8 @@ enum Command {
     Proxy(daemon::Options),
     /// Run one storage node: object, container and account services
     Objectd(daemon::Options),
+    /// Remove objects that have expired: the daemon, or one pass with --once
+    ObjectExpirer(expirer_daemon::Options),
     /// Look into the memcached servers of a cluster
     Memcache(memcache_command::Options),
     /// Ask the running daemons what they counted
@@ -66,11 +71,16 @@ fn main() -> ExitCode {
     if program.ends_with("swift-ring-builder") {
         return exit_code(tools::ring_command::main(words.collect()));
     }
-    match Cli::parse().command {
+    let cli = match program.ends_with("swift-object-expirer") {
+        true => Cli::parse_from(["martlet", "object-expirer"].map(str::to_owned).into_iter().chain(words)),
+        false => Cli::parse(),
+    };
+    match cli.command {
         Command::Up(options) => report(up::run(&options)),
         Command::Env(options) => report(env_command::run(&options)),
         Command::Proxy(options) => report(daemon::proxy(&options)),
         Command::Objectd(options) => report(daemon::objectd(&options)),
+        Command::ObjectExpirer(options) => report(expirer_daemon::run(&options)),
         Command::Memcache(options) => report(memcache_command::run(&options)),
         Command::Recon(options) => report(recon_command::run(&options)),
         Command::Store(options) => report(store_command::run(&options)),

@@ -153,13 +153,14 @@ fn trouble_is_said_in_one_sentence() {
     let elsewhere = tempfile::tempdir().expect("a folder");
     let elsewhere = elsewhere.path().join("x");
     let elsewhere = elsewhere.to_str().expect("UTF-8");
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 7] = [
         (&["up", elsewhere, "--port", &port], 1, "cannot listen on"),
         (&["up", dir], 1, "another `martlet up` serves"),
         (&["up", elsewhere, "--devices", "2"], 2, "cannot hold --replicas 3"),
         (&["env", elsewhere], 2, "is no cluster folder"),
         (&["objectd", "/no/such.conf"], 2, "/no/such.conf"),
         (&["proxy", "/no/such.conf"], 2, "/no/such.conf"),
+        (&["object-expirer", "/no/such.conf"], 2, "/no/such.conf"),
     ];
     for (words, code, sentence) in cases {
         let output = Command::new(cluster::MARTLET).args(words).output().expect("it runs");
@@ -214,6 +215,54 @@ fn every_service_of_a_node_answers_swift_recon() {
         assert_eq!(ask("ringmd5").as_object().map(serde_json::Map::len), Some(3));
         assert_eq!(ask("quarantined")["objects"], 0);
     }
+}
+
+#[test]
+fn what_expires_or_was_left_to_the_expirer_goes() {
+    let cluster = Cluster::start(&["--cores", "2"]);
+    let client = cluster.client.clone();
+    let put = |path: &str, fields: &[(&str, &str)], body: &str| {
+        assert_eq!(client.request("PUT", path, fields, Some(body.as_bytes())).status, 201, "{path}");
+    };
+    let listing = |container: &str| client.request("GET", container, &[], None).text();
+    for container in ["/c", "/segments"] {
+        assert_eq!(client.request("PUT", container, &[], None).status, 201);
+    }
+    put("/c/kept", &[("X-Delete-After", "100000")], "kept");
+    put("/c/gone%20%C3%BC", &[("X-Delete-After", "1")], "gone");
+    let segments = ["1", "2", "3"].map(|name| format!("/segments/{name}"));
+    for segment in &segments {
+        put(segment, &[], "segment");
+    }
+    let manifest: Vec<_> = segments.iter().map(|path| serde_json::json!({ "path": path })).collect();
+    put("/c/large?multipart-manifest=put", &[], &serde_json::json!(manifest).to_string());
+    let answer = client.request("DELETE", "/c/large?multipart-manifest=delete&async=yes", &[], None);
+    assert_eq!(answer.status, 204, "{answer:?}");
+    // By the loop in the proxy.
+    eventually("the expired object leaves the listing", || listing("/c") == "kept\n");
+    eventually("the segments leave theirs", || listing("/segments").is_empty());
+
+    // On demand.
+    let conf = cluster.dir.join("etc").join("object-expirer.conf");
+    std::fs::copy(cluster.dir.join("etc").join("proxy.conf"), &conf).expect("copied");
+    let expire = |words: &[&str]| {
+        let output = Command::new(cluster::MARTLET).arg("object-expirer").arg(&conf).args(words).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let report: serde_json::Value = serde_json::from_str(&expire(&["--once", "--json"])).expect("JSON");
+    assert_eq!((&report["complete"], &report["failed"]), (&true.into(), &0.into()), "{report}");
+    // The container of its row is empty now and goes; it must come again.
+    expire(&["--once"]);
+    put("/c/gone%20%C3%BC", &[("X-Delete-After", "1")], "gone");
+    eventually("the object leaves the listing once more", || {
+        assert!(expire(&["--once", "--processes", "1", "--process", "0"]).starts_with("pass completed in "));
+        listing("/c") == "kept\n"
+    });
+    assert_eq!(client.request("GET", "/c/kept", &[], None).text(), "kept");
+    let figures = std::fs::read_to_string(cluster.dir.join("run").join("object.recon")).expect("figures");
+    assert!(figures.contains("\"expired_last_pass\":") && figures.contains("\"object_expiration_pass\":"), "{figures}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whole clusters from a seed: acknowledged is durable, deleted stays deleted, bodies match their ETags. The number of seeds is
 //! bounded by time in debug builds; `MARTLET_SIM_SEEDS` sets it, `MARTLET_SIM_FIRST` the first one.
 
-use tools::sim::{Report, RingFiles, RunOptions, run_seed, run_seeds};
+use tools::sim::{Report, RingFiles, RunOptions, run_expiry, run_seed, run_seeds};
 
 /// A debug build is some ten times slower.
 const SEEDS: u64 = if cfg!(debug_assertions) { 20 } else { 1000 };
@@ -32,6 +32,15 @@ fn no_seed_breaks_a_promise() {
         failed[0].seed
     );
     assert!(acknowledged > seeds * 5, "the clusters did too little: {acknowledged} operations acknowledged");
+}
+
+#[test]
+fn what_expires_goes_and_nothing_else_does() {
+    let first = from_environment("MARTLET_SIM_FIRST", 1);
+    let rings = RingFiles::build().unwrap();
+    for seed in first..first + if cfg!(debug_assertions) { 5 } else { 50 } {
+        assert_eq!(run_expiry(seed, &rings), Vec::<String>::new(), "seed {seed}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Core: every option of `proxy-server.conf`, one line each, with its bounds and what holds without it.
 
 use super::{Config, Member, Reseller, Secret, filters, members, nodes, policies, unused, users};
+use crate::expirer;
 use crate::middleware::segment_rate::Limits;
 use crate::middleware::tempurl::signature;
 use crate::middleware::{
@@ -174,6 +175,8 @@ pub(super) fn parse(
         ratelimit: ratelimit(section_of(&ini, "ratelimit"))?,
         // [filter:healthcheck]
         healthcheck_disable_path: section_of(&ini, "healthcheck").get("disable_path").map(PathBuf::from),
+        // [object-expirer]
+        expirer: ini.section(expirer::SECTION).map(|section| expirer::Settings::parse(section, true)).transpose()?,
         pipeline,
         notices: Vec::new(),
         constraints: swift.constraints,

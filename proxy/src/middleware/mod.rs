@@ -40,4 +40,4 @@ pub mod tempurl;
 pub mod token;
 pub mod versioned_writes;
 mod whole_copy;
-mod work;
+pub(crate) mod work;

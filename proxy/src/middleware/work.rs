@@ -7,26 +7,26 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// Futures of which a few run at once; results come as they are there. Dropped, all of them end.
-pub(super) struct Pile<T> {
+pub(crate) struct Pile<T> {
     width: usize,
     running: Vec<LocalFuture<'static, T>>,
 }
 
 impl<T> Pile<T> {
-    pub(super) fn new(width: usize) -> Self {
+    pub(crate) fn new(width: usize) -> Self {
         Self { width: width.max(1), running: Vec::new() }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.running.len() >= self.width
     }
 
-    pub(super) fn push(&mut self, future: LocalFuture<'static, T>) {
+    pub(crate) fn push(&mut self, future: LocalFuture<'static, T>) {
         self.running.push(future);
     }
 
     /// The next result; `None` when nothing runs.
-    pub(super) async fn next(&mut self) -> Option<T> {
+    pub(crate) async fn next(&mut self) -> Option<T> {
         if self.running.is_empty() {
             return None;
         }

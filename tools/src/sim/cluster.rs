@@ -175,7 +175,8 @@ async fn run_proxy(ip: IpAddr) -> std::io::Result<()> {
          [pipeline:main]\npipeline = catch_errors gatekeeper healthcheck listing_formats tempauth copy dlo proxy-server\n\
          [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\nnode_timeout = 3\nconn_timeout = 0.5\n\
          error_suppression_interval = 5\n\
-         [filter:tempauth]\nuse = egg:swift#tempauth\nuser_test_tester = testing .admin\n"
+         [filter:tempauth]\nuse = egg:swift#tempauth\nuser_test_tester = testing .admin\n\
+         [object-expirer]\ninterval = 20\nconcurrency = 4\n"
     );
     let config = proxy::config::Config::parse("proxy-server.conf", &text, SWIFT_CONF)
         .map_err(|error| std::io::Error::other(error.message))?;

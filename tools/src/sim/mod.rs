@@ -8,15 +8,18 @@
 //! - `nemesis`: what goes wrong.
 //! - `workload` and `client`: what clients do and read in the end.
 //! - `checker`: one check per property.
+//! - `expiry`: another scenario, of objects that expire.
 
 mod checker;
 mod client;
 mod cluster;
+mod expiry;
 mod nemesis;
 mod workload;
 
 pub use checker::{Property, Violation};
 pub use cluster::RingFiles;
+pub use expiry::run_expiry;
 
 use base::io::sim::{Sim, SimOptions};
 use base::io::{sleep, spawn};
