@@ -107,6 +107,10 @@ pub struct Config {
     pub reseller_prefix: String,
     /// All of them.
     pub resellers: Vec<Reseller>,
+    /// Where tempauth gives tokens, with a slash at both ends (`auth_prefix`).
+    pub tempauth_prefix: String,
+    /// Whether a signature is a right beside tempauth's (`allow_overrides`).
+    pub tempauth_allows_overrides: bool,
     /// Seconds a token lives.
     pub token_life: Duration,
     /// Signs tokens, so that they survive a restart and are known to every core.

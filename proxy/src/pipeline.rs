@@ -390,10 +390,10 @@ impl Pipeline {
             let known = authtoken.identify(&request.head).await?;
             return Ok(known.map(|known| Rc::new(keystoneauth::identity(settings, known))).unwrap_or_default());
         }
-        if !config.is_on(Member::Tempauth) || brings_right {
+        if !config.is_on(Member::Tempauth) || (brings_right && config.tempauth_allows_overrides) {
             return Ok(Rc::default());
         }
-        match tempauth::auth_path(request.head.path()) {
+        match tempauth::auth_path(config, request.head.path()) {
             Some(rest) => Err(Box::new(self.tokens.give(request, rest).await)),
             None => self.tokens.identify(&request.head).await,
         }

@@ -135,6 +135,8 @@ pub(super) fn parse(
         token_secret,
         reseller_prefix: resellers.first().map(|reseller| reseller.prefix.clone()).unwrap_or_default(),
         resellers,
+        tempauth_prefix: auth_prefix(auth, &mut notices),
+        tempauth_allows_overrides: auth.boolean("allow_overrides", true),
         token_life: Duration::from_secs(auth.integer("token_life", 86_400, 1..=315_360_000)?),
         storage_url_scheme: auth.get("storage_url_scheme").filter(|s| *s != "default").map(str::to_owned),
         // [filter:authtoken]
@@ -292,7 +294,19 @@ fn request_node_count(app: &Section) -> Result<Option<usize>, ConfigError> {
     }
 }
 
-/// One prefix, with its underscore.
+/// With a slash at both ends; one without a name is replaced, as in Swift.
+fn auth_prefix(auth: &Section, notices: &mut Vec<String>) -> String {
+    let text = auth.get("auth_prefix").unwrap_or("/auth/");
+    let name = text.trim_matches('/');
+    if name.is_empty() {
+        notices.push(format!("tempauth: auth_prefix = {text} names nothing, /auth/ is used"));
+        return "/auth/".to_owned();
+    }
+    let start = if text.starts_with('/') { "" } else { "/" };
+    let end = if text.ends_with('/') { "" } else { "/" };
+    format!("{start}{text}{end}")
+}
+
 /// In the order of `reseller_prefix`, each with its `<PREFIX>_require_group`; the first prefix's own option may lack the prefix.
 fn resellers(auth: &Section) -> Result<Vec<Reseller>, ConfigError> {
     let is_name = |text: &String| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');

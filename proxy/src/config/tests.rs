@@ -340,3 +340,18 @@ fn concurrent_gets_are_measured_unless_somebody_says_otherwise() {
         parse("[pipeline:main]\npipeline = proxy-server\n[app:proxy-server]\nconcurrency_timeout = soon\n").is_err()
     );
 }
+
+#[test]
+fn tempauths_prefix_has_a_slash_at_both_ends() {
+    let prefix = |text: &str| {
+        let config = parse(&format!(
+            "[pipeline:main]\npipeline = tempauth proxy-server\n[filter:tempauth]\nuser_a_b = c .admin\nauth_prefix = {text}\n"
+        ));
+        config.map(|config| config.tempauth_prefix).unwrap()
+    };
+    for (text, expected) in
+        [("/auth/", "/auth/"), ("login", "/login/"), ("/a/b", "/a/b/"), ("", "/auth/"), ("//", "/auth/")]
+    {
+        assert_eq!(prefix(text), expected, "{text}");
+    }
+}

@@ -4,11 +4,11 @@
 //!   whoever asks brings the ACLs. `app` and `early_right` are the two drivers that fetch them.
 //! - A system that cannot decide without the account's fields says so; only then are they fetched.
 //! - A signature, or a right that was given before, goes before any system, unless the system does not take other words than its own
-//!   (`allow_overrides` of keystoneauth).
+//!   (`allow_overrides`).
 
 use super::acl::{self, Kind};
 use super::{keystoneauth, tempauth};
-use crate::config::Config;
+use crate::config::{Config, Member};
 use crate::request::{Authority, ClientRequest};
 use crate::respond;
 use base::http::server::Response;
@@ -84,7 +84,10 @@ pub fn verdict(config: &Config, request: &ClientRequest, acls: Acls<'_>) -> Verd
 
 /// Whether a signature counts as a right of its own.
 pub fn takes_signatures(config: &Config) -> bool {
-    config.keystoneauth.as_ref().is_none_or(|settings| settings.allow_overrides)
+    match &config.keystoneauth {
+        Some(settings) => settings.allow_overrides,
+        None => config.tempauth_allows_overrides || !config.is_on(Member::Tempauth),
+    }
 }
 
 /// 403 to somebody, 401 to nobody: he may come back with a token.

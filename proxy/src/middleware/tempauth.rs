@@ -96,9 +96,9 @@ fn identity_of(config: &Config, user: &User) -> Identity {
     Identity { user: Some(name), groups, is_reseller, keystone: None }
 }
 
-/// What stands behind `/auth/`, if this path is for us.
-pub fn auth_path(path: &[u8]) -> Option<&[u8]> {
-    path.strip_prefix(b"/auth/")
+/// What stands behind `auth_prefix`, if this path is for us.
+pub fn auth_path<'a>(config: &Config, path: &'a [u8]) -> Option<&'a [u8]> {
+    path.strip_prefix(config.tempauth_prefix.as_bytes())
 }
 
 /// Who asks for a token at `GET /auth/v1.0`, `/auth/v1` or `/auth/v1/<account>/auth`; the error is the answer to nobody.

@@ -14,7 +14,7 @@ fn auth(path: &'static str, fields: &[(&'static str, &'static str)]) -> Response
         head.headers.append(*name, *value);
     }
     let request = Request { head, body: RequestBody::full(""), peer: "127.0.0.1:1".parse().unwrap() };
-    let rest = auth_path(path.as_bytes()).unwrap();
+    let rest = auth_path(&sample(), path.as_bytes()).unwrap();
     Sim::new(1, SimOptions::default())
         .run(async move { Tokens::new(Rc::new(sample()), None).give(&request, rest).await })
 }

@@ -177,3 +177,31 @@ fn info_lists_what_is_on_as_swift_does() {
         assert!(["formpost", "ratelimit", "container_sync"].iter().all(|name| !text.contains(name)), "{text}");
     });
 }
+
+#[test]
+fn tempauth_gives_tokens_where_it_is_told_and_takes_other_rights_as_it_is_told() {
+    run(47, |world| async move {
+        for (overrides, alone) in [(true, 200), (false, 401)] {
+            let pipeline = pipeline(&world, &[Member::Tempauth, Member::Tempurl], |config| {
+                let sample = crate::config::tests::sample();
+                (config.users, config.token_secret) = (sample.users, sample.token_secret);
+                (config.tempauth_prefix, config.tempauth_allows_overrides) = ("/login/".to_owned(), overrides);
+            })
+            .await;
+            let credentials = [("X-Auth-User", "test:tester"), ("X-Auth-Key", "testing")];
+            let elsewhere = send(&pipeline, Method::Get, "/auth/v1.0", &credentials, "").await;
+            assert!(elsewhere.head.headers.get("X-Auth-Token").is_none());
+            let answer = send(&pipeline, Method::Get, "/login/v1.0", &credentials, "").await;
+            let token = ("X-Auth-Token", answer.head.headers.get_str("X-Auth-Token").unwrap());
+            let key = ("X-Container-Meta-Temp-Url-Key", "key");
+            assert!(send(&pipeline, Method::Put, "/v1/AUTH_test/c", &[token, key], "").await.head.status.is_success());
+            assert!(send(&pipeline, Method::Put, "/v1/AUTH_test/c/o", &[token], "x").await.head.status.is_success());
+            let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(b"key").unwrap();
+            mac.update(b"GET\n4102444800\n/v1/AUTH_test/c/o");
+            let signature = hex(&mac.finalize().into_bytes());
+            let target = format!("/v1/AUTH_test/c/o?temp_url_sig={signature}&temp_url_expires=4102444800");
+            assert_eq!(send(&pipeline, Method::Get, &target, &[], "").await.head.status.0, alone, "{overrides}");
+            assert_eq!(send(&pipeline, Method::Get, &target, &[token], "").await.head.status.0, 200, "{overrides}");
+        }
+    });
+}
