@@ -458,7 +458,8 @@ impl Fake {
             }
             (_, false) => 404,
             (Method::Delete, true) => {
-                stored.remove(&key);
+                let gone = stored.remove(&key).map_or(String::new(), |gone| gone.time);
+                self.backends.deleted.borrow_mut().insert(key, gone);
                 204
             }
             (Method::Get, true) => 200,
@@ -468,6 +469,10 @@ impl Fake {
             200 => Response::full(Status(200), "application/json; charset=utf-8", self.list(name, &query)),
             _ => Response::empty(Status(status)),
         };
+        let was_there = self.backends.deleted.borrow().contains_key(&(self.number, name.to_owned()));
+        if status == 404 && was_there && name.matches('/').count() == 1 {
+            response.head.headers.set("X-Account-Status", "Deleted");
+        }
         if matches!(status, 200 | 204)
             && let Some(found) = stored.get(&(self.number, name.to_owned()))
         {

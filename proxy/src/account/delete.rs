@@ -19,7 +19,7 @@ pub(super) async fn delete(core: &Rc<Core>, request: ClientRequest) -> Response 
     let outcome = write(core, Method::Delete, request.path, headers).await;
     match outcome.status {
         // As the account's server says it: without a sentence.
-        Status(404) => respond::told(Status(404), ""),
+        Status(404) if !outcome.headers.contains("X-Account-Status") => respond::told(Status(404), ""),
         status if status.is_success() => written(outcome).header("X-Account-Status", "Deleted"),
         _ => written(outcome),
     }

@@ -76,3 +76,6 @@ fn written(outcome: Outcome) -> Response {
     let body = if outcome.status.0 == 404 { Bytes::new() } else { outcome.body };
     Response::full(outcome.status, "text/html; charset=UTF-8", body).header("X-Account-Status", deleted.clone())
 }
+
+#[cfg(test)]
+mod tests;
