@@ -90,11 +90,32 @@ impl Timestamp {
     }
     /// `2014-06-11T05:31:17.041880`, as listings show it.
     pub fn isoformat(self) -> String {
+        let mut text = String::with_capacity(26);
+        self.push_isoformat(&mut text);
+        text
+    }
+    /// Writes [`isoformat`](Self::isoformat) behind what is there: ten thousand times for one page of a listing.
+    pub fn push_isoformat(self, text: &mut String) {
         let seconds = self.seconds();
         let (year, month, day) = civil_from_days(seconds / 86_400);
         let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
         let micros = self.raw % UNITS_PER_SECOND * 10;
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}")
+        // Divided by constants and put in place: a third of what the formatting machinery takes.
+        let mut form = *b"0000-00-00T00:00:00.000000";
+        let mut put = |from: usize, to: usize, mut number: u64| {
+            for place in form.get_mut(from..to).into_iter().flatten().rev() {
+                *place = b'0' + u8::try_from(number % 10).unwrap_or(0);
+                number /= 10;
+            }
+        };
+        put(0, 4, year);
+        put(5, 7, month);
+        put(8, 10, day);
+        put(11, 13, hour);
+        put(14, 16, minute);
+        put(17, 19, second);
+        put(20, 26, micros);
+        text.push_str(std::str::from_utf8(&form).unwrap_or_default());
     }
     /// The reverse of [`isoformat`](Self::isoformat): exactly that form, one to six decimals.
     pub fn from_isoformat(text: &str) -> Result<Self, InvalidTimestamp> {

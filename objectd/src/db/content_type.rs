@@ -1,5 +1,16 @@
 //! Core: the content type of a row, which may carry the size to list as a parameter (`;swift_bytes=N`).
 
+use std::borrow::Cow;
+
+/// As [`split_swift_bytes`], without a copy where there are no parameters.
+pub fn split_shown(content_type: &str) -> (Cow<'_, str>, Option<String>) {
+    if !content_type.contains(';') {
+        return (Cow::Borrowed(content_type), None);
+    }
+    let (joined, swift_bytes) = split_swift_bytes(content_type);
+    (Cow::Owned(joined), swift_bytes)
+}
+
 /// Takes `swift_bytes` out of a content type. The other parameters are joined again with `;` and no blank, as Swift does.
 pub fn split_swift_bytes(content_type: &str) -> (String, Option<String>) {
     let mut pieces = pieces(content_type).into_iter();
@@ -55,6 +66,7 @@ mod tests {
     fn parameters_survive_without_blanks() {
         let check = |text: &str, joined: &str, bytes: Option<&str>| {
             assert_eq!(split_swift_bytes(text), (joined.to_owned(), bytes.map(str::to_owned)), "{text}");
+            assert_eq!(split_shown(text), (joined.into(), bytes.map(str::to_owned)), "{text}");
         };
         check("text/plain", "text/plain", None);
         check("application/x; charset=utf-8; swift_bytes=777", "application/x;charset=utf-8", Some("777"));

@@ -1,10 +1,13 @@
 //! Core: listings as bytes: plain, JSON as Python writes it, XML as Swift's two servers write it.
 
 use super::container_row::{self, ContainerRow};
-use super::content_type::split_swift_bytes;
+use super::content_type::split_shown;
 use super::listing::Entry;
 use super::object_row::ObjectRow;
 use super::policies::Policies;
+use base::digits;
+use base::timestamp::Timestamp;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 
@@ -128,23 +131,34 @@ impl Renderer {
 }
 
 /// What an object's entry shows: size, content type, metadata time.
-fn shown(row: &ObjectRow<&str>) -> io::Result<(i64, String, String)> {
-    let (content_type, swift_bytes) = split_swift_bytes(row.content_type);
+fn shown<'a>(row: &ObjectRow<&'a str>) -> io::Result<(i64, Cow<'a, str>, Timestamp)> {
+    let (content_type, swift_bytes) = split_shown(row.content_type);
     let size = swift_bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(row.size);
     let [_, _, metadata] = row.times()?;
-    Ok((size, content_type, metadata.isoformat()))
+    Ok((size, content_type, metadata))
+}
+
+fn number(out: &mut String, number: i64) {
+    if number < 0 {
+        out.push('-');
+    }
+    out.extend(digits::all(number.unsigned_abs()).map(char::from));
 }
 
 fn object_json(out: &mut String, name: &str, value: &[u8]) -> io::Result<()> {
     let row = ObjectRow::decode(value)?;
     let (size, content_type, modified) = shown(&row)?;
-    let _ = write!(out, "{{\"bytes\": {size}, \"hash\": ");
+    out.push_str("{\"bytes\": ");
+    number(out, size);
+    out.push_str(", \"hash\": ");
     json_text(out, row.etag);
     out.push_str(", \"name\": ");
     json_text(out, name);
     out.push_str(", \"content_type\": ");
     json_text(out, &content_type);
-    let _ = write!(out, ", \"last_modified\": \"{modified}\"}}");
+    out.push_str(", \"last_modified\": \"");
+    modified.push_isoformat(out);
+    out.push_str("\"}");
     Ok(())
 }
 
@@ -155,9 +169,13 @@ fn object_xml(out: &mut String, name: &str, value: &[u8]) -> io::Result<()> {
     xml_text(out, name);
     out.push_str("</name><hash>");
     xml_text(out, row.etag);
-    let _ = write!(out, "</hash><bytes>{size}</bytes><content_type>");
+    out.push_str("</hash><bytes>");
+    number(out, size);
+    out.push_str("</bytes><content_type>");
     xml_text(out, &content_type);
-    let _ = write!(out, "</content_type><last_modified>{modified}</last_modified></object>");
+    out.push_str("</content_type><last_modified>");
+    modified.push_isoformat(out);
+    out.push_str("</last_modified></object>");
     Ok(())
 }
 
@@ -197,7 +215,12 @@ fn container_xml(out: &mut String, name: &str, value: &[u8], policies: &Policies
 /// A JSON string of ASCII only, with Python's choice of escapes.
 pub fn json_text(out: &mut String, text: &str) {
     out.push('"');
-    for character in text.chars() {
+    // Nearly all texts are plain to their end.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    let plain = text.bytes().position(|byte| !is_plain(&byte)).unwrap_or(text.len());
+    let (plain, rest) = text.split_at(plain);
+    out.push_str(plain);
+    for character in rest.chars() {
         match character {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),

@@ -7,6 +7,7 @@ use crate::respond;
 use base::http::Status;
 use base::http::server::{LocalFuture, Response, ResponseBody};
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
@@ -32,7 +33,7 @@ pub(super) fn with_etags(next: Rc<dyn Application>, request: ClientRequest) -> L
 }
 
 fn split(body: Bytes) -> Bytes {
-    if !body.windows(MARK.len()).any(|window| window == MARK) {
+    if memmem::find(&body, MARK).is_none() {
         return body;
     }
     let Ok(mut rows) = serde_json::from_slice::<Vec<Map<String, Value>>>(&body) else { return body };
