@@ -73,6 +73,14 @@ impl TempFile {
             TempInner::Real(real::fs::TempFile::create(dir).await?)
         }))
     }
+    /// Creates it in the directory `dir`, which is made durably if it is missing, with `reserve` bytes as by `allocate`.
+    pub async fn create_within(dir: &Path, reserve: u64) -> io::Result<TempFile> {
+        Ok(TempFile(if simulated() {
+            TempInner::Sim(sim::disk::TempFile::create_within(dir, reserve).await?)
+        } else {
+            TempInner::Real(real::fs::TempFile::create_within(dir, reserve).await?)
+        }))
+    }
     /// Reserves `length` bytes; `StorageFull` when they are not there.
     pub async fn allocate(&mut self, length: u64) -> io::Result<()> {
         match &mut self.0 {

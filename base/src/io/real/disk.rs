@@ -303,18 +303,31 @@ pub(super) fn append_locked(path: &Path, lock_path: &Path, bytes: &[u8]) -> io::
     Ok(rustix::fs::fdatasync(&file)?)
 }
 
+/// The lowest entry is synced first: where a sync takes all changes of the file system along, those above have nothing left to do.
 pub(super) fn create_dir_all(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Ends: the parent is shorter, and the root exists.
-            create_dir_all(parent(path)?)?;
-            create_one(path)?;
-        }
+        Ok(()) => return sync_dir(parent(path)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(_) if path.is_dir() => return Ok(()),
         Err(error) => return Err(error),
     }
-    sync_dir(parent(path)?)
+    let mut missing = vec![path];
+    // Ends: the parent is shorter, and the root exists.
+    loop {
+        let above = parent(missing.last().copied().unwrap_or(path))?;
+        match fs::create_dir(above) {
+            Ok(()) => {
+                missing.push(above);
+                break;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(above),
+            // Somebody else made it between the two calls.
+            Err(_) if above.is_dir() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    missing.iter().rev().try_for_each(|path| create_one(path))?;
+    missing.iter().try_for_each(|path| sync_dir(parent(path)?))
 }
 
 fn create_one(path: &Path) -> io::Result<()> {

@@ -106,16 +106,29 @@ pub(in crate::io) struct TempFile {
 
 impl TempFile {
     pub(in crate::io) async fn create(dir: &Path) -> io::Result<TempFile> {
-        let dir = dir.to_owned();
-        let place = core().pool.run(move || TempPlace::create(&dir)).await?;
-        Ok(TempFile {
+        with_path(dir, TempPlace::create).await.map(TempFile::new)
+    }
+
+    /// All in one go on a thread.
+    pub(in crate::io) async fn create_within(dir: &Path, reserve: u64) -> io::Result<TempFile> {
+        let create = move |dir: &Path| {
+            disk::create_dir_all(dir)?;
+            let place = TempPlace::create(dir)?;
+            place.allocate(reserve)?;
+            Ok(place)
+        };
+        with_path(dir, create).await.map(TempFile::new)
+    }
+
+    fn new(place: TempPlace) -> TempFile {
+        TempFile {
             place: Some(Arc::new(place)),
             pending: Vec::new(),
             pending_bytes: 0,
             written: 0,
             flushing: None,
             prepared: false,
-        })
+        }
     }
 
     fn place(&self) -> Arc<TempPlace> {

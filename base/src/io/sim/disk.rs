@@ -131,6 +131,14 @@ impl TempFile {
         let inode = clean_step(Kind::Allocate, || with_disk(&current(), |disk| disk.create_nameless(dir))).await?;
         Ok(TempFile { handle: handle(&current(), inode)?, length: 0, prepared: false })
     }
+    pub(in crate::io) async fn create_within(dir: &Path, reserve: u64) -> io::Result<TempFile> {
+        create_dir_all(dir).await?;
+        let mut file = TempFile::create(dir).await?;
+        if reserve > 0 {
+            file.allocate(reserve).await?;
+        }
+        Ok(file)
+    }
     pub(in crate::io) async fn allocate(&mut self, length: u64) -> io::Result<()> {
         clean_step(Kind::Allocate, || self.handle.with(|disk| disk.reserve(self.handle.inode, length))).await
     }

@@ -202,17 +202,11 @@ impl Files {
     pub async fn create(&self, size: Option<u64>) -> std::io::Result<Writer> {
         for _ in 0..ATTEMPTS {
             let busy = self.device.busy.enter(self.directory()).await;
-            fs::create_dir_all(self.directory()).await?;
-            match fs::TempFile::create(self.directory()).await {
+            match fs::TempFile::create_within(self.directory(), size.unwrap_or(0)).await {
                 // Another daemon took the empty directory away.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
-                Ok(mut file) => {
-                    if let Some(size) = size.filter(|size| *size > 0) {
-                        file.allocate(size).await?;
-                    }
-                    return Ok(Writer { files: self.clone(), file, synced: 0, _busy: busy });
-                }
+                Ok(file) => return Ok(Writer { files: self.clone(), file, synced: 0, _busy: busy }),
             }
         }
         Err(Error::new(ErrorKind::NotFound, "the directory of the object vanishes again and again"))
