@@ -73,6 +73,17 @@ impl BodyDecoder {
         }
     }
 
+    /// Notes bytes of a body of known length that were taken behind our back, not more than remain.
+    pub fn pass(&mut self, bytes: u64) {
+        debug_assert!(self.remaining().is_some_and(|left| bytes <= left), "bytes that are not of this body");
+        if let State::Length(left) = &mut self.state {
+            *left = left.saturating_sub(bytes);
+            if *left == 0 {
+                self.state = State::Done;
+            }
+        }
+    }
+
     /// The next piece, of at most `piece_max` bytes, from the front of `buffer`. `None`: more bytes are needed.
     pub fn next(&mut self, buffer: &mut BytesMut, piece_max: usize) -> Result<Option<Piece>, Refusal> {
         // Ends: each turn takes a part of the chunk framing from the buffer or answers.

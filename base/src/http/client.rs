@@ -13,13 +13,16 @@ use super::parser::Refusal;
 use super::reader::{Event, ResponseReader};
 use super::transitions::{Exchange, Role, State, Step};
 use super::{Headers, RequestHead, ResponseHead};
-use crate::io::Stream;
+use crate::io::{Pipe, Stream};
 use bytes::{Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// Fewer bytes of a body are copied: a pipe costs some calls more.
+const PIPED_MIN: usize = 32 * 1024;
 
 /// How a request's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +174,23 @@ impl Connection {
         }
     }
 
+    /// Takes bytes of the response's body into an empty pipe, unseen. Gives how many; 0 when they are to be had by `read_data`: bytes that were
+    /// read already, few, or framed in chunks, and the end.
+    pub async fn read_data_to(&self, pipe: &mut Pipe) -> io::Result<usize> {
+        let inner = &self.inner;
+        let left = inner.reader.borrow().body_remaining().and_then(|left| usize::try_from(left).ok());
+        let Some(left) = left.filter(|left| *left >= PIPED_MIN) else { return Ok(0) };
+        if inner.exchange.get().state(Role::Server) != State::Body || inner.inlet.is_away() || inner.inlet.has_bytes() {
+            return Ok(0);
+        }
+        let taken = inner.inlet.stream().read_to(pipe, left).await.inspect_err(|_| inner.last())?;
+        if taken == 0 {
+            return Err(inner.ended(Purpose::Body(None)));
+        }
+        inner.reader.borrow_mut().pass(u64::try_from(taken).unwrap_or(u64::MAX));
+        Ok(taken)
+    }
+
     /// Collects the rest of the body, at most `max` bytes: more is an error and breaks the connection.
     pub async fn read_full(&self, max: usize) -> io::Result<Bytes> {
         let Some(first) = self.read_data().await? else {
@@ -288,16 +308,22 @@ impl Inner {
                 Purpose::Body(_) => Purpose::Body(self.reader.borrow().body_remaining()),
             };
             if self.inlet.fill(purpose).await.inspect_err(|_| self.last())? == 0 {
-                self.last();
+                let ended = self.ended(purpose);
                 if !self.reader.borrow_mut().end_of_input() {
-                    let text = match purpose {
-                        Purpose::Head => "the connection ended before the response",
-                        Purpose::Body(_) => "the connection ended inside the response's body",
-                    };
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+                    return Err(ended);
                 }
             }
         }
+    }
+
+    /// The peer sends no more: what that means where more was due.
+    fn ended(&self, purpose: Purpose) -> io::Error {
+        self.last();
+        let text = match purpose {
+            Purpose::Head => "the connection ended before the response",
+            Purpose::Body(_) => "the connection ended inside the response's body",
+        };
+        io::Error::new(io::ErrorKind::UnexpectedEof, text)
     }
 
     fn step(&self, role: Role, step: Step) -> io::Result<()> {

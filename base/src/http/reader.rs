@@ -163,6 +163,13 @@ impl ResponseReader {
         self.body.as_ref().and_then(BodyDecoder::remaining)
     }
 
+    /// Notes bytes of the body that were taken behind our back.
+    pub fn pass(&mut self, bytes: u64) {
+        if let Some(body) = &mut self.body {
+            body.pass(bytes);
+        }
+    }
+
     /// The next event. A head with a 1xx status is followed by another head, every other by data and the end.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Event<ResponseHead>>, Refusal> {
         if let Some(refusal) = self.refused {

@@ -27,7 +27,7 @@ pub use drain::Drain;
 use super::parser::{HeadLimits, Refusal, Version};
 use super::reader::Incoming;
 use super::{Method, RequestHead, ResponseHead, Status};
-use crate::io::Stream;
+use crate::io::{Pipe, Stream};
 use bytes::Bytes;
 use respond::{Sent, Speech};
 use std::future::Future;
@@ -102,6 +102,17 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub trait BodySource {
     /// The next piece; `None` at the end. An error cuts the connection: the client sees a body that is too short.
     fn next(&mut self) -> LocalFuture<'_, Option<io::Result<Bytes>>>;
+
+    /// A source that only passes on what comes on a connection may put the next bytes into an empty pipe instead, unseen. Gives how many; 0 when
+    /// `next` has to be asked.
+    fn next_to<'a>(&'a mut self, _pipe: &'a mut Pipe) -> LocalFuture<'a, io::Result<usize>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
+
+    /// Whether `next_to` is worth asking.
+    fn is_piped(&self) -> bool {
+        false
+    }
 }
 
 /// A response body.

@@ -31,7 +31,7 @@ pub use real::log;
 pub use real::page_bytes;
 pub use resolve::resolve;
 pub use shutdown::Shutdown;
-pub use stream::{Listener, Stream};
+pub use stream::{Listener, Pipe, Stream};
 pub use task::{Computing, JoinHandle, compute, compute_behind, spawn};
 
 use std::cell::Cell;

@@ -92,6 +92,22 @@ impl Stream {
         }
     }
 
+    /// Takes what comes into an empty pipe, at most `most` bytes of it. Gives the bytes taken, 0 at the end.
+    pub async fn read_to(&self, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
+        match &self.0 {
+            StreamInner::Real(stream) => stream.read_to(&mut pipe.0, most).await,
+            StreamInner::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Writes some of what a pipe holds. Gives the bytes written.
+    pub async fn write_from(&self, pipe: &mut Pipe) -> io::Result<usize> {
+        match &self.0 {
+            StreamInner::Real(stream) => stream.write_from(&mut pipe.0).await,
+            StreamInner::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Ends our sending direction (FIN); the peer can still send.
     pub async fn shutdown_write(&self) -> io::Result<()> {
         match &self.0 {
@@ -131,5 +147,25 @@ impl Stream {
             StreamInner::Real(stream) => stream.peer_address(),
             StreamInner::Sim(stream) => stream.peer_address(),
         }
+    }
+}
+
+/// Bytes on their way from one connection to another, which we never see. What it still holds when dropped is lost.
+pub struct Pipe(real::pipe::Pipe);
+
+impl Pipe {
+    /// An empty pipe. `None` when there is none to be had, as always in the simulator: bodies are copied then.
+    pub fn take() -> Option<Pipe> {
+        if simulated() { None } else { real::pipe::Pipe::take().map(Pipe) }
+    }
+
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

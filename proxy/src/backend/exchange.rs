@@ -10,7 +10,7 @@ use super::nodes::Node;
 use crate::core::Core;
 use base::http::client::{Connection, Framing};
 use base::http::{Headers, RequestHead, ResponseHead};
-use base::io;
+use base::io::{self, Pipe};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::time::Duration;
@@ -129,6 +129,11 @@ impl Exchange {
             self.give_back();
         }
         Ok(piece)
+    }
+
+    /// Takes bytes of the answer's body into an empty pipe; 0 when `read` has to be asked.
+    pub async fn read_to(&mut self, pipe: &mut Pipe) -> std::io::Result<usize> {
+        io::timeout(self.deadline, self.connection()?.read_data_to(pipe)).await?
     }
 
     /// Reads the whole, small, body of an answer; a large one is cut off and its connection closed.

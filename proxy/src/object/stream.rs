@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - At most one piece is held.
+//! - At most one piece is held, or what a pipe holds.
 //! - A resumed body goes on at the byte after the last one delivered, from a replica with the same ETag and data time, or it is
 //!   cut: two versions are never mixed.
 
@@ -12,8 +12,9 @@ use crate::backend::read::{Found, Read, Source, find};
 use crate::core::Core;
 use base::http::server::{BodySource, LocalFuture};
 use base::http::{Headers, Method};
-use base::io;
+use base::io::{self, Pipe};
 use bytes::Bytes;
+use std::io::Error;
 use std::rc::Rc;
 
 /// A body that ends short when its backend does (listings).
@@ -31,6 +32,14 @@ impl Plain {
 impl BodySource for Plain {
     fn next(&mut self) -> LocalFuture<'_, Option<std::io::Result<Bytes>>> {
         Box::pin(async { self.exchange.read().await.transpose() })
+    }
+
+    fn next_to<'a>(&'a mut self, pipe: &'a mut Pipe) -> LocalFuture<'a, std::io::Result<usize>> {
+        Box::pin(self.exchange.read_to(pipe))
+    }
+
+    fn is_piped(&self) -> bool {
+        true
     }
 }
 
@@ -89,27 +98,43 @@ impl Resuming {
     async fn read(&mut self) -> Option<std::io::Result<Bytes>> {
         // Ends: every failure takes one of a finite number of candidates.
         loop {
-            let exchange = self.exchange.as_mut()?;
-            let error = match exchange.read().await {
+            match self.exchange.as_mut()?.read().await {
                 Ok(Some(piece)) => {
                     self.delivered(piece.len());
                     return Some(Ok(piece));
                 }
                 Ok(None) => return None,
-                Err(error) => error,
-            };
-            self.exchange = None;
-            self.resume.core.backend.failed(&self.node, &error);
-            match self.left {
-                // Boxed: rare, and large beside the rest.
-                Some((first, last)) if first <= last => Box::pin(self.go_on(first, last)).await,
-                Some(_) => return None,
-                None => return Some(Err(error)),
-            }
-            if self.exchange.is_none() {
-                return Some(Err(error));
+                Err(error) => {
+                    if let Err(error) = self.recover(error).await {
+                        return Some(Err(error));
+                    }
+                }
             }
         }
+    }
+
+    async fn read_to(&mut self, pipe: &mut Pipe) -> std::io::Result<usize> {
+        let Some(exchange) = &mut self.exchange else { return Ok(0) };
+        match exchange.read_to(pipe).await {
+            Ok(taken) => {
+                self.delivered(taken);
+                Ok(taken)
+            }
+            Err(error) => self.recover(error).await.map(|()| 0),
+        }
+    }
+
+    /// Goes on from another replica. With `Ok` and no exchange nothing was missing.
+    async fn recover(&mut self, error: Error) -> std::io::Result<()> {
+        self.exchange = None;
+        self.resume.core.backend.failed(&self.node, &error);
+        match self.left {
+            // Boxed: rare, and large beside the rest.
+            Some((first, last)) if first <= last => Box::pin(self.go_on(first, last)).await,
+            Some(_) => return Ok(()),
+            None => return Err(error),
+        }
+        if self.exchange.is_some() { Ok(()) } else { Err(error) }
     }
 
     fn delivered(&mut self, bytes: usize) {
@@ -143,6 +168,14 @@ impl Resuming {
 impl BodySource for Resuming {
     fn next(&mut self) -> LocalFuture<'_, Option<std::io::Result<Bytes>>> {
         Box::pin(self.read())
+    }
+
+    fn next_to<'a>(&'a mut self, pipe: &'a mut Pipe) -> LocalFuture<'a, std::io::Result<usize>> {
+        Box::pin(self.read_to(pipe))
+    }
+
+    fn is_piped(&self) -> bool {
+        true
     }
 }
 

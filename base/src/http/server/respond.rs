@@ -10,7 +10,7 @@ use crate::http::framing::{BodyFraming, plan_response};
 use crate::http::parser::Version;
 use crate::http::transitions::{Role, Step};
 use crate::http::{Method, date};
-use crate::io as door;
+use crate::io::{self as door, Pipe};
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
 use std::future::Future;
@@ -22,6 +22,8 @@ use std::task::Poll;
 const COPY_MAX: usize = 4 * 1024;
 /// One write moves so much at most: its deadline is meant for a piece, not for a body.
 const WRITE_MAX: usize = 256 * 1024;
+/// Shorter bodies are copied: most of them came with their head.
+const PIPED_MIN: u64 = 48 * 1024;
 
 /// What the request said that the response depends on.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +114,11 @@ impl Sender<'_> {
     }
 
     async fn stream(&mut self, head: Bytes, length: Option<u64>, source: Box<dyn BodySource>) -> io::Result<()> {
+        let is_piped = !self.chunked && length.is_some_and(|length| length >= PIPED_MIN) && source.is_piped();
         let mut pull = Pull { source, left: length, ready: Bytes::new() };
+        if let Some(pipe) = is_piped.then(Pipe::take).flatten() {
+            return self.pipe(head, pull, pipe).await;
+        }
         let mut parts = vec![head];
         let mut next = pull.next().await;
         // Ends: with the source, or with the first error of either side.
@@ -136,6 +142,29 @@ impl Sender<'_> {
                 return write.await;
             }
             next = write_and_pull(write, pull.next()).await?;
+        }
+    }
+
+    /// As `stream`, for a source that passes on what comes on another connection: what it can, it passes on in a pipe.
+    async fn pipe(&mut self, head: Bytes, mut pull: Pull, mut pipe: Pipe) -> io::Result<()> {
+        let mut parts = vec![head];
+        // Ends: with the source, or with the first error of either side.
+        loop {
+            let next = pull.next().await?;
+            let is_last = next.is_none();
+            next.into_iter().for_each(|bytes| self.push_piece(&mut parts, bytes));
+            self.wire.write(std::mem::take(&mut parts)).await?;
+            if is_last {
+                return Ok(());
+            }
+            // Ends: every turn takes bytes of a body of known length.
+            while pull.next_to(&mut pipe).await? > 0 {
+                // Ends: every turn writes bytes.
+                while !pipe.is_empty() {
+                    let written = self.wire.write_from(&mut pipe).await?;
+                    self.count(written);
+                }
+            }
         }
     }
 
@@ -179,11 +208,26 @@ impl Pull {
             };
         }
         let piece = self.ready.split_to(self.ready.len().min(WRITE_MAX));
-        if let Some(left) = &mut self.left {
-            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            *left = left.checked_sub(length).ok_or_else(|| io::Error::other("the body's source gave too much"))?;
-        }
+        self.took(piece.len())?;
         Ok(Some(piece))
+    }
+
+    /// Bytes put into the pipe; none when `next` has to be asked.
+    async fn next_to(&mut self, pipe: &mut Pipe) -> io::Result<usize> {
+        if !self.ready.is_empty() {
+            return Ok(0);
+        }
+        let taken = self.source.next_to(pipe).await?;
+        self.took(taken)?;
+        Ok(taken)
+    }
+
+    fn took(&mut self, bytes: usize) -> io::Result<()> {
+        if let Some(left) = &mut self.left {
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            *left = left.checked_sub(bytes).ok_or_else(|| io::Error::other("the body's source gave too much"))?;
+        }
+        Ok(())
     }
 }
 

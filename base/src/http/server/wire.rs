@@ -13,7 +13,7 @@ use crate::http::inlet::{Inlet, Purpose};
 use crate::http::parser::Refusal;
 use crate::http::reader::{Event, Incoming, RequestReader};
 use crate::http::transitions::{Exchange, Role, Step};
-use crate::io::{self as door, Stream};
+use crate::io::{self as door, Pipe, Stream};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -227,6 +227,11 @@ impl Wire {
                 door::timeout(deadline, stream.write_vectored(parts)).await?
             }
         }
+    }
+
+    /// Writes what a pipe holds. The deadline is for some of it: a slow client takes long for all.
+    pub(super) async fn write_from(&self, pipe: &mut Pipe) -> io::Result<usize> {
+        door::timeout(self.limits.client_timeout, self.inlet.stream().write_from(pipe)).await?
     }
 
     /// Notes a step of the exchange; false when it may not be taken.

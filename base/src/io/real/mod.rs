@@ -21,6 +21,7 @@ pub mod log;
 mod mapped;
 pub(super) mod net;
 pub(super) mod oneshot;
+pub(super) mod pipe;
 pub(super) mod task;
 pub(super) mod volume;
 mod zeros;

@@ -11,12 +11,13 @@
 
 use super::buffers::{Gather, Sending, Spare};
 use super::core;
+use super::pipe::Pipe;
 use bytes::{Buf, Bytes, BytesMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, sockopt};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -225,6 +226,41 @@ impl Stream {
         Ok(())
     }
 
+    /// Given up while it waits, it breaks the connection as a read does.
+    pub(in crate::io) async fn read_to(&self, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
+        let mut half = Hold::take(&self.0, &self.0.read, "one read at a time")?;
+        // Ends: with bytes, the end or an error; every other turn waits for one of them.
+        loop {
+            match pipe.take_from(self.0.registered.borrow(), most) {
+                Ok(taken) => {
+                    half.done();
+                    return Ok(taken);
+                }
+                Err(Errno::AGAIN) => ready(&half.get().0, Direction::Read).await?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Given up while it waits, it breaks the connection as a write does.
+    pub(in crate::io) async fn write_from(&self, pipe: &mut Pipe) -> io::Result<usize> {
+        let mut half = Hold::take(&self.0, &self.0.write, "one write at a time")?;
+        // Ends: with bytes given or an error; every other turn waits for one of them.
+        loop {
+            match pipe.give_to(self.0.registered.borrow()) {
+                Ok(0) if pipe.len() > 0 => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(given) => {
+                    half.done();
+                    return Ok(given);
+                }
+                Err(Errno::AGAIN) => ready(&half.get().0, Direction::Write).await?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     pub(in crate::io) fn shutdown_write(&self) -> io::Result<()> {
         Ok(rustix::net::shutdown(self.0.registered.borrow(), rustix::net::Shutdown::Write)?)
     }
@@ -247,6 +283,24 @@ impl Stream {
 
     pub(in crate::io) fn peer_address(&self) -> SocketAddr {
         self.0.peer
+    }
+}
+
+/// What a socket is waited for.
+#[derive(Clone, Copy)]
+enum Direction {
+    Read,
+    Write,
+}
+
+/// Waits until a socket can be read or written, or has an error to tell.
+async fn ready(half: &UnsafeCell<TcpStream>, direction: Direction) -> io::Result<()> {
+    // SAFETY: the halves of a connection live on one thread and borrow the stream for the time of a poll; what is called here only clones its
+    // descriptor's handle.
+    let tcp = unsafe { &*half.get() };
+    match direction {
+        Direction::Read => tcp.readable(false).await,
+        Direction::Write => tcp.writable(false).await,
     }
 }
 

@@ -3,7 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at the files from outside the door")]
 
 use super::{CoreOptions, driver, run_on};
-use crate::io::{self, Datagrams, Listener, Shutdown, Stream, compute, compute_behind, fs, sleep, spawn, timeout};
+use crate::io::{
+    self, Datagrams, Listener, Pipe, Shutdown, Stream, compute, compute_behind, fs, sleep, spawn, timeout,
+};
 use bytes::{Bytes, BytesMut};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -91,6 +93,76 @@ fn a_read_given_up_breaks_the_stream_and_the_peer_sees_its_end() {
         let (result, _) = server.read(BytesMut::with_capacity(100)).await;
         assert_eq!(result.unwrap_err().kind(), ErrorKind::BrokenPipe);
         assert_eq!(server.write_all(Bytes::from_static(b"x")).await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        let (result, _) = client.read(BytesMut::with_capacity(100)).await;
+        assert_eq!(result.unwrap(), 0);
+    });
+}
+
+#[test]
+fn what_goes_through_a_pipe_arrives_in_order_and_the_end_is_told() {
+    on_both(|| async {
+        let (source, ours) = pair().await;
+        let (theirs, target) = pair().await;
+        let content = pattern(3_000_000);
+        let sent = content.clone();
+        let writing = spawn(async move {
+            source.write_all(sent).await.unwrap();
+            source.shutdown_write().await.unwrap();
+        });
+        let passing = spawn(async move {
+            let mut pipe = Pipe::take().unwrap();
+            let mut passed = 0;
+            while ours.read_to(&mut pipe, 200_000).await.unwrap() > 0 {
+                assert!(pipe.len() <= 200_000);
+                while !pipe.is_empty() {
+                    passed += theirs.write_from(&mut pipe).await.unwrap();
+                }
+            }
+            passed
+        });
+        // Slower than what comes, so that both sides wait.
+        let mut got = Vec::new();
+        while got.len() < content.len() {
+            sleep(Duration::from_millis(1)).await;
+            let (result, buffer) = target.read(BytesMut::with_capacity(256 * 1024)).await;
+            assert_ne!(result.unwrap(), 0, "the stream ended early");
+            got.extend_from_slice(&buffer);
+        }
+        assert!(got == content);
+        assert_eq!(passing.await, Some(content.len()));
+        writing.await.unwrap();
+    });
+}
+
+#[test]
+fn pipes_are_counted_and_one_that_holds_bytes_is_not_used_again() {
+    on_both(|| async {
+        let all: Vec<Pipe> = std::iter::from_fn(Pipe::take).take(1000).collect();
+        assert_eq!(all.len(), 64);
+        drop(all);
+        let (source, ours) = pair().await;
+        source.write_all(Bytes::from_static(b"of another")).await.unwrap();
+        let mut pipe = Pipe::take().unwrap();
+        assert_eq!(ours.read_to(&mut pipe, 100).await.unwrap(), 10);
+        drop(pipe);
+        let (theirs, target) = pair().await;
+        for _ in 0..20 {
+            source.write_all(Bytes::from_static(b"x")).await.unwrap();
+            let mut pipe = Pipe::take().unwrap();
+            assert_eq!(ours.read_to(&mut pipe, 100).await.unwrap(), 1);
+            assert_eq!(theirs.write_from(&mut pipe).await.unwrap(), 1);
+        }
+        assert_eq!(read_exactly(&target, 20).await, vec![b'x'; 20]);
+    });
+}
+
+#[test]
+fn a_wait_for_a_pipe_given_up_breaks_the_stream() {
+    on_both(|| async {
+        let (client, server) = pair().await;
+        let mut pipe = Pipe::take().unwrap();
+        assert!(timeout(Duration::from_millis(20), server.read_to(&mut pipe, 100)).await.is_err());
+        assert_eq!(server.read_to(&mut pipe, 100).await.unwrap_err().kind(), ErrorKind::BrokenPipe);
         let (result, _) = client.read(BytesMut::with_capacity(100)).await;
         assert_eq!(result.unwrap(), 0);
     });
