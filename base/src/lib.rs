@@ -1,6 +1,7 @@
 //! What every Martlet server stands on. A file enters here when two crates use it and it has a noun
 //! for a name; `io` is the exception: it is the only door to the outside.
 
+pub mod body_check;
 pub mod checksum;
 pub mod conditional;
 pub mod config;

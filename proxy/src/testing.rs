@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::facts::news::Letters;
 use crate::request::{Authority, ClientRequest};
 use crate::respond;
+use base::body_check::{self, Verdict};
 use base::checksum::md5_hex;
 use base::http::server::{
     BodyError, BodySource, Drain, Handler, LocalFuture, Request, RequestBody, Response, ResponseBody, ServerLimits,
@@ -72,6 +73,10 @@ pub(crate) struct Backends {
     deleted: RefCell<BTreeMap<(usize, String), String>>,
     /// Rows of accounts and containers that list any: names and types. Every replica has them.
     pub(crate) listings: RefCell<BTreeMap<String, BTreeMap<String, &'static str>>>,
+    /// Nodes that take the MD5 of a body from the proxy.
+    pub(crate) checking: RefCell<Vec<usize>>,
+    /// What stood behind bodies.
+    pub(crate) verdicts: RefCell<Vec<Option<Verdict>>>,
     /// Bodies on their way to the proxy.
     pub(crate) bodies: Rc<Cell<usize>>,
 }
@@ -172,6 +177,8 @@ fn run_config<F: Future<Output = ()> + 'static>(
         stored: RefCell::default(),
         deleted: RefCell::default(),
         listings: RefCell::default(),
+        checking: RefCell::default(),
+        verdicts: RefCell::default(),
         bodies: Rc::default(),
     });
     sim.run(async move {
@@ -500,6 +507,9 @@ impl Fake {
         if let Some(existing) = existing.filter(|existing| *existing >= time) {
             return Response::empty(Status(409)).header("X-Backend-Timestamp", existing);
         }
+        if self.backends.checking.borrow().contains(&self.number) {
+            request.body.continue_with(body_check::FIELD, body_check::SCHEME);
+        }
         let mut body = Vec::new();
         while let Some(piece) = request.body.next().await {
             match piece {
@@ -511,6 +521,7 @@ impl Fake {
                 io::sleep(Duration::from_secs(3600)).await;
             }
         }
+        self.backends.verdicts.borrow_mut().push(request.body.trailers().and_then(Verdict::decode));
         let etag = md5_hex(&body);
         if headers.get_str("Etag").is_some_and(|sent| sent != etag) {
             return Response::empty(Status(422));

@@ -11,7 +11,10 @@ mod cluster;
 
 use cluster::{Cluster, Daemon, eventually};
 use rustix::process::{Signal, kill_process};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 #[test]
 fn objects_are_stored_listed_and_fetched_and_survive_a_restart() {
@@ -143,6 +146,44 @@ fn a_node_that_dies_costs_nothing_that_was_acknowledged() {
     eventually("the account counts every byte", || {
         client.request("HEAD", "", &[], None).header("X-Account-Bytes-Used") == bytes.to_string()
     });
+}
+
+/// Reads the answer to a GET, tells when the first MiB of it is there, and gives the body.
+fn read_slowly(client: &cluster::Client, path: &str, bytes: usize, in_the_middle: impl FnOnce()) -> Vec<u8> {
+    let mut stream = TcpStream::connect(client.address).expect("the proxy listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a deadline");
+    let head = format!(
+        "GET /v1/AUTH_test{path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {}\r\nConnection: close\r\n\r\n",
+        client.token
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut answer = vec![0; 1 << 20];
+    stream.read_exact(&mut answer).expect("the first MiB");
+    in_the_middle();
+    stream.read_to_end(&mut answer).expect("the rest");
+    answer.split_off(answer.len().saturating_sub(bytes))
+}
+
+#[test]
+fn a_body_goes_on_when_its_node_dies_in_the_middle() {
+    let cluster = Cluster::start(&["--nodes", "3", "--devices", "3", "--replicas", "3", "--cores", "1"]);
+    let client = cluster.client.clone();
+    assert_eq!(client.request("PUT", "/c", &[], None).status, 201);
+    // More than the sockets between hold, so that the node has not sent all of it when it dies.
+    let body: Vec<u8> = (0..48_u32 << 18).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    // The second time the nodes are known to take the MD5 from the proxy.
+    let etags: Vec<String> =
+        (0..2).map(|_| client.request("PUT", "/c/large", &[], Some(&body)).header("Etag").to_owned()).collect();
+    assert_eq!(etags, vec![base::checksum::md5_hex(&body); 2]);
+    assert!(read_slowly(&client, "/c/large", body.len(), || {}) == body);
+    // One of them was sending.
+    for node in ["node1", "node2"] {
+        let got = read_slowly(&client, "/c/large", body.len(), || {
+            kill_process(cluster.pid(node), Signal::KILL).expect("it runs");
+        });
+        assert!(got == body, "with {node} killed");
+    }
+    assert!(cluster.logs().contains("body goes on from another node"), "{}", cluster.logs());
 }
 
 #[test]

@@ -127,6 +127,16 @@ impl Connection {
         }
     }
 
+    /// Ends a chunked body with trailers.
+    pub async fn finish_with(&self, trailers: &Headers) -> io::Result<()> {
+        let inner = &self.inner;
+        if inner.framing.get() != Framing::Chunked {
+            return Err(invalid("trailers of a body that is not in chunks"));
+        }
+        inner.step(Role::Client, Step::End)?;
+        inner.write(vec![encode::last_chunk(trailers)]).await
+    }
+
     /// The next response head, `100 Continue` included (the caller asked for it with `Expect`).
     pub async fn read_head(&self) -> io::Result<ResponseHead> {
         let inner = &self.inner;

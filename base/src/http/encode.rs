@@ -14,6 +14,24 @@ use std::net::SocketAddr;
 
 /// What is sent when a body is first asked for.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// The same with a field.
+pub fn continue_with(name: &str, value: &str) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_slice(b"HTTP/1.1 100 Continue\r\n");
+    field(&mut out, name.as_bytes(), value.as_bytes());
+    out.put_slice(b"\r\n");
+    out.freeze()
+}
+/// What ends a chunked body with trailers.
+pub fn last_chunk(trailers: &Headers) -> Bytes {
+    let mut out = BytesMut::with_capacity(estimate(trailers) + 5);
+    out.put_slice(b"0\r\n");
+    for (name, value) in trailers.iter() {
+        field(&mut out, name, value);
+    }
+    out.put_slice(b"\r\n");
+    out.freeze()
+}
 /// What ends a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
 /// What ends a chunked body without trailers.

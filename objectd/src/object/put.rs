@@ -7,12 +7,14 @@ use super::{Target, headers, is_expired, update};
 use crate::reply;
 use crate::store::diskfile::{DiskFile, Stored, Version, Want, Writer};
 use crate::store::metadata::Metadata;
+use base::body_check::{self, Sum, Verdict};
 use base::conditional;
 use base::http::server::{BodyError, Request, RequestBody, Response};
 use base::http::{Headers, Status};
 use base::io;
 use base::io::hashing::Md5Stream;
 use base::timestamp::Timestamp;
+use bytes::Bytes;
 use std::time::Duration;
 
 /// Longest time one upload may take (Swift's `max_upload_time`).
@@ -21,7 +23,9 @@ const UPLOAD_TIME_MAX: Duration = Duration::from_secs(86_400);
 pub(super) async fn put(target: Target, mut request: Request) -> Result<Response, Response> {
     let timestamp = headers::timestamp(&request.head.headers)?;
     let limits = &target.node.config.constraints;
-    let length = request.body.length();
+    let is_checked = accept_check(&request);
+    let announced = request.head.headers.get_str(body_check::LENGTH).filter(|_| is_checked);
+    let length = request.body.length().or_else(|| announced.and_then(|text| text.parse().ok()));
     headers::check_creation(&request.head.headers, length, request.body.is_framed(), &target.object, limits)?;
     let delete_at = headers::delete_at(&request.head.headers, timestamp)?;
     if request.head.headers.contains("X-Backend-Obj-Multipart-Mime-Boundary") {
@@ -33,7 +37,11 @@ pub(super) async fn put(target: Target, mut request: Request) -> Result<Response
 
     let reserved = length.filter(|_| !target.node.config.disable_fallocate);
     let mut writer = disk_file.create(reserved).await.map_err(|error| target.failed(&error))?;
-    let etag = match receive(&target, &mut request.body, &mut writer).await {
+    let received = match is_checked {
+        true => receive_checked(&target, &mut request.body, &mut writer, length).await,
+        false => receive_unchecked(&target, &mut request.body, &mut writer).await,
+    };
+    let etag = match received {
         Ok(etag) => etag,
         Err(response) => {
             writer.abandon().await;
@@ -104,9 +112,48 @@ async fn check_space(target: &Target, disk_file: &DiskFile, length: Option<u64>)
     }
 }
 
+/// Whether the proxy will say the MD5 behind the body. One that could but has announced a length learns that the next time it may.
+fn accept_check(request: &Request) -> bool {
+    let is_offered = body_check::is_said(&request.head.headers);
+    is_offered && request.body.continue_with(body_check::FIELD, body_check::SCHEME) && request.body.is_chunked()
+}
+
 /// Streams the body into the file; gives its MD5.
-async fn receive(target: &Target, body: &mut RequestBody, writer: &mut Writer) -> Result<String, Response> {
+async fn receive_unchecked(target: &Target, body: &mut RequestBody, writer: &mut Writer) -> Result<String, Response> {
     let mut md5 = Md5Stream::new();
+    receive(target, body, writer, async |bytes| md5.update(bytes).await).await?;
+    Ok(md5.finish_hex())
+}
+
+/// The same, with the MD5 that the proxy took: of these very bytes, says their crc32c.
+async fn receive_checked(
+    target: &Target,
+    body: &mut RequestBody,
+    writer: &mut Writer,
+    length: Option<u64>,
+) -> Result<String, Response> {
+    let mut sum = Sum::default();
+    receive(target, body, writer, async |bytes| sum.update(bytes)).await?;
+    if length.is_some_and(|length| length != writer.len()) {
+        return Err(reply::status(499));
+    }
+    match body.trailers().and_then(Verdict::decode) {
+        Some(verdict) if verdict.sum == sum => Ok(verdict.etag),
+        Some(_) => {
+            tracing::error!(path = %target.object, "the body is not what the proxy sent");
+            Err(reply::status(422))
+        }
+        None => Err(reply::status(400)),
+    }
+}
+
+/// Streams the body into the file and shows each piece on the way.
+async fn receive(
+    target: &Target,
+    body: &mut RequestBody,
+    writer: &mut Writer,
+    mut show: impl AsyncFnMut(&Bytes),
+) -> Result<(), Response> {
     let start = io::monotonic();
     // Ends: the body is bounded by its size, and in time by `UPLOAD_TIME_MAX`.
     while let Some(piece) = body.next().await {
@@ -122,8 +169,8 @@ async fn receive(target: &Target, body: &mut RequestBody, writer: &mut Writer) -
         if writer.len().saturating_add(size) > target.node.config.constraints.max_file_size {
             return Err(reply::status(413));
         }
-        md5.update(&bytes).await;
+        show(&bytes).await;
         writer.append(bytes).await.map_err(|error| target.failed(&error))?;
     }
-    Ok(md5.finish_hex())
+    Ok(())
 }

@@ -112,11 +112,14 @@ impl Exchange {
         io::timeout(self.deadline, self.connection()?.send_data(bytes)).await?
     }
 
-    /// Ends the body and reads the final answer.
-    pub async fn finish(&self) -> std::io::Result<ResponseHead> {
+    /// Ends the body, with trailers if there are any, and reads the final answer.
+    pub async fn finish(&self, trailers: Option<&Headers>) -> std::io::Result<ResponseHead> {
         let connection = self.connection()?;
         io::timeout(self.deadline, async {
-            connection.finish().await?;
+            match trailers {
+                Some(trailers) => connection.finish_with(trailers).await?,
+                None => connection.finish().await?,
+            }
             connection.read_head().await
         })
         .await?

@@ -193,7 +193,7 @@ async fn open(
     let (exchange, mut answer) = Exchange::open(core, node, head, framing, deadline).await?;
     if answer.status.0 == 100 {
         exchange.send(body.clone()).await?;
-        answer = exchange.finish().await?;
+        answer = exchange.finish(None).await?;
     }
     Ok((exchange, answer))
 }

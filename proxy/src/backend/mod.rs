@@ -28,6 +28,8 @@ use nodes::{Candidates, Node, Nodes};
 use pool::Pool;
 use rings::{Rings, Service};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ pub struct Backend {
     pool: Pool,
     limits: RefCell<ErrorLimits>,
     timings: RefCell<Timings>,
+    /// Nodes of the rings that answered the field of `body_check` when they were asked last.
+    checking: RefCell<BTreeSet<SocketAddr>>,
     request_node_count: Option<usize>,
     hedges: Hedges,
     log_handoffs: bool,
@@ -77,10 +81,26 @@ impl Backend {
             pool: Pool::default(),
             limits: RefCell::new(ErrorLimits::new(config.error_suppression_limit, config.error_suppression_interval)),
             timings: RefCell::default(),
+            checking: RefCell::default(),
             request_node_count: config.request_node_count,
             hedges: Hedges::default(),
             log_handoffs: config.log_handoffs,
         })
+    }
+
+    /// Whether a node takes the MD5 of a body from us (`body_check`), as far as we know.
+    pub fn checks_bodies(&self, node: &Node) -> bool {
+        self.checking.borrow().contains(&node.address)
+    }
+
+    /// Remembers what a node said when it was asked.
+    pub fn note_checks(&self, node: &Node, checks: bool) {
+        let mut checking = self.checking.borrow_mut();
+        if checks {
+            checking.insert(node.address);
+        } else {
+            checking.remove(&node.address);
+        }
     }
 
     /// Where the account or container of `path` lives.

@@ -1,5 +1,6 @@
 //! Object verbs, one file each.
 
+mod checking;
 mod delete;
 mod get;
 mod post;

@@ -4,6 +4,7 @@
 //! Any other is read only after a quorum of replicas said `100 Continue`, and every piece goes to all of them at once.
 //! Placement is `ring`'s, the decision `quorum`'s, the connections are `gather`'s and `upload`'s.
 
+use super::checking::Checking;
 use super::updates::{self, Expiry};
 use super::upload::Upload;
 use super::{authorized_container, is_stored, need_container, place};
@@ -14,6 +15,7 @@ use crate::constraints::{EXPIRER_ACCOUNT, check_metadata, content_type, delete_a
 use crate::core::Core;
 use crate::request::ClientRequest;
 use crate::respond;
+use base::body_check::Verdict;
 use base::config::is_true;
 use base::http::client::Framing;
 use base::http::server::{BodyError, Response};
@@ -56,8 +58,8 @@ pub(super) async fn put(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
     let partition = placement.partition;
     let mut upload = Upload::open(core, candidates, &request.path, partition, requests, framing).await;
     check_refusals(request, &upload)?;
-    transfer(core, request, &mut upload).await?;
-    let (quorum, heads) = upload.finish().await;
+    let verdict = transfer(core, request, &mut upload).await?;
+    let (quorum, heads) = upload.finish(verdict).await;
     let status = match quorum.best(&[]) {
         Best::Answer(index) => heads.get(index).map_or(Status(503), |head| head.status),
         Best::Status(status) => Status(status),
@@ -199,9 +201,14 @@ fn check_refusals(request: &ClientRequest, upload: &Upload) -> Result<(), Box<Re
     Ok(())
 }
 
-/// Streams the client's body to the replicas.
-async fn transfer(core: &Core, request: &mut ClientRequest, upload: &mut Upload) -> Result<(), Box<Response>> {
+/// Streams the client's body to the replicas; gives what those that check it want to know.
+async fn transfer(
+    core: &Core,
+    request: &mut ClientRequest,
+    upload: &mut Upload,
+) -> Result<Option<Verdict>, Box<Response>> {
     let longest = core.config.constraints.max_file_size;
+    let checking = upload.is_checked().then(Checking::start);
     let mut received: u64 = 0;
     // Ends: the body is bounded by `longest`, each piece by the client's deadline.
     while let Some(piece) = request.body.next().await {
@@ -214,6 +221,9 @@ async fn transfer(core: &Core, request: &mut ClientRequest, upload: &mut Upload)
             continue;
         }
         upload.send(&bytes).await;
+        if let Some(checking) = &checking {
+            checking.update(&bytes).await;
+        }
         if !upload.has_quorum() {
             return Err(Box::new(respond::standard(Status(503))));
         }
@@ -221,7 +231,13 @@ async fn transfer(core: &Core, request: &mut ClientRequest, upload: &mut Upload)
     if request.body.length().is_some_and(|length| received < length) {
         return Err(Box::new(respond::standard(Status(499))));
     }
-    Ok(())
+    match checking {
+        None => Ok(None),
+        Some(checking) => match checking.finish().await {
+            Some(verdict) => Ok(Some(verdict)),
+            None => Err(Box::new(respond::standard(Status(500)))),
+        },
+    }
 }
 
 fn answer(request: &ClientRequest, status: Status, heads: &[ResponseHead]) -> Response {

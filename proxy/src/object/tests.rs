@@ -54,6 +54,41 @@ fn what_was_put_is_read_back() {
 }
 
 #[test]
+fn nodes_that_take_the_md5_get_it_and_others_get_swifts_own_protocol() {
+    run(1, |world| async move {
+        world.make_container().await;
+        let nodes: Vec<usize> = (0..NODES).filter(|node| node % 2 == 0).collect();
+        for round in 0..3 {
+            // At last they know nothing of it any more.
+            *world.backends.checking.borrow_mut() = if round < 2 { nodes.clone() } else { Vec::new() };
+            world.backends.clear();
+            world.backends.verdicts.borrow_mut().clear();
+            let mut request = world.request(Method::Put, PATH);
+            request.body = RequestBody::full(body(200_000));
+            let stored = world.send(request).await;
+            assert_eq!(stored.status, 201);
+            assert_eq!(stored.headers.get_str("Etag"), Some(md5_hex(&body(200_000)).as_str()));
+            let puts = world.backends.requests(Method::Put, PATH);
+            assert_eq!(puts.len(), 3);
+            let known = puts.iter().filter(|put| nodes.contains(&put.node)).count();
+            for put in &puts {
+                assert_eq!(put.headers.get_str("X-Backend-Body-Check"), Some("crc32c"));
+                let is_chunked = put.headers.get_str("X-Backend-Obj-Content-Length") == Some("200000");
+                assert_eq!(is_chunked, round > 0 && nodes.contains(&put.node), "round {round}: {put:?}");
+                assert_eq!(put.headers.contains("Transfer-Encoding"), is_chunked, "round {round}: {put:?}");
+            }
+            let verdicts = world.backends.verdicts.borrow();
+            let said = verdicts.iter().flatten().count();
+            assert_eq!(said, if round == 1 { known } else { 0 }, "round {round}");
+            assert!(verdicts.iter().flatten().all(|verdict| verdict.etag == md5_hex(&body(200_000))));
+            assert_eq!(world.backends.holders(PATH).len(), 3);
+        }
+        let read = world.call(Method::Get, PATH).await;
+        assert_eq!(read.body, body(200_000));
+    });
+}
+
+#[test]
 fn an_empty_object_and_a_chunked_one_are_stored() {
     run(2, |world| async move {
         world.make_container().await;

@@ -15,6 +15,7 @@ use crate::backend::outgoing;
 use crate::backend::queue::{Receiver, Sender, queue};
 use crate::backend::quorum::{Progress, Quorum, quorum_size};
 use crate::core::Core;
+use base::body_check::{self, Verdict};
 use base::http::client::Framing;
 use base::http::{Headers, Method, ResponseHead, Status};
 use base::io;
@@ -30,10 +31,20 @@ const QUEUED_PIECES: usize = 4;
 pub(super) struct Upload {
     core: Rc<Core>,
     replicas: Vec<Option<Sender<Bytes>>>,
-    /// Set before the queues close: their end is then the body's end, and not an upload given up.
-    complete: Rc<Cell<bool>>,
+    end: Rc<End>,
     reports: Receiver<(usize, Report)>,
     finals: Vec<(usize, ResponseHead)>,
+}
+
+/// What the replicas are told of the body's end, before the queues close.
+#[derive(Default)]
+struct End {
+    /// It is the body's end, and not an upload given up.
+    is_complete: Cell<bool>,
+    /// What stands behind the body for those that asked for it.
+    trailers: RefCell<Option<Headers>>,
+    /// Some do.
+    is_checked: Cell<bool>,
 }
 
 enum Report {
@@ -54,7 +65,9 @@ struct Replica {
     number: usize,
     reports: Sender<(usize, Report)>,
     pieces: Receiver<Bytes>,
-    complete: Rc<Cell<bool>>,
+    end: Rc<End>,
+    /// The node waits for trailers.
+    is_checked: bool,
 }
 
 impl Upload {
@@ -69,7 +82,7 @@ impl Upload {
     ) -> Upload {
         let count = requests.len();
         let candidates = Rc::new(RefCell::new(candidates));
-        let complete = Rc::new(Cell::new(false));
+        let end = Rc::new(End::default());
         let (report_sender, reports) = queue(2 * count);
         let mut replicas = Vec::with_capacity(count);
         for (number, headers) in requests.into_iter().enumerate() {
@@ -84,13 +97,14 @@ impl Upload {
                 number,
                 reports: report_sender.clone(),
                 pieces,
-                complete: complete.clone(),
+                end: end.clone(),
+                is_checked: false,
             };
             io::spawn(replica.run());
             replicas.push(Some(sender));
         }
         drop(report_sender);
-        let mut upload = Upload { core: core.clone(), replicas, complete, reports, finals: Vec::new() };
+        let mut upload = Upload { core: core.clone(), replicas, end, reports, finals: Vec::new() };
         // Ends: one first report per replica, each within its deadlines.
         for _ in 0..count {
             match upload.reports.receive().await {
@@ -118,6 +132,11 @@ impl Upload {
         self.replicas.iter().flatten().count() + done >= quorum_size(self.replicas.len())
     }
 
+    /// Whether a replica wants to be told the body's MD5.
+    pub(super) fn is_checked(&self) -> bool {
+        self.end.is_checked.get()
+    }
+
     /// Hands a piece to every living replica.
     pub(super) async fn send(&mut self, bytes: &Bytes) {
         let deadline = self.core.config.node_timeout;
@@ -135,9 +154,10 @@ impl Upload {
         }
     }
 
-    /// Ends the body and gathers the answers; one per replica at most.
-    pub(super) async fn finish(mut self) -> (Quorum, Vec<ResponseHead>) {
-        self.complete.set(true);
+    /// Ends the body and gathers the answers; one per replica at most. With `is_checked` there must be a verdict.
+    pub(super) async fn finish(mut self, verdict: Option<Verdict>) -> (Quorum, Vec<ResponseHead>) {
+        self.end.trailers.replace(verdict.map(|verdict| verdict.encode()));
+        self.end.is_complete.set(true);
         self.replicas.iter_mut().for_each(|replica| *replica = None);
         let mut quorum = Quorum::new(self.replicas.len());
         let mut heads = Vec::with_capacity(self.replicas.len());
@@ -218,15 +238,34 @@ impl Replica {
         loop {
             let next = self.core.backend.next(&mut self.candidates.borrow_mut());
             let node = next?;
-            let headers = self.headers.clone();
+            let (headers, framing) = self.announce(&node);
             let head = outgoing::head(Method::Put, &node, self.partition, &self.path, "", headers);
-            match Exchange::open(&self.core, &node, &head, self.framing, self.core.config.node_timeout).await {
+            match Exchange::open(&self.core, &node, &head, framing, self.core.config.node_timeout).await {
                 Ok((exchange, answer)) if self.core.backend.judge(&node, answer.status) => {
+                    if answer.status.0 == 100 {
+                        let checks = body_check::is_said(&answer.headers);
+                        self.core.backend.note_checks(&node, checks);
+                        self.is_checked = checks && framing == Framing::Chunked;
+                        self.end.is_checked.set(self.end.is_checked.get() || self.is_checked);
+                    }
                     return Some((node, exchange, answer));
                 }
                 Ok(_) => {}
                 Err(error) => self.core.backend.failed(&node, &error),
             }
+        }
+    }
+
+    /// Every node is offered the MD5; one that is known to take it gets chunks, behind which it can stand.
+    fn announce(&self, node: &Node) -> (Headers, Framing) {
+        let mut headers = self.headers.clone();
+        headers.set(body_check::FIELD, body_check::SCHEME);
+        match self.framing {
+            Framing::Length(length) if self.core.backend.checks_bodies(node) => {
+                headers.set(body_check::LENGTH, length.to_string());
+                (headers, Framing::Chunked)
+            }
+            framing => (headers, framing),
         }
     }
 
@@ -236,9 +275,10 @@ impl Replica {
             exchange.send(bytes).await?;
         }
         // An abandoned queue loses pieces: what was sent must not pass for a whole body.
-        if self.pieces.is_abandoned() || !self.complete.get() {
+        if self.pieces.is_abandoned() || !self.end.is_complete.get() {
             return Ok(None);
         }
-        exchange.finish().await.map(Some)
+        let trailers = if self.is_checked { self.end.trailers.borrow().clone() } else { None };
+        exchange.finish(trailers.as_ref()).await.map(Some)
     }
 }

@@ -68,6 +68,14 @@ impl RequestBody {
         Self { length, chunked, framed, source, rest: Bytes::new(), trailers: None }
     }
 
+    /// Puts a field into the `100 Continue` that the first piece sends; false when it sends none.
+    pub fn continue_with(&self, name: &str, value: &str) -> bool {
+        match &self.source {
+            Source::Wire { wire, exchange } => wire.continue_with(*exchange, name, value),
+            Source::Memory | Source::Made { .. } => false,
+        }
+    }
+
     /// Announced length; `None` when chunked. A request without a body has `Some(0)`.
     pub fn length(&self) -> Option<u64> {
         self.length

@@ -8,7 +8,7 @@ use super::drain::Drain;
 use super::proxied;
 use crate::http::Headers;
 use crate::http::body::BodyDecoder;
-use crate::http::encode::CONTINUE;
+use crate::http::encode::{self, CONTINUE};
 use crate::http::inlet::{Inlet, Purpose};
 use crate::http::parser::Refusal;
 use crate::http::reader::{Event, Incoming, RequestReader};
@@ -46,6 +46,8 @@ pub(super) struct Wire {
     exchange: Cell<u64>,
     received: Cell<u64>,
     continue_expected: Cell<bool>,
+    /// What is said then, if not the usual.
+    continue_text: Cell<Option<Bytes>>,
     body_failed: Cell<bool>,
     trailers: RefCell<Option<Headers>>,
 }
@@ -60,6 +62,7 @@ impl Wire {
             exchange: Cell::new(0),
             received: Cell::new(0),
             continue_expected: Cell::new(false),
+            continue_text: Cell::new(None),
             body_failed: Cell::new(false),
             trailers: RefCell::new(None),
         }
@@ -122,6 +125,7 @@ impl Wire {
         };
         if let Next::Request(incoming) = &next {
             self.continue_expected.set(incoming.framing.expects_continue);
+            self.continue_text.set(None);
             if !self.step(Role::Client, Step::Head) {
                 return Next::Gone;
             }
@@ -205,10 +209,20 @@ impl Wire {
         if !self.continue_expected.replace(false) || !self.step(Role::Server, Step::Informational) {
             return Ok(());
         }
-        self.write(vec![Bytes::from_static(CONTINUE)]).await.map_err(|_| {
+        let text = self.continue_text.take().unwrap_or(Bytes::from_static(CONTINUE));
+        self.write(vec![text]).await.map_err(|_| {
             self.body_failed.set(true);
             BodyError::Disconnected
         })
+    }
+
+    /// What `100 Continue` says beside; false when it is not to be said any more in this exchange.
+    pub(super) fn continue_with(&self, exchange: u64, name: &str, value: &str) -> bool {
+        let is_due = exchange == self.exchange.get() && self.continue_expected.get();
+        if is_due {
+            self.continue_text.set(Some(encode::continue_with(name, value)));
+        }
+        is_due
     }
 
     pub(super) fn take_trailers(&self) -> Option<Headers> {
