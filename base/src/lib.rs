@@ -16,6 +16,7 @@ pub mod names;
 pub mod quote;
 pub mod range;
 pub mod recon;
+pub mod scratch;
 pub mod sync_realms;
 pub mod timestamp;
 

@@ -5,7 +5,8 @@
 //! Lengths are not judged here: servers answer a name that is too long in their own words ([`Path::too_long`]).
 
 use crate::limits::Constraints;
-use crate::quote::{quote, unquote};
+use crate::quote::{quote, quote_into, unquoted};
+use bytes::BytesMut;
 
 /// What a request path names: `/v1/a`, `/v1/a/c`, `/v1/a/c/o`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,21 +44,28 @@ impl Path {
     pub fn parse(encoded: &[u8]) -> Result<Path, InvalidPath> {
         let path = Path::parse_reserved(encoded)?;
         let has_nul = |name: &str| name.contains('\0');
-        let names = [Some(path.account.as_str()), path.container.as_deref(), path.object.as_deref()];
-        if names.into_iter().flatten().any(has_nul) { Err(InvalidPath::Encoding) } else { Ok(path) }
+        if path.names().into_iter().flatten().any(has_nul) { Err(InvalidPath::Encoding) } else { Ok(path) }
     }
     /// The same with reserved names (with NUL), for paths that the system itself made; never for a client's.
     pub fn parse_reserved(encoded: &[u8]) -> Result<Path, InvalidPath> {
-        let text = String::from_utf8(unquote(encoded)).map_err(|_| InvalidPath::Encoding)?;
+        let plain = unquoted(encoded);
+        let text = std::str::from_utf8(&plain).map_err(|_| InvalidPath::Encoding)?;
         Path::split(text.strip_prefix('/').ok_or(InvalidPath::Shape)?)
     }
     /// `/a/c/o`, percent-encoded as Swift quotes it (safe: `/`), for backend requests.
     pub fn quoted(&self) -> String {
         quote(self.plain().as_bytes())
     }
+    /// The same, appended.
+    pub fn quote_into(&self, out: &mut BytesMut) {
+        for name in self.names().into_iter().flatten() {
+            out.extend_from_slice(b"/");
+            quote_into(out, name.as_bytes());
+        }
+    }
     /// `/a/c/o` as it is: what logs show and the hash is made of.
     pub fn plain(&self) -> String {
-        let names = [Some(self.account.as_str()), self.container.as_deref(), self.object.as_deref()];
+        let names = self.names();
         let mut text = String::with_capacity(names.iter().flatten().map(|name| name.len() + 1).sum());
         for name in names.into_iter().flatten() {
             text.push('/');
@@ -77,6 +85,10 @@ impl Path {
         } else {
             None
         }
+    }
+
+    fn names(&self) -> [Option<&str>; 3] {
+        [Some(self.account.as_str()), self.container.as_deref(), self.object.as_deref()]
     }
 
     /// `account[/container[/object]]`; an object may hold slashes, even at its beginning.
@@ -106,7 +118,8 @@ pub struct BackendPath {
 impl BackendPath {
     /// From the percent-encoded request path. Reserved names (with NUL) are accepted: the proxy has judged them.
     pub fn parse(encoded: &[u8]) -> Result<BackendPath, InvalidPath> {
-        let text = String::from_utf8(unquote(encoded)).map_err(|_| InvalidPath::Encoding)?;
+        let plain = unquoted(encoded);
+        let text = std::str::from_utf8(&plain).map_err(|_| InvalidPath::Encoding)?;
         let mut parts = text.splitn(4, '/');
         if parts.next() != Some("") {
             return Err(InvalidPath::Shape);
@@ -185,7 +198,11 @@ mod tests {
         #[test]
         fn what_is_quoted_reads_back(account in "[^/\0]{1,9}", container in "[^/\0]{1,9}", object in "[^\0]{1,20}") {
             let path = path(&account, Some(&container), Some(&object));
-            prop_assert_eq!(Path::parse(path.quoted().as_bytes()), Ok(path));
+            let mut appended = BytesMut::new();
+            path.quote_into(&mut appended);
+            let quoted = path.quoted();
+            prop_assert_eq!(appended.as_ref(), quoted.as_bytes());
+            prop_assert_eq!(Path::parse(&appended), Ok(path));
         }
     }
 }

@@ -3,23 +3,58 @@
 //! Python's `quote` and `unquote_to_bytes` decide what a path looks like on the wire between the daemons, so both are
 //! followed to the letter, broken escapes included.
 
+use bytes::BytesMut;
+use std::borrow::Cow;
+
 /// Encodes everything but unreserved characters and `/` (Python's `quote`).
 pub fn quote(text: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or('0');
     let mut quoted = String::with_capacity(text.len() + text.len() / 4);
-    for &byte in text {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'~' | b'/') {
-            quoted.push(char::from(byte));
-        } else {
-            quoted.extend(['%', digit(byte >> 4), digit(byte & 15)]);
-        }
+    match std::str::from_utf8(text) {
+        Ok(plain) if is_plain(text) => quoted.push_str(plain),
+        _ => quoted.extend(quoted_bytes(text).map(char::from)),
     }
     quoted
 }
 
+/// The same, appended.
+pub fn quote_into(out: &mut BytesMut, text: &[u8]) {
+    if is_plain(text) {
+        out.extend_from_slice(text);
+    } else {
+        out.extend(quoted_bytes(text));
+    }
+}
+
+fn quoted_bytes(text: &[u8]) -> impl Iterator<Item = u8> {
+    const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    text.iter()
+        .flat_map(move |&byte| match is_unreserved(byte) {
+            true => [Some(byte), None, None],
+            false => [Some(b'%'), Some(digit(byte >> 4)), Some(digit(byte & 15))],
+        })
+        .flatten()
+}
+
+/// Whether this is what `quote` makes of it and what `unquote` makes of it.
+pub fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|&byte| is_unreserved(byte))
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'~' | b'/')
+}
+
 /// Decodes `%XX`; a broken escape stays as it is (Python's `unquote_to_bytes`). `+` is not a blank.
 pub fn unquote(text: &[u8]) -> Vec<u8> {
+    unquoted(text).into_owned()
+}
+
+/// The same; a text without escapes is not copied.
+pub fn unquoted(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
+        return Cow::Borrowed(text);
+    }
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, behind)) = rest.split_first() {
@@ -34,7 +69,7 @@ pub fn unquote(text: &[u8]) -> Vec<u8> {
             }
         }
     }
-    plain
+    Cow::Owned(plain)
 }
 
 /// Query parameters in order, decoded, `+` as blank; the last of a name wins on `get`, as in Swift.
@@ -82,6 +117,7 @@ mod tests {
     #[test]
     fn quoting_keeps_what_python_keeps() {
         assert_eq!(quote("a/b c~_.-é+%".as_bytes()), "a/b%20c~_.-%C3%A9%2B%25");
+        assert!(is_plain(b"/v1/AUTH_a/b~c.d-e") && !is_plain(b"a%20") && !is_plain(b"a+b"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::checksum::Md5Hasher;
 use crate::http::Status;
 use crate::http::server::Response;
 use crate::io::{self, fs};
-use crate::quote::{quote, unquote};
+use crate::quote::{quote, unquote, unquoted};
 use serde_json::{Map, Value, json};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub struct Recon {
 
 /// Whether a path, still encoded, is one of these.
 pub fn is_asked(path: &[u8]) -> bool {
-    unquote(path).starts_with(b"/recon/")
+    unquoted(path).starts_with(b"/recon/")
 }
 
 impl Recon {

@@ -8,7 +8,8 @@
 //! - A parsed timestamp lies below 10^10 seconds, so its normal form is always 16 characters.
 //! - Two texts that Python reads as the same time are equal here: numbers go through a double, ties round to even.
 
-use crate::digits;
+use crate::{digits, scratch};
+use bytes::Bytes;
 use std::time::Duration;
 
 /// A point in time as Swift orders events. Ordered by raw, then offset.
@@ -56,13 +57,22 @@ impl Timestamp {
     }
     /// `1402464677.04188`.
     pub fn normal(self) -> String {
-        // Twice in every answer, where the formatting machinery is felt.
         let mut text = String::with_capacity(16);
-        // A raw value made of anything else than a parsed text may have more.
-        text.extend(digits::at_least(self.raw / UNITS_PER_SECOND, 10).map(char::from));
-        text.push('.');
-        text.extend(digits::last(self.raw % UNITS_PER_SECOND, 5).map(char::from));
+        text.extend(self.normal_digits().map(char::from));
         text
+    }
+    /// The same for a field of one message.
+    pub fn normal_field(self) -> Bytes {
+        scratch::bytes(|out| out.extend(self.normal_digits()))
+    }
+    /// The internal form for a field of one message.
+    pub fn internal_field(self) -> Bytes {
+        if self.offset == 0 { self.normal_field() } else { scratch::text(&self.internal()) }
+    }
+    fn normal_digits(self) -> impl Iterator<Item = u8> {
+        // Twice in every answer, where the formatting machinery is felt. A raw value made of anything else than a parsed text may have more than ten.
+        let seconds = digits::at_least(self.raw / UNITS_PER_SECOND, 10);
+        seconds.chain([b'.']).chain(digits::last(self.raw % UNITS_PER_SECOND, 5))
     }
     /// Normal, with `_%016x` if there is an offset: headers, file names, columns.
     pub fn internal(self) -> String {

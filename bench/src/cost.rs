@@ -19,6 +19,8 @@ pub struct Cost {
     pub system_calls: Option<f64>,
     /// Calls of `futex` among them.
     pub futex_calls: Option<f64>,
+    /// Calls of `io_uring_enter` among them.
+    pub ring_calls: Option<f64>,
     /// Resident memory at the end, in bytes.
     pub resident_bytes: u64,
 }
@@ -32,6 +34,7 @@ impl Cost {
             involuntary: each(used.involuntary, requests),
             system_calls: None,
             futex_calls: None,
+            ring_calls: None,
             resident_bytes: server.resident_bytes(),
         }
     }
@@ -39,11 +42,13 @@ impl Cost {
     pub(crate) fn count(&mut self, calls: Calls, requests: u64) {
         self.system_calls = Some(each(calls.all, requests));
         self.futex_calls = Some(each(calls.futex, requests));
+        self.ring_calls = Some(each(calls.ring, requests));
     }
 
     pub(crate) fn json(&self) -> Value {
         json!({
             "server": self.server, "cpu_us": self.cpu_us, "system_calls": self.system_calls, "futex_calls": self.futex_calls,
+            "ring_calls": self.ring_calls,
             "voluntary_switches": self.voluntary, "involuntary_switches": self.involuntary, "resident_bytes": self.resident_bytes,
         })
     }

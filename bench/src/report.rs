@@ -140,6 +140,7 @@ mod tests {
             involuntary: 0.1,
             system_calls: Some(1.5),
             futex_calls: Some(0.0),
+            ring_calls: Some(1.2),
             resident_bytes: 9 << 20,
         };
         let other = Cost { server: "objectd".to_owned(), system_calls: None, ..cost.clone() };

@@ -17,6 +17,8 @@ pub struct Calls {
     pub all: u64,
     /// Those of them that are `futex`: waits of threads for each other.
     pub futex: u64,
+    /// Those of them that are `io_uring_enter`: one for all that a core has to do, so the busier it is the fewer for each request.
+    pub ring: u64,
 }
 
 /// The means of counting, named in reports.
@@ -48,7 +50,7 @@ struct Counter {
 
 /// Longest wait for strace to hold all threads; it does not say when it does.
 const ATTACHED: Duration = Duration::from_millis(700);
-const EVENTS: &str = "raw_syscalls:sys_enter,syscalls:sys_enter_futex";
+const EVENTS: &str = "raw_syscalls:sys_enter,syscalls:sys_enter_futex,syscalls:sys_enter_io_uring_enter";
 
 /// The best means that works here.
 pub fn means() -> Option<Means> {
@@ -151,7 +153,11 @@ fn of_perf(report: &str) -> Option<Calls> {
         let count = line.split(',').next()?;
         if count.starts_with("<not counted") { Some(0) } else { count.parse().ok() }
     };
-    Some(Calls { all: count("raw_syscalls:sys_enter")?, futex: count("syscalls:sys_enter_futex")? })
+    Some(Calls {
+        all: count("raw_syscalls:sys_enter")?,
+        futex: count("syscalls:sys_enter_futex")?,
+        ring: count("syscalls:sys_enter_io_uring_enter")?,
+    })
 }
 
 /// `NAME CALLS` a line, the last one `total`; nothing at all where nothing happened.
@@ -162,7 +168,8 @@ fn of_strace(report: &str) -> Option<Calls> {
             (words.next()? == name).then_some(words.next()?.parse().ok()?)
         })
     };
-    Some(Calls { all: count("total").unwrap_or(0), futex: count("futex").unwrap_or(0) })
+    let count = |name: &str| count(name).unwrap_or(0);
+    Some(Calls { all: count("total"), futex: count("futex"), ring: count("io_uring_enter") })
 }
 
 #[cfg(test)]
@@ -171,11 +178,11 @@ mod tests {
 
     #[test]
     fn reports_of_both_means_are_read() {
-        let perf = "Events disabled\nEvents enabled\n699897,,raw_syscalls:sys_enter,282090689,100.00,,\n<not counted>,,syscalls:sys_enter_futex,0,0.00,,\n";
-        assert_eq!(of_perf(perf), Some(Calls { all: 699_897, futex: 0 }));
+        let perf = "Events disabled\nEvents enabled\n699897,,raw_syscalls:sys_enter,282090689,100.00,,\n<not counted>,,syscalls:sys_enter_futex,0,0.00,,\n12,,syscalls:sys_enter_io_uring_enter,282090689,100.00,,\n";
+        assert_eq!(of_perf(perf), Some(Calls { all: 699_897, futex: 0, ring: 12 }));
         assert_eq!(of_perf("event syntax error\n"), None);
         let strace = "strace: Process 1 attached\nsyscall              calls\n---------------- ---------\nfutex                     4\ngetppid               28783\n---------------- ---------\ntotal                 28787\n";
-        assert_eq!(of_strace(strace), Some(Calls { all: 28_787, futex: 4 }));
+        assert_eq!(of_strace(strace), Some(Calls { all: 28_787, futex: 4, ring: 0 }));
     }
 
     #[test]

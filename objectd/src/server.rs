@@ -135,11 +135,13 @@ impl Handler for Port {
             match request.head.method {
                 Method::Options => reply::options(&format!("{}-server", service.name()), service.methods()),
                 Method::Get | Method::Head if request.head.path() == b"/healthcheck" => reply::text(200, "OK"),
-                _ if recon::is_asked(request.head.path()) => node.config.recon().answer(request.head.path()).await,
+                _ if recon::is_asked(request.head.path()) => {
+                    Box::pin(node.config.recon().answer(request.head.path())).await
+                }
                 _ => match service {
                     Service::Object => object::handle(node, request).await,
-                    Service::Container => container::handle(node, request).await,
-                    Service::Account => account::handle(node, request).await,
+                    Service::Container => Box::pin(container::handle(node, request)).await,
+                    Service::Account => Box::pin(account::handle(node, request)).await,
                 },
             }
         })

@@ -28,9 +28,10 @@ pub async fn handle(core: &Rc<Core>, mut request: ClientRequest) -> Response {
         return *denial;
     }
     note_project_domain(core, &mut request).await;
+    // Boxed where it is not a small object that is read: what is moved with each request should be what that takes.
     match (&request.path.container, &request.path.object) {
-        (None, _) => account::handle(core, request).await,
-        (Some(_), None) => container::handle(core, request).await,
+        (None, _) => Box::pin(account::handle(core, request)).await,
+        (Some(_), None) => Box::pin(container::handle(core, request)).await,
         (Some(_), Some(_)) => object::handle(core, request).await,
     }
 }

@@ -240,27 +240,40 @@ impl Facts {
     }
 }
 
+/// [`container_info`] of a container that exists, if this core knows it.
+pub fn known_container_info(core: &Rc<Core>, account: &str, container: &str, trans_id: &str) -> Option<Rc<Info>> {
+    if !account.starts_with('.') && !recall(core, account, None, trans_id)?.exists() {
+        return None;
+    }
+    recall(core, account, Some(container), trans_id)
+}
+
+/// What this core knows; what is due to be looked after is looked after beside.
+fn recall(core: &Rc<Core>, account: &str, container: Option<&str>, trans_id: &str) -> Option<Rc<Info>> {
+    let (facts, name) = (&core.facts, (account, container));
+    let (info, care) = facts.known(&name)?;
+    facts.counters.hits.set(facts.counters.hits.get() + 1);
+    if let Some(depth) = care.filter(|_| !facts.flights.is_under_way(&name as &dyn Named)) {
+        let path = path_of(account, container);
+        facts.flights.begin(Name::of(&path), |landing| fly(core.clone(), path, trans_id.to_owned(), depth, landing));
+    }
+    Some(info)
+}
+
 async fn info(core: &Rc<Core>, account: &str, container: Option<&str>, trans_id: &str) -> Rc<Info> {
-    let facts = &core.facts;
-    let counters = &facts.counters;
-    let name = (account, container);
-    if let Some((info, care)) = facts.known(&name) {
-        counters.hits.set(counters.hits.get() + 1);
-        if let Some(depth) = care.filter(|_| !facts.flights.is_under_way(&name as &dyn Named)) {
-            let path = path_of(account, container);
-            facts
-                .flights
-                .begin(Name::of(&path), |landing| fly(core.clone(), path, trans_id.to_owned(), depth, landing));
-        }
+    if let Some(info) = recall(core, account, container, trans_id) {
         return info;
     }
+    let facts = &core.facts;
+    let counters = &facts.counters;
     counters.misses.set(counters.misses.get() + 1);
     let skips = facts.life(container).is_zero() || facts.skips(container);
     let depth = if skips { Depth::Backends } else { Depth::Both };
     let path = path_of(account, container);
     // In a task of its own: the one who asked first may go away, the others still want the answer.
     let work = |landing| fly(core.clone(), path.clone(), trans_id.to_owned(), depth, landing);
-    let answer = facts.flights.join_to_land(Name::of(&path), work).await;
+    // Boxed: who knows already, as nearly all do, carries no space for it.
+    let answer = Box::pin(facts.flights.join_to_land(Name::of(&path), work)).await;
     answer.unwrap_or_else(|| Rc::new(Info { status: 503, headers: Headers::new() }))
 }
 

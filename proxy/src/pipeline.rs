@@ -40,7 +40,7 @@ use crate::config::{Config, Member};
 use crate::container::listing::ALLOW_RESERVED_NAMES;
 use crate::core::Core;
 use crate::facts::memcached::Memcached;
-use crate::facts::{Info, account_info, container_info};
+use crate::facts::{Info, account_info, container_info, known_container_info};
 use crate::middleware::account_quotas::AccountQuotas;
 use crate::middleware::authtoken::{self, Authtoken};
 use crate::middleware::bulk::Bulk;
@@ -69,14 +69,14 @@ use crate::middleware::{
 use crate::request::{Authority, ClientRequest, Identity};
 use crate::respond;
 use base::http::server::{LocalFuture, Request, Response};
-use base::http::{Headers, Method, RequestHead, Status};
+use base::http::{Headers, Method, RequestHead, Status, head};
 use base::io;
 use base::names::{InvalidPath, Path};
-use base::quote::{Query, unquote};
+use base::quote::{Query, unquote, unquoted};
 use base::recon;
 use base::timestamp::Timestamp;
-use std::fmt::Write;
 use std::ops::Deref;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -100,6 +100,11 @@ pub trait Application: 'static {
         head.authority = Authority::Granted;
         let answer = self.call(head);
         Box::pin(async move { answer.await.head.headers.into() })
+    }
+
+    /// The same if it need not be waited for; `None` says nothing.
+    fn known_container(&self, _request: &ClientRequest) -> Option<Fields> {
+        None
     }
 
     /// Where a name lives; only the application knows.
@@ -167,6 +172,12 @@ impl Application for App {
             let container = path.container.as_deref().unwrap_or_default();
             Fields::Known(container_info(&core, &path.account, container, &trans_id).await)
         })
+    }
+
+    fn known_container(&self, request: &ClientRequest) -> Option<Fields> {
+        let container = request.path.container.as_deref()?;
+        let known = known_container_info(&self.core, &request.path.account, container, &request.trans_id);
+        known.map(Fields::Known)
     }
 
     fn places(&self, path: &Path, trans_id: &str) -> LocalFuture<'static, Option<Places>> {
@@ -253,11 +264,9 @@ impl Pipeline {
     pub async fn answer(&self, mut request: Request) -> Response {
         let now = io::unix_time();
         let suffix = &self.config.trans_id_suffix;
-        let trans_id: Rc<str> =
-            catch_errors::transaction_id(suffix, &request.head, now, io::random_u64(), io::random_u64()).into();
+        let trans_id = catch_errors::transaction_id(suffix, &request.head, now, io::random_u64(), io::random_u64());
         gatekeeper::clean_request(self.config.gatekeeper, &mut request.head.headers);
-        let inner = CatchPanic::new(self.answer_logged(request, &trans_id));
-        let mut response = inner.await.unwrap_or_else(|| {
+        let mut response = CatchPanic::new(pin!(self.answer_logged(request, &trans_id))).await.unwrap_or_else(|| {
             tracing::error!(target: "proxy", %trans_id, "a request panicked");
             respond::standard(Status(500))
         });
@@ -268,13 +277,13 @@ impl Pipeline {
 
     async fn answer_logged(&self, request: Request, trans_id: &Rc<str>) -> Response {
         if self.config.is_on(Member::Healthcheck) && request.head.path() == b"/healthcheck" {
-            return healthcheck::answer(&self.config).await;
+            return Box::pin(healthcheck::answer(&self.config)).await;
         }
         if self.config.is_on(Member::Recon) && recon::is_asked(request.head.path()) {
-            return self.config.recon.answer(request.head.path()).await;
+            return Box::pin(self.config.recon.answer(request.head.path())).await;
         }
         let mut entry = self.config.is_on(Member::ProxyLogging).then(|| {
-            proxy_logging::Entry::begin(&self.log, &request, (remote_of(&request), trans_id), io::unix_time())
+            proxy_logging::Entry::begin(&self.log, &request, (request.peer.ip(), trans_id), io::unix_time())
                 .with_statsd(self.statsd.as_ref())
         });
         let response = self.answer_inner(request, trans_id, &mut entry).await;
@@ -387,14 +396,14 @@ impl Pipeline {
             if brings_right && settings.allow_overrides && authtoken.delays() {
                 return Ok(Rc::default());
             }
-            let known = authtoken.identify(&request.head).await?;
+            let known = Box::pin(authtoken.identify(&request.head)).await?;
             return Ok(known.map(|known| Rc::new(keystoneauth::identity(settings, known))).unwrap_or_default());
         }
         if !config.is_on(Member::Tempauth) || (brings_right && config.tempauth_allows_overrides) {
             return Ok(Rc::default());
         }
         match tempauth::auth_path(config, request.head.path()) {
-            Some(rest) => Err(Box::new(self.tokens.give(request, rest).await)),
+            Some(rest) => Err(Box::new(Box::pin(self.tokens.give(request, rest)).await)),
             None => self.tokens.identify(&request.head).await,
         }
     }
@@ -410,7 +419,7 @@ impl Pipeline {
         let ends_with_slash = request.head.path().ends_with(b"/");
         let path = match route(&self.config, request.head.path(), allows_reserved(&request.head.headers)) {
             Route::Swift(path) => path,
-            Route::Info => return self.info(&request.head, now.as_secs()).await,
+            Route::Info => return Box::pin(self.info(&request.head, now.as_secs())).await,
             Route::Refused(response) => return *response,
         };
         if is_denied(&self.config.deny_host_headers, &request.head.headers) {
@@ -420,12 +429,12 @@ impl Pipeline {
             return refused;
         }
         let is_open = !self.config.is_on(Member::Tempauth) && !self.config.is_on(Member::Keystoneauth);
-        let sent_path = unquote(request.head.path());
+        let target = request.head.target.clone();
         let request = ClientRequest {
             method: request.head.method,
             path,
             query: Query::parse(request.head.query()),
-            remote: remote_of(&request),
+            remote: request.peer.ip(),
             headers: request.head.headers,
             body: request.body,
             trans_id: Rc::clone(trans_id),
@@ -440,13 +449,13 @@ impl Pipeline {
             has_own_time: false,
             is_synced: false,
         };
-        self.answer_request(request, &sent_path, is_signed).await
+        self.answer_request(request, &target, is_signed).await
     }
 
     /// With the right that the request brings itself, if it does.
-    async fn answer_request(&self, mut request: ClientRequest, sent_path: &[u8], is_signed: bool) -> Response {
+    async fn answer_request(&self, mut request: ClientRequest, target: &[u8], is_signed: bool) -> Response {
         if self.config.is_on(Member::ContainerSync)
-            && let Err(refused) = self.sync.check(&self.application, &mut request, sent_path).await
+            && let Err(refused) = self.sync.check(&self.application, &mut request, &unquoted(head::path(target))).await
         {
             return *refused;
         }
@@ -462,7 +471,7 @@ impl Pipeline {
         if !is_signed {
             return self.pass_on(request).await;
         }
-        match tempurl::grant(&self.config, &self.application, &mut request).await {
+        match Box::pin(tempurl::grant(&self.config, &self.application, &mut request)).await {
             Ok(granted) => {
                 let mut response = self.pass_on(request).await;
                 granted.finish(&mut response);
@@ -493,7 +502,7 @@ impl Pipeline {
         if !self.config.is_on(Member::ReadOnly) {
             return None;
         }
-        read_only::refuse(self.config.read_only, &self.application, request).await
+        Box::pin(read_only::refuse(self.config.read_only, &self.application, request)).await
     }
 
     async fn info(&self, head: &RequestHead, now: u64) -> Response {
@@ -525,7 +534,7 @@ impl Pipeline {
                 method: request.head.method,
                 path: path.clone().unwrap_or(nowhere),
                 query: Query::default(),
-                remote: remote_of(&request),
+                remote: request.peer.ip(),
                 headers: request.head.headers,
                 body: request.body,
                 trans_id: Rc::clone(trans_id),
@@ -551,14 +560,6 @@ impl Pipeline {
     }
 }
 
-/// The client's address, for logs.
-fn remote_of(request: &Request) -> Rc<str> {
-    let mut text = String::with_capacity(16);
-    // Written to a string: it cannot fail.
-    let _ = write!(text, "{}", request.peer.ip());
-    text.into()
-}
-
 /// What a path is for.
 enum Route {
     Swift(Path),
@@ -577,7 +578,7 @@ fn route(config: &Config, path: &[u8], allows_reserved: bool) -> Route {
     if path == b"/info" {
         return Route::Info;
     }
-    let decoded = unquote(path);
+    let decoded = unquoted(path);
     if (decoded.contains(&0) && !allows_reserved) || std::str::from_utf8(&decoded).is_err() {
         return refused(respond::told(Status(412), "Invalid UTF8 or contains NULL"));
     }
@@ -594,7 +595,8 @@ fn route(config: &Config, path: &[u8], allows_reserved: bool) -> Route {
     if has_gap(rest) {
         return refused(respond::standard(Status(404)));
     }
-    let known = config.constraints.valid_api_versions.iter().any(|known| known.as_bytes() == unquote(version));
+    let known =
+        config.constraints.valid_api_versions.iter().any(|known| known.as_bytes() == unquoted(version).as_ref());
     if !known {
         return refused(respond::standard(Status(400)));
     }

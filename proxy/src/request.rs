@@ -5,8 +5,10 @@ use base::http::server::RequestBody;
 use base::http::{Headers, Method};
 use base::names::Path;
 use base::quote::Query;
+use base::scratch;
 use base::timestamp::Timestamp;
 use bytes::Bytes;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// Fields of the client that a request of the pipeline itself carries on: the referrer decides `.r:` ACLs, the agent is for logs.
@@ -104,7 +106,7 @@ pub struct ClientRequest {
     /// Whether another cluster sends what is stored there: manifests and links are taken as they are.
     pub is_synced: bool,
     /// The client's address, for logs.
-    pub remote: Rc<str>,
+    pub remote: IpAddr,
     /// The middleware that made this request, by the letters of Swift's logs; `None`: the client did.
     pub source: Option<&'static str>,
     /// See `parent`.
@@ -121,7 +123,7 @@ pub(crate) struct Parent {
     identity: Rc<Identity>,
     authority: Authority,
     timestamp: Timestamp,
-    remote: Rc<str>,
+    remote: IpAddr,
     source: Option<&'static str>,
 }
 
@@ -141,7 +143,7 @@ impl Parent {
             identity: Rc::clone(&request.identity),
             authority: request.authority.elsewhere().clone(),
             timestamp: request.timestamp,
-            remote: request.remote.clone(),
+            remote: request.remote,
             source: request.source,
         }
     }
@@ -179,7 +181,7 @@ impl Parent {
             ends_with_slash: false,
             has_own_time: false,
             is_synced: false,
-            remote: self.remote.clone(),
+            remote: self.remote,
             source: self.source.or(Some("MW")),
             parent: None,
         }
@@ -209,7 +211,7 @@ impl ClientRequest {
 
 /// Adds a name to a list that middleware makes for the backends.
 pub(crate) fn add_name(headers: &mut Headers, field: &'static str, name: &'static str) {
-    match headers.get_str(field).map(|others| [others, ",", name].concat()) {
+    match headers.get(field).map(|others| scratch::joined(&[others, b",", name.as_bytes()])) {
         Some(names) => headers.set(field, names),
         None => headers.append(field, name),
     }

@@ -91,21 +91,16 @@ pub fn written(status: Status, headers: &Headers, body: Bytes) -> Response {
 }
 
 /// Fields of a read answer for the client: framing and connection fields go, and the `hidden` ones, which are written lower case.
-pub fn read_headers(source: &Headers, hidden: &[String]) -> Headers {
-    // With space for the fields that are added on the way out.
-    let mut headers = Headers::with_capacity(source.len() + 4);
-    for (name, value) in source.iter() {
-        let is_shown = with_lower(name, |lower| {
+pub fn read_headers(mut headers: Headers, hidden: &[String]) -> Headers {
+    headers.retain(|name, _| {
+        with_lower(name, |lower| {
             let hop = matches!(
                 lower,
                 b"connection" | b"transfer-encoding" | b"keep-alive" | b"date" | b"trailer" | b"upgrade" | b"te"
             );
             !hop && !hidden.iter().any(|hidden| hidden.as_bytes() == lower)
-        });
-        if is_shown {
-            headers.append(name.clone(), value.clone());
-        }
-    }
+        })
+    });
     headers
 }
 

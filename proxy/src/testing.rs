@@ -281,7 +281,7 @@ impl World {
             ends_with_slash: false,
             has_own_time: false,
             is_synced: false,
-            remote: "10.9.9.9".into(),
+            remote: "10.9.9.9".parse().unwrap(),
             source: None,
             parent: None,
         }

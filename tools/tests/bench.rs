@@ -11,33 +11,12 @@
 
 mod cluster;
 
-use cluster::{Cluster, MARTLET};
+use cluster::{Cluster, MARTLET, json};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
-
-/// Runs a command of `martlet` to its end; gives the JSON it printed.
-fn json(words: &[&str], variables: &[(&str, String)]) -> Value {
-    let mut command = Command::new(MARTLET);
-    command.args(words).args(["--json"]).envs(variables.iter().map(|(name, value)| (name, value)));
-    let output = command.output().expect("martlet starts");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words:?}: {errors}{}", String::from_utf8_lossy(&output.stdout));
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {errors}"))
-}
-
-fn bench(cluster: &Cluster, words: &[&str]) -> Value {
-    let output = Command::new(MARTLET).arg("env").arg(&cluster.dir).output().expect("martlet starts");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let value = |name: &str| {
-        let line = said.lines().find_map(|line| line.split_once(&format!("{name}=")));
-        line.map(|(_, value)| value.trim_matches(['\'', '"']).to_owned()).unwrap_or_else(|| panic!("{name} in {said}"))
-    };
-    let variables = ["ST_AUTH", "ST_USER", "ST_KEY"].map(|name| (name, value(name)));
-    json(&[&["bench"], words].concat(), &variables)
-}
 
 /// What was measured of each workload is whole: nobody failed, every percentile is there and none below the one before.
 fn check(report: &Value, names: &[&str], requests: u64) {
@@ -73,7 +52,7 @@ fn every_workload_runs_against_a_cluster() {
         "get-10m",
     ];
     let small = ["--cluster", folder, "--requests", "40", "--objects", "4", "--connections", "4"];
-    let report = bench(&cluster, &[&names[..], &small].concat());
+    let report = cluster.bench(&[&names[..], &small].concat());
     check(&report, &names, 40);
     for outcome in report["workloads"].as_array().expect("outcomes") {
         let servers: Vec<&str> = outcome["servers"]
@@ -95,7 +74,7 @@ fn every_workload_runs_against_a_cluster() {
     let saved = cluster.dir.join("saved");
     let to = saved.to_str().expect("UTF-8");
     let open = ["get-4k", "--rate", "500", "--zipf", "0.99", "--requests", "100", "--save", to];
-    check(&bench(&cluster, &open), &["get-4k"], 100);
+    check(&cluster.bench(&open), &["get-4k"], 100);
     let drawing = std::fs::read_to_string(saved.join("latency.svg")).expect("a drawing");
     assert!(drawing.starts_with("<svg") && drawing.contains(">get-4k</text>"), "{drawing}");
     // Everything that was made is removed.

@@ -9,11 +9,13 @@
 use super::encode::{self, CHUNK_END, LAST_CHUNK};
 use super::framing::BodyFraming;
 use super::inlet::{Inlet, Purpose};
+use super::outlet;
 use super::parser::Refusal;
 use super::reader::{Event, ResponseReader};
 use super::transitions::{Exchange, Role, State, Step};
 use super::{Headers, RequestHead, ResponseHead};
 use crate::io::{Pipe, Stream};
+use crate::limits::BODY_CHUNK;
 use bytes::{Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -75,17 +77,21 @@ impl Connection {
 
     /// Writes the head. Adds `Host` when missing and the framing fields; `keep_alive` false sends `Connection: close`.
     pub async fn send_head(&self, head: &RequestHead, framing: Framing, keep_alive: bool) -> io::Result<()> {
-        let out = self.start(head, framing, keep_alive)?;
-        self.inner.write(vec![out]).await
+        let mut out = self.start(head, framing, keep_alive)?;
+        let written = self.inner.write_whole(out.split().freeze()).await;
+        outlet::give_back(out);
+        written
     }
 
     /// Head and whole body in one write: `send_head` with their length, `send_data` and `finish` at once.
     pub async fn send_full(&self, head: &RequestHead, body: Bytes, keep_alive: bool) -> io::Result<()> {
         let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let out = self.start(head, Framing::Length(length), keep_alive)?;
+        let mut out = self.start(head, Framing::Length(length), keep_alive)?;
         self.inner.framing.set(Framing::Length(0));
         self.inner.step(Role::Client, Step::End)?;
-        self.inner.write(vec![out, body]).await
+        let written = self.inner.write(vec![out.split().freeze(), body]).await;
+        outlet::give_back(out);
+        written
     }
 
     /// Writes body bytes (a chunk when chunked). More than announced is an error.
@@ -105,7 +111,7 @@ impl Connection {
                 let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 let left = left.checked_sub(length).ok_or_else(|| invalid("more body than announced"))?;
                 inner.framing.set(Framing::Length(left));
-                inner.write(vec![bytes]).await
+                inner.write_whole(bytes).await
             }
         }
     }
@@ -122,7 +128,7 @@ impl Connection {
         }
         inner.step(Role::Client, Step::End)?;
         match inner.framing.get() {
-            Framing::Chunked => inner.write(vec![Bytes::from_static(LAST_CHUNK)]).await,
+            Framing::Chunked => inner.write_whole(Bytes::from_static(LAST_CHUNK)).await,
             Framing::None | Framing::Length(_) => Ok(()),
         }
     }
@@ -201,6 +207,21 @@ impl Connection {
         Ok(taken)
     }
 
+    /// The whole body, if it came with its head and is no longer than `max`: then the exchange is complete. `None` leaves all as it is.
+    pub fn take_ready(&self, length: u64, max: usize) -> Option<Bytes> {
+        let inner = &self.inner;
+        let is_there = |had: usize| had <= max.min(BODY_CHUNK) && u64::try_from(had) == Ok(length);
+        let is_known = inner.reader.borrow().body_remaining() == Some(length);
+        if length == 0 || !is_known || !inner.inlet.with(|buffer| is_there(buffer.len()))? {
+            return None;
+        }
+        let event = inner.inlet.with(|buffer| inner.reader.borrow_mut().next(buffer))?;
+        let Ok(Some(Event::Data(bytes))) = event else { return None };
+        // A body of that length is over with its last byte.
+        let is_over = inner.reader.borrow_mut().is_body_done() && inner.step(Role::Server, Step::End).is_ok();
+        is_over.then_some(bytes)
+    }
+
     /// Collects the rest of the body, at most `max` bytes: more is an error and breaks the connection.
     pub async fn read_full(&self, max: usize) -> io::Result<Bytes> {
         let Some(first) = self.read_data().await? else {
@@ -247,7 +268,7 @@ impl Connection {
         self.inner.address
     }
 
-    fn start(&self, head: &RequestHead, framing: Framing, keep_alive: bool) -> io::Result<Bytes> {
+    fn start(&self, head: &RequestHead, framing: Framing, keep_alive: bool) -> io::Result<BytesMut> {
         let inner = &self.inner;
         if !self.is_reusable() {
             return Err(invalid("the connection is in the middle of an exchange or at its end"));
@@ -270,9 +291,9 @@ impl Connection {
         inner.trailers.replace(None);
         inner.inlet.shrink();
         inner.reader.borrow_mut().expect_answer_to(head.method);
-        let mut out = BytesMut::new();
+        let mut out = outlet::take();
         encode::request_head(&mut out, head, inner.address, body, keep_alive);
-        Ok(out.freeze())
+        Ok(out)
     }
 
     fn too_large(&self) -> io::Error {
@@ -283,22 +304,34 @@ impl Connection {
 
 impl Inner {
     async fn write(&self, mut parts: Vec<Bytes>) -> io::Result<()> {
-        if self.writing.replace(true) {
-            return Err(io::Error::new(
-                io::ErrorKind::BrokenPipe,
-                "a write of this connection is in flight or did not end well",
-            ));
-        }
         parts.retain(|part| !part.is_empty());
-        let stream = self.inlet.stream();
-        let result = match (parts.pop(), parts.is_empty()) {
-            (Some(only), true) => stream.write_all(only).await,
+        match (parts.pop(), parts.is_empty()) {
+            (Some(only), true) => self.write_whole(only).await,
             (Some(last), false) => {
                 parts.push(last);
-                stream.write_vectored(parts).await
+                self.begin_write()?;
+                self.end_write(self.inlet.stream().write_vectored(parts).await)
             }
             (None, _) => Ok(()),
-        };
+        }
+    }
+
+    async fn write_whole(&self, bytes: Bytes) -> io::Result<()> {
+        self.begin_write()?;
+        self.end_write(self.inlet.stream().write_all(bytes).await)
+    }
+
+    fn begin_write(&self) -> io::Result<()> {
+        match self.writing.replace(true) {
+            false => Ok(()),
+            true => Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "a write of this connection is in flight or did not end well",
+            )),
+        }
+    }
+
+    fn end_write(&self, result: io::Result<()>) -> io::Result<()> {
         // Stays set after an error: what the peer has of the message is unknown.
         self.writing.set(result.is_err());
         result

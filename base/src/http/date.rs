@@ -3,6 +3,8 @@
 //! Reading is as lenient as Swift's: the weekday is not compared with the date and the zone counts as GMT.
 
 use crate::digits::last;
+use crate::scratch;
+use bytes::Bytes;
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -12,6 +14,17 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 /// `Wed, 11 Jun 2014 05:31:18 GMT` for seconds since 1970.
 pub fn format(unix_seconds: u64) -> String {
+    let mut text = String::with_capacity(29);
+    text.extend(characters(unix_seconds).map(char::from));
+    text
+}
+
+/// The same for a field of one message.
+pub fn field(unix_seconds: u64) -> Bytes {
+    scratch::bytes(|out| out.extend(characters(unix_seconds)))
+}
+
+fn characters(unix_seconds: u64) -> impl Iterator<Item = u8> {
     let seconds = unix_seconds.min(LAST_SECOND);
     let days = seconds / DAY_SECONDS;
     let (year, month, day) = civil_from_days(days);
@@ -19,20 +32,10 @@ pub fn format(unix_seconds: u64) -> String {
     // 1970-01-01 was a Thursday.
     let weekday = DAYS.get(usize::try_from((days + 4) % 7).unwrap_or(0)).copied().unwrap_or_default();
     let month = MONTHS.get(usize::try_from(month - 1).unwrap_or(0)).copied().unwrap_or_default();
-    let mut text = String::with_capacity(29);
-    text.push_str(weekday);
-    text.push_str(", ");
-    text.extend(last(day, 2).map(char::from));
-    text.push(' ');
-    text.push_str(month);
-    text.push(' ');
-    text.extend(last(year, 4).map(char::from));
-    for (before, number) in [(' ', of_day / 3600), (':', of_day / 60 % 60), (':', of_day % 60)] {
-        text.push(before);
-        text.extend(last(number, 2).map(char::from));
-    }
-    text.push_str(" GMT");
-    text
+    let date = weekday.bytes().chain(*b", ").chain(last(day, 2)).chain([b' ']).chain(month.bytes()).chain([b' ']);
+    let clock = [(b' ', of_day / 3600), (b':', of_day / 60 % 60), (b':', of_day % 60)];
+    let time = clock.into_iter().flat_map(|(before, number)| std::iter::once(before).chain(last(number, 2)));
+    date.chain(last(year, 4)).chain(time).chain(*b" GMT")
 }
 
 /// Year, month and day of the month, both from 1, of seconds since 1970.

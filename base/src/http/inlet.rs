@@ -135,7 +135,9 @@ impl Inlet {
                 (left.clamp(1, BODY_SPACE_MIN), left.clamp(1024, BODY_CHUNK))
             }
         };
-        if spare < least {
+        // A buffer whose bytes are all used up and let go costs nothing to begin anew: what is left of it may be too little for what comes.
+        let is_anew = spare < wanted && buffer.is_empty() && buffer.try_reclaim(wanted);
+        if !is_anew && spare < least {
             buffer.reserve(wanted);
         }
     }

@@ -12,6 +12,7 @@ pub mod headers;
 mod inlet;
 pub mod mime;
 pub mod multipart;
+mod outlet;
 pub mod parser;
 pub mod reader;
 pub mod server;

@@ -12,6 +12,9 @@
 use super::{Headers, Method, RequestHead, ResponseHead, Status};
 use bytes::Bytes;
 
+/// Fields that middleware adds to a head.
+const FIELDS_SPARE: usize = 6;
+
 /// How large a head may be; line ends count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
@@ -212,7 +215,8 @@ fn parse_fields(block: &Bytes, lines: &[u8], count: usize) -> Result<Headers, Re
     if used != lines.len() {
         return Err(Refusal::bad("Bad Header Line"));
     }
-    let mut headers = Headers::with_capacity(parsed.len());
+    // With room for what is added on the way.
+    let mut headers = Headers::with_capacity(parsed.len() + FIELDS_SPARE);
     for field in parsed {
         headers.append(block.slice_ref(field.name.as_bytes()), block.slice_ref(field.value));
     }

@@ -218,12 +218,13 @@ async fn serve_present<H: Handler>(
     loop {
         let after = match wire.next_request(&drain).await {
             Next::Gone => After::Gone,
-            Next::Refused(refusal) => refuse(&wire, refusal, &*handler).await,
-            Next::Request(incoming) => exchange(&wire, *incoming, peer, &handler, &drain).await,
+            // Boxed here and below is what comes once in a connection's life: most of them wait, and each holds the space for all it may do.
+            Next::Refused(refusal) => Box::pin(refuse(&wire, refusal, &*handler)).await,
+            Next::Request(incoming) => exchange(&wire, incoming, peer, &handler, &drain).await,
         };
         match after {
             After::Next => {}
-            After::Linger => return wire.linger().await,
+            After::Linger => return Box::pin(wire.linger()).await,
             After::Gone => return wire.shutdown(),
         }
     }
@@ -269,7 +270,7 @@ async fn exchange<H: Handler>(
     let speech = Speech { method, version, keep_alive, keep_alive_asked: framing.keep_alive_asked };
     match respond::send(wire, speech, response).await {
         Sent::Cut => After::Gone,
-        Sent::Persistent if wire.persists() && wire.discard_rest().await => After::Next,
+        Sent::Persistent if wire.persists() && (wire.is_at_end() || Box::pin(wire.discard_rest()).await) => After::Next,
         Sent::Persistent | Sent::Last => After::Linger,
     }
 }

@@ -14,7 +14,9 @@ use base::http::{Headers, Method, RequestHead, ResponseHead, Status, date, multi
 use base::io::{self, JoinHandle};
 use base::limits::BODY_CHUNK;
 use base::range::{self, Resolved};
+use base::scratch;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
 use std::rc::Rc;
@@ -82,28 +84,29 @@ fn missing(headers: &Headers, timestamp: Option<String>) -> Response {
 }
 
 fn describe(headers: &mut Headers, object: &Object) {
-    headers.set("Content-Type", object.content_type());
+    // Nothing that is shown of the metadata has one of the names written here.
+    headers.append("Content-Type", object.content_type());
     for (name, value) in object.metadata.iter().filter(|(name, _)| headers::is_shown(name)) {
         headers.append(name.clone(), value.clone());
     }
-    headers.set("Etag", ["\"", object.etag(), "\""].concat());
-    headers.set("Last-Modified", date::format(object.timestamp.ceil_seconds()));
-    headers.set("X-Timestamp", object.timestamp.normal());
-    let data_time = Bytes::from(object.data_timestamp.internal());
+    headers.append("Etag", scratch::joined(&[b"\"", object.etag().as_bytes(), b"\""]));
+    headers.append("Last-Modified", date::field(object.timestamp.ceil_seconds()));
+    headers.append("X-Timestamp", object.timestamp.normal_field());
+    let data_time = object.data_timestamp.internal_field();
     let is_posted = object.timestamp != object.data_timestamp;
-    let time = if is_posted { object.timestamp.internal().into() } else { data_time.clone() };
-    headers.set("X-Backend-Timestamp", time);
-    headers.set("X-Backend-Data-Timestamp", data_time.clone());
-    headers.set("X-Backend-Durable-Timestamp", data_time);
+    let time = if is_posted { object.timestamp.internal_field() } else { data_time.clone() };
+    headers.append("X-Backend-Timestamp", time);
+    headers.append("X-Backend-Data-Timestamp", data_time.clone());
+    headers.append("X-Backend-Durable-Timestamp", data_time);
 }
 
 /// The ETag that conditions mean: a manifest's or an encrypted object's stands in its metadata.
-fn conditional_etag(object: &Object, headers: &Headers) -> String {
+fn conditional_etag<'a>(object: &'a Object, headers: &Headers) -> Cow<'a, str> {
     let names = headers.get("X-Backend-Etag-Is-At").cloned().unwrap_or_default();
     let found = names.split(|byte| *byte == b',').find_map(|name| object.metadata.get_any_case(name.trim_ascii()));
     match found {
-        Some(value) => String::from_utf8_lossy(value).into_owned(),
-        None => object.etag().to_owned(),
+        Some(value) => String::from_utf8_lossy(value),
+        None => object.etag().into(),
     }
 }
 
@@ -114,8 +117,8 @@ fn ignores_range(object: &Object, headers: &Headers) -> bool {
 
 async fn whole(target: &Target, disk_file: DiskFile, object: Object, head: ResponseHead) -> Result<Response, Response> {
     let size = object.body.len();
-    let etag = object.etag().to_owned();
     if size > BODY_CHUNK as u64 {
+        let etag = object.etag().to_owned();
         let verify = (!object.body.verifies()).then(|| Verify { md5: Md5Hasher::new(), etag });
         let source = Source::new(disk_file, object.body, VecDeque::from([Part::Bytes { from: 0, to: size }]));
         let source = Source { verify, ..source };
@@ -126,7 +129,7 @@ async fn whole(target: &Target, disk_file: DiskFile, object: Object, head: Respo
         0 => Ok(Bytes::new()),
         _ => object.body.read(0, length).await,
     };
-    let bytes = bytes.and_then(|bytes| match object.body.verifies() || md5_hex(&bytes) == etag {
+    let bytes = bytes.and_then(|bytes| match object.body.verifies() || md5_hex(&bytes) == object.etag() {
         true => Ok(bytes),
         false => Err(damaged()),
     });

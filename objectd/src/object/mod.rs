@@ -20,8 +20,7 @@ use base::config::is_true;
 use base::http::server::{Request, Response};
 use base::http::{Headers, Method, RequestHead};
 use base::io;
-use base::names::{BackendPath, InvalidPath};
-use base::quote::unquote;
+use base::names::{BackendPath, InvalidPath, Path};
 use base::timestamp::Timestamp;
 use std::io::{Error, ErrorKind};
 use std::rc::Rc;
@@ -37,9 +36,10 @@ async fn answer(node: Rc<Node>, request: Request) -> Result<Response, Response> 
     let target = Target::parse(node, &request.head)?;
     match request.head.method {
         Method::Get | Method::Head => get::get(target, &request.head).await,
-        Method::Put => put::put(target, request).await,
-        Method::Post => post::post(target, &request.head).await,
-        Method::Delete => delete::delete(target, &request.head).await,
+        // Boxed, so that reading does not carry the space for writing.
+        Method::Put => Box::pin(put::put(target, request)).await,
+        Method::Post => Box::pin(post::post(target, &request.head)).await,
+        Method::Delete => Box::pin(delete::delete(target, &request.head)).await,
         _ => Err(reply::status(405)),
     }
 }
@@ -47,7 +47,8 @@ async fn answer(node: Rc<Node>, request: Request) -> Result<Response, Response> 
 /// Which object of which device a request is about.
 struct Target {
     node: Rc<Node>,
-    path: BackendPath,
+    device: String,
+    partition: u32,
     account: String,
     container: String,
     object: String,
@@ -57,7 +58,7 @@ struct Target {
 impl Target {
     fn parse(node: Rc<Node>, head: &RequestHead) -> Result<Target, Response> {
         let parsed = BackendPath::parse(head.path());
-        if std::str::from_utf8(&unquote(head.path())).is_err() {
+        if parsed == Err(InvalidPath::Encoding) {
             return Err(reply::message(412, "Invalid UTF8 or contains NULL"));
         }
         if !matches!(head.method, Method::Get | Method::Head | Method::Put | Method::Post | Method::Delete) {
@@ -67,28 +68,25 @@ impl Target {
             let path = String::from_utf8_lossy(head.path()).into_owned();
             reply::text(400, format!("Invalid path: {path}"))
         };
-        let path = parsed.map_err(|error| match error {
-            InvalidPath::Encoding => reply::message(412, "Invalid UTF8 or contains NULL"),
-            InvalidPath::Shape => invalid(),
-        })?;
-        let (Some(container), Some(object)) = (path.path.container.clone(), path.path.object.clone()) else {
+        let BackendPath { device, partition, path } = parsed.map_err(|_| invalid())?;
+        let Path { account, container: Some(container), object: Some(object) } = path else {
             return Err(invalid());
         };
         let policy = policy(&node, &head.headers)?;
-        check_reserved(&path.path.account, &container, &object)?;
-        Ok(Target { node, account: path.path.account.clone(), container, object, policy, path })
+        check_reserved(&account, &container, &object)?;
+        Ok(Target { node, device, partition, account, container, object, policy })
     }
 
     /// The object's place, on a device that is there.
     async fn disk_file(&self) -> Result<DiskFile, Response> {
-        let device = self.node.device(&self.path.device).await.ok_or_else(|| self.no_device())?;
+        let device = self.node.device(&self.device).await.ok_or_else(|| self.no_device())?;
         let hash = self.node.config.hash_path.hash(&self.account, Some(&self.container), Some(&self.object));
         let name = ["/", &self.account, "/", &self.container, "/", &self.object].concat();
-        Ok(DiskFile::new(device, self.policy, self.path.partition, &hash, name))
+        Ok(DiskFile::new(device, self.policy, self.partition, &hash, name))
     }
 
     fn no_device(&self) -> Response {
-        reply::insufficient_storage(&self.path.device)
+        reply::insufficient_storage(&self.device)
     }
 
     /// The answer to a failure of the device.
@@ -96,9 +94,9 @@ impl Target {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::Unsupported => self.no_device(),
             // Told when it failed.
-            _ if self.node.is_poisoned(&self.path.device) => self.no_device(),
+            _ if self.node.is_poisoned(&self.device) => self.no_device(),
             _ => {
-                tracing::error!(device = %self.path.device, object = %self.object, %error, "the device failed");
+                tracing::error!(device = %self.device, object = %self.object, %error, "the device failed");
                 reply::status(500)
             }
         }

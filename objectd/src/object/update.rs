@@ -84,7 +84,7 @@ pub(super) fn after_put(
 
 /// Of a POST.
 pub(super) fn after_post(target: &Target, head: &RequestHead, object: &Object, posted: Posted) -> Vec<Update> {
-    let item = |name| object.data_metadata.get(name).cloned().unwrap_or_default();
+    let item = |name| object.data_metadata().get(name).cloned().unwrap_or_default();
     let size = item("Content-Length");
     let mut row = vec![
         (Bytes::from_static(b"X-Size"), size.clone()),
@@ -94,7 +94,7 @@ pub(super) fn after_post(target: &Target, head: &RequestHead, object: &Object, p
         (Bytes::from_static(b"X-Meta-Timestamp"), posted.time.internal().into()),
         (Bytes::from_static(b"X-Etag"), item("ETag")),
     ];
-    override_row(&mut row, &object.data_metadata.iter().collect::<Vec<_>>());
+    override_row(&mut row, &object.data_metadata().iter().collect::<Vec<_>>());
     let mut updates: Vec<Update> = container_update(target, head, Operation::Put, row).into_iter().collect();
     if let Some(delete_at) = posted.delete_at {
         let old = object.expires();

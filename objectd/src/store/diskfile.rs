@@ -48,8 +48,8 @@ pub struct Object {
     pub body: Body,
     /// Data, POST and content type merged.
     pub metadata: Metadata,
-    /// The items stored with the data alone.
-    pub data_metadata: Metadata,
+    /// The items stored with the data alone, where these are others.
+    data_metadata: Option<Metadata>,
     /// The items of the newest POST, if there is one.
     pub post_metadata: Option<Metadata>,
     /// When the bytes were written.
@@ -71,9 +71,10 @@ impl Object {
         posted: Option<(Metadata, Timestamp)>,
         content_type: Option<(Bytes, Timestamp)>,
     ) -> Object {
-        let mut metadata = match &posted {
-            Some((posted, _)) => overlay(&data_metadata, posted),
-            None => data_metadata.clone(),
+        let (mut metadata, data_metadata) = match (&posted, &content_type) {
+            (Some((posted, _)), _) => (overlay(&data_metadata, posted), Some(data_metadata)),
+            (None, Some(_)) => (data_metadata.clone(), Some(data_metadata)),
+            (None, None) => (data_metadata, None),
         };
         let content_type_timestamp = match content_type {
             Some((value, timestamp)) => {
@@ -94,6 +95,10 @@ impl Object {
             content_type_timestamp,
             lost_post: None,
         }
+    }
+    /// The items stored with the data alone.
+    pub fn data_metadata(&self) -> &Metadata {
+        self.data_metadata.as_ref().unwrap_or(&self.metadata)
     }
     /// Second from which on it does not exist.
     pub fn expires(&self) -> Option<u64> {

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// Body bytes of an informative answer (errors, empty bodies) that are read; more closes the connection.
 const MAX_ANSWER_BODY: usize = 64 * 1024;
 
+/// Bytes of a body that need not be streamed when they are here already: no more than one read brings beside a head.
+const READY_MAX: usize = 8 * 1024;
+
 /// What goes out before the first answer.
 enum Opening {
     /// The head alone; a body follows when the node is ready for it.
@@ -73,7 +76,9 @@ impl Exchange {
             }
         }
         let connect_deadline = core.config.conn_timeout;
-        let connection = io::timeout(connect_deadline, Connection::connect(node.address, connect_deadline)).await??;
+        // Boxed: rare, and large beside the rest.
+        let connecting = Box::pin(Connection::connect(node.address, connect_deadline));
+        let connection = io::timeout(connect_deadline, connecting).await??;
         Self::on(core, connection, head, opening, deadline, repeated).await
     }
 
@@ -137,6 +142,13 @@ impl Exchange {
     /// Takes bytes of the answer's body into an empty pipe; 0 when `read` has to be asked.
     pub async fn read_to(&mut self, pipe: &mut Pipe) -> std::io::Result<usize> {
         io::timeout(self.deadline, self.connection()?.read_data_to(pipe)).await?
+    }
+
+    /// The whole body, if it is small and came with its head.
+    pub fn take_ready(&mut self, length: u64) -> Option<Bytes> {
+        let body = self.connection.as_ref()?.take_ready(length, READY_MAX)?;
+        self.give_back();
+        Some(body)
     }
 
     /// Reads the whole, small, body of an answer; a large one is cut off and its connection closed.

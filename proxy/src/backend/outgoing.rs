@@ -6,13 +6,14 @@
 
 use super::nodes::Node;
 use crate::request::ClientRequest;
+use base::digits;
 use base::http::headers::with_lower;
 use base::http::{Headers, Method, RequestHead};
 use base::names::Path;
-use base::quote::quote;
+use base::quote::quote_into;
+use base::scratch;
 use base::timestamp::Timestamp;
 use bytes::Bytes;
-use std::fmt::Write;
 
 /// Space for the fields of a backend request: nearly all fit.
 const FIELDS_SPACE: usize = 16;
@@ -29,17 +30,19 @@ impl Origin {
     /// Of a client's request.
     pub fn of(request: &ClientRequest) -> Origin {
         let host = request.headers.get_str("Host").unwrap_or("-");
-        let (method, path) = (request.method.as_str(), request.path.quoted());
-        let mut referer = String::with_capacity(method.len() + host.len() + path.len() + 11);
-        for part in [method, " http://", host, "/v1", &path] {
-            referer.push_str(part);
-        }
+        let referer = scratch::bytes(|out| {
+            for part in [request.method.as_str(), " http://", host, "/v1"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            request.path.quote_into(out);
+        });
         Origin::internal(request.timestamp, &request.trans_id, referer)
     }
 
     /// Of a request the proxy makes on its own account.
-    pub fn internal(timestamp: Timestamp, trans_id: &str, referer: String) -> Origin {
-        Origin { timestamp: timestamp.internal().into(), trans_id: trans_id.to_owned().into(), referer: referer.into() }
+    pub fn internal(timestamp: Timestamp, trans_id: &str, referer: impl Into<Bytes>) -> Origin {
+        let (timestamp, trans_id) = (timestamp.internal_field(), scratch::text(trans_id));
+        Origin { timestamp, trans_id, referer: referer.into() }
     }
 
     /// The fields all backend requests have.
@@ -55,18 +58,19 @@ impl Origin {
 
 /// The head of a request for `path` on `node`.
 pub fn head(method: Method, node: &Node, partition: u32, path: &Path, query: &str, headers: Headers) -> RequestHead {
-    let (device, path) = (quote(node.device.as_bytes()), path.quoted());
-    let mut target = String::with_capacity(device.len() + path.len() + query.len() + 12);
-    target.push('/');
-    target.push_str(&device);
-    target.push('/');
-    // Written to a string: it cannot fail.
-    let _ = write!(target, "{partition}");
-    target.push_str(&path);
-    target.push_str(query);
-    let mut head = RequestHead::new(method, target);
-    head.headers = headers;
-    head
+    RequestHead { method, target: target(node, partition, path, query), headers }
+}
+
+/// The target of such a request.
+fn target(node: &Node, partition: u32, path: &Path, query: &str) -> Bytes {
+    scratch::bytes(|out| {
+        out.extend_from_slice(b"/");
+        quote_into(out, node.device.as_bytes());
+        out.extend_from_slice(b"/");
+        out.extend(digits::all(partition.into()));
+        path.quote_into(out);
+        out.extend_from_slice(query.as_bytes());
+    })
 }
 
 /// Copies the fields of `source` whose lower-case name `wanted` accepts.

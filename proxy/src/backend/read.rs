@@ -201,7 +201,11 @@ impl<'a> Search<'a> {
         }
         if let Some(exchange) = exchange {
             let age = age(&head);
-            self.verdict.held(node.primary);
+            // The one good answer that is wanted ends the search: nobody will ask what to say without it.
+            let is_last = !self.read.newest && age.0 >= self.verdict.deleted_at;
+            if !is_last {
+                self.verdict.held(node.primary);
+            }
             // Else this node has not heard of the deletion yet.
             if age.0 >= self.verdict.deleted_at && self.best.as_ref().is_none_or(|(known, _)| age > *known) {
                 self.best = Some((age, Source { node, exchange, head }));

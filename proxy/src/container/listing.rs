@@ -6,7 +6,7 @@ use crate::request::ClientRequest;
 use crate::{object, respond};
 use base::config::is_true;
 use base::http::server::{Response, ResponseBody};
-use base::http::{Headers, Method, ResponseHead, Status};
+use base::http::{Headers, Method, Status};
 use base::quote::{Query, quote};
 use std::rc::Rc;
 
@@ -73,9 +73,9 @@ pub(crate) fn wants_newest(request: &ClientRequest) -> bool {
 
 /// The client's answer: the source's status, cleaned fields, its body streamed.
 pub(crate) fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest) -> Response {
-    let mut head = ResponseHead::new(source.head.status);
+    let mut head = source.head;
     let hidden: &[String] = if request.is_owner { &[] } else { &core.config.swift_owner_headers };
-    head.headers = respond::read_headers(&source.head.headers, hidden);
+    head.headers = respond::read_headers(head.headers, hidden);
     head.headers.set("Accept-Ranges", "bytes");
     let length = head.headers.get_str("Content-Length").and_then(|text| text.parse().ok());
     if request.method == Method::Head || head.status.0 == 204 {

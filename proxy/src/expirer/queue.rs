@@ -24,6 +24,7 @@ use base::quote::{Query, quote};
 use base::timestamp::Timestamp;
 use bytes::Bytes;
 use serde_json::Value;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -165,7 +166,7 @@ impl Queue {
             query: Query::default(),
             headers,
             body: RequestBody::full(""),
-            trans_id: self.trans_id().into(),
+            trans_id: self.trans_id(),
             identity: Rc::default(),
             authority: Authority::Granted,
             timestamp,
@@ -174,13 +175,13 @@ impl Queue {
             ends_with_slash: false,
             has_own_time: false,
             is_synced: false,
-            remote: "-".into(),
+            remote: Ipv4Addr::UNSPECIFIED.into(),
             source: Some("EXP"),
             parent: None,
         }
     }
 
-    fn trans_id(&self) -> String {
+    fn trans_id(&self) -> Rc<str> {
         let head = RequestHead::new(Method::Delete, "/");
         transaction_id(&self.core.config.trans_id_suffix, &head, io::unix_time(), io::random_u64(), io::random_u64())
     }

@@ -2,12 +2,13 @@
 
 use base::http::RequestHead;
 use base::http::server::Response;
-use base::quote::quote;
-use bytes::Bytes;
+use base::quote::quote_into;
+use base::scratch;
 use std::fmt::Write;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,41 +16,42 @@ use std::time::Duration;
 const EXTRA_MAX: usize = 32;
 
 /// `tx` + 21 hex digits of chance + `-` + 10 hex digits of the time + the cluster's `trans_id_suffix` [+ `-` + the client's own].
-pub fn transaction_id(suffix: &str, head: &RequestHead, now: Duration, chance: u64, more_chance: u64) -> String {
-    let mut id = String::with_capacity(2 + 21 + 1 + 10 + 3 * suffix.len());
-    // Written to a string: it cannot fail.
-    let _ = write!(id, "tx{chance:016x}{:05x}-{:010x}", more_chance & 0xf_ffff, now.as_secs());
-    if !suffix.is_empty() {
-        id.push_str(&quote(suffix.as_bytes()));
-    }
-    if let Some(extra) = head.headers.get_str("X-Trans-Id-Extra") {
-        // Quoted: it comes back in a response header and in logs.
-        let cut: String = extra.chars().take(EXTRA_MAX).collect();
-        id.push('-');
-        id.push_str(&quote(cut.as_bytes()));
-    }
-    id
+pub fn transaction_id(suffix: &str, head: &RequestHead, now: Duration, chance: u64, more_chance: u64) -> Rc<str> {
+    let id = scratch::bytes(|id| {
+        // Written to a buffer that grows: it cannot fail.
+        let _ = write!(id, "tx{chance:016x}{:05x}-{:010x}", more_chance & 0xf_ffff, now.as_secs());
+        if !suffix.is_empty() {
+            quote_into(id, suffix.as_bytes());
+        }
+        if let Some(extra) = head.headers.get_str("X-Trans-Id-Extra") {
+            // Quoted: it comes back in a response header and in logs.
+            let cut: String = extra.chars().take(EXTRA_MAX).collect();
+            id.extend_from_slice(b"-");
+            quote_into(id, cut.as_bytes());
+        }
+    });
+    std::str::from_utf8(&id).unwrap_or_default().into()
 }
 
 /// Writes the id into the answer.
 pub fn stamp(response: &mut Response, trans_id: &str) {
-    let id = Bytes::copy_from_slice(trans_id.as_bytes());
+    let id = scratch::text(trans_id);
     response.head.headers.set("X-Trans-Id", id.clone());
     response.head.headers.set("X-Openstack-Request-Id", id);
 }
 
 /// A future whose panic becomes `None`. What it held is dropped; nothing of a request is shared with others except caches,
 /// whose borrows never outlive a poll.
-pub struct CatchPanic<F>(Pin<Box<F>>);
+pub struct CatchPanic<'a, F>(Pin<&'a mut F>);
 
-impl<F: Future> CatchPanic<F> {
-    /// Around `future`.
-    pub fn new(future: F) -> Self {
-        Self(Box::pin(future))
+impl<'a, F: Future> CatchPanic<'a, F> {
+    /// Around a future that lies in the caller's.
+    pub fn new(future: Pin<&'a mut F>) -> Self {
+        Self(future)
     }
 }
 
-impl<F: Future> Future for CatchPanic<F> {
+impl<F: Future> Future for CatchPanic<'_, F> {
     type Output = Option<F::Output>;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
@@ -68,7 +70,7 @@ mod tests {
     fn an_id_has_swifts_form() {
         let mut head = RequestHead::new(Method::Get, "/v1/a");
         let id = transaction_id("", &head, Duration::from_secs(0x6a1b_2c3d), 7, u64::MAX);
-        assert_eq!(id, "tx0000000000000007fffff-006a1b2c3d");
+        assert_eq!(&*id, "tx0000000000000007fffff-006a1b2c3d");
         head.headers.set("X-Trans-Id-Extra", "mine & yours, and much more than thirty two");
         let id = transaction_id("-Bern 1", &head, Duration::ZERO, 0, 0);
         assert!(id.ends_with("-0000000000-Bern%201-mine%20%26%20yours%2C%20and%20much%20more%20than"), "{id}");

@@ -148,7 +148,10 @@ impl Place {
 }
 
 async fn object(layer: ObjectVersioning, request: ClientRequest) -> Response {
-    let fields = layer.application.container_headers(&request).await;
+    let fields = match layer.application.known_container(&request) {
+        Some(known) => known,
+        None => layer.application.container_headers(&request).await,
+    };
     let is_plain = versions_container(&fields).is_none();
     if is_plain && request.query.get("version-id").is_none_or(<[u8]>::is_empty) {
         return layer.next.call(request).await;

@@ -19,9 +19,11 @@ use base::http::headers::title_case;
 use base::http::server::{Finished, Request, Response};
 use base::http::{Headers, Method, RequestHead, head};
 use base::io;
-use base::quote::{Query, quote, unquote};
+use base::quote::{Query, is_plain, quote, unquote};
 use bytes::Bytes;
 use statsd::Statsd;
+use std::io::Write;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 pub(crate) use template::DEFAULT as LOG_MSG_TEMPLATE;
@@ -67,7 +69,7 @@ pub struct Settings {
 pub struct Entry {
     settings: Rc<Settings>,
     statsd: Option<Rc<Statsd>>,
-    remote: Rc<str>,
+    remote: IpAddr,
     /// Who the client is by the word of balancers.
     claimed: Option<Bytes>,
     method: Method,
@@ -98,7 +100,7 @@ impl Entry {
     pub fn begin(
         settings: &Rc<Settings>,
         request: &Request,
-        (remote, trans_id): (Rc<str>, &Rc<str>),
+        (remote, trans_id): (IpAddr, &Rc<str>),
         start: Duration,
     ) -> Entry {
         Entry::new(settings, &request.head, (remote, trans_id, ""), start)
@@ -112,13 +114,13 @@ impl Entry {
         let target = format!("/v1{}{mark}{}", request.path.quoted(), query.join("&"));
         let mut head = RequestHead::new(request.method, target);
         head.headers = request.headers.clone();
-        Entry::new(settings, &head, (request.remote.clone(), &request.trans_id, source), start)
+        Entry::new(settings, &head, (request.remote, &request.trans_id, source), start)
     }
 
     fn new(
         settings: &Rc<Settings>,
         head: &RequestHead,
-        (remote, trans_id, source): (Rc<str>, &Rc<str>, &'static str),
+        (remote, trans_id, source): (IpAddr, &Rc<str>, &'static str),
         start: Duration,
     ) -> Entry {
         let headers = &head.headers;
@@ -207,7 +209,7 @@ impl Values for Done<'_> {
         match field {
             Field::ClientIp => match &entry.claimed {
                 Some(client) => out.extend_from_slice(client),
-                None => out.extend_from_slice(entry.remote.as_bytes()),
+                None => put_address(entry.remote, out),
             },
             Field::Domain => out.extend_from_slice(domain(&entry.host)),
             Field::Referer => out.extend_from_slice(&entry.referer),
@@ -216,7 +218,7 @@ impl Values for Done<'_> {
             Field::ClientEtag => out.extend_from_slice(&entry.client_etag),
             Field::AuthToken => cut(&entry.token, reveal, out),
             Field::PolicyIndex => out.extend_from_slice(&entry.policy_index),
-            Field::RemoteAddr => out.extend_from_slice(entry.remote.as_bytes()),
+            Field::RemoteAddr => put_address(entry.remote, out),
             Field::Path => put_target(&entry.target, reveal, out),
             Field::Account => out.extend_from_slice(name(0).as_bytes()),
             Field::Container => out.extend_from_slice(name(1).as_bytes()),
@@ -247,6 +249,23 @@ impl Values for Done<'_> {
 
     fn time(&self, field: Field) -> Duration {
         if field == Field::StartTime { self.entry.start } else { self.end }
+    }
+}
+
+fn put_address(address: IpAddr, out: &mut Vec<u8>) {
+    match address {
+        // Of no client: a request of the proxy's own.
+        address if address.is_unspecified() => {}
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    out.push(b'.');
+                }
+                out.extend(digits::all(octet.into()));
+            }
+        }
+        // Written to a vector: it cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
     }
 }
 
@@ -288,7 +307,12 @@ fn names(settings: &Settings, path: &[u8]) -> [String; 3] {
 
 /// Path and query, the path in one spelling, signatures cut.
 fn put_target(target: &[u8], reveal: usize, out: &mut Vec<u8>) {
-    out.extend_from_slice(quote(&unquote(head::path(target))).as_bytes());
+    let path = head::path(target);
+    if is_plain(path) {
+        out.extend_from_slice(path);
+    } else {
+        out.extend_from_slice(quote(&unquote(path)).as_bytes());
+    }
     let sent = head::query(target);
     if sent.is_empty() {
         return;

@@ -131,7 +131,7 @@ impl Claim {
         }
         let ip_range = text("temp_url_ip_range").filter(|range| !range.is_empty());
         if let Some(range) = &ip_range
-            && !is_in_range(range, request.remote.parse().ok()?)?
+            && !is_in_range(range, request.remote)?
         {
             return None;
         }

@@ -29,9 +29,10 @@ const ALLOWED: &str = "HEAD, GET, PUT, POST, OPTIONS, DELETE";
 pub async fn handle(core: &Rc<Core>, request: ClientRequest) -> Response {
     let outcome = match request.method {
         Method::Get | Method::Head => get::get(core, request).await,
-        Method::Put => put::put(core, request).await,
-        Method::Post => post::post(core, request).await,
-        Method::Delete => delete::delete(core, request).await,
+        // Boxed, so that reading does not carry the space for writing.
+        Method::Put => Box::pin(put::put(core, request)).await,
+        Method::Post => Box::pin(post::post(core, request)).await,
+        Method::Delete => Box::pin(delete::delete(core, request)).await,
         Method::Options => Ok(app::options(ALLOWED)),
         _ => Ok(respond::not_allowed(ALLOWED)),
     };
@@ -40,8 +41,8 @@ pub async fn handle(core: &Rc<Core>, request: ClientRequest) -> Response {
 
 /// The container's facts, after its read or write ACL allowed the request.
 async fn authorized_container(core: &Rc<Core>, request: &mut ClientRequest) -> Result<Rc<Info>, Box<Response>> {
-    let container = request.path.container.clone().unwrap_or_default();
-    let info = container_info(core, &request.path.account, &container, &request.trans_id).await;
+    let container = request.path.container.as_deref().unwrap_or_default();
+    let info = container_info(core, &request.path.account, container, &request.trans_id).await;
     let reads = matches!(request.method, Method::Get | Method::Head);
     let acl = if reads { info.read_acl() } else { info.write_acl() };
     // Other clusters write and delete; they do not read.

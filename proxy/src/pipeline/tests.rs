@@ -56,7 +56,7 @@ pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
         ends_with_slash: false,
         has_own_time: false,
         is_synced: false,
-        remote: "127.0.0.1".into(),
+        remote: "127.0.0.1".parse().unwrap(),
         source: None,
         parent: None,
     }

@@ -1,5 +1,6 @@
 //! A real cluster for a test: `martlet up` on free ports in a folder of its own, stopped and removed at the end.
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -72,6 +73,19 @@ impl Cluster {
         rustix::process::Pid::from_raw(text.trim().parse().expect("a number")).expect("not zero")
     }
 
+    /// What `martlet bench` says when it runs against this cluster.
+    pub fn bench(&self, words: &[&str]) -> Value {
+        let output = Command::new(MARTLET).arg("env").arg(&self.dir).output().expect("martlet starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = |name: &str| {
+            let line = said.lines().find_map(|line| line.split_once(&format!("{name}=")));
+            let value = line.map(|(_, value)| value.trim_matches(['\'', '"']).to_owned());
+            value.unwrap_or_else(|| panic!("{name} in {said}"))
+        };
+        let variables = ["ST_AUTH", "ST_USER", "ST_KEY"].map(|name| (name, value(name)));
+        json(&[&["bench"], words].concat(), &variables)
+    }
+
     /// What the daemons wrote last, for failing tests.
     pub fn logs(&self) -> String {
         let mut text = String::new();
@@ -83,6 +97,16 @@ impl Cluster {
         }
         text
     }
+}
+
+/// Runs a command of `martlet` to its end; gives the JSON it printed.
+pub fn json(words: &[&str], variables: &[(&str, String)]) -> Value {
+    let mut command = Command::new(MARTLET);
+    command.args(words).args(["--json"]).envs(variables.iter().map(|(name, value)| (name, value)));
+    let output = command.output().expect("martlet starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {errors}{}", String::from_utf8_lossy(&output.stdout));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {errors}"))
 }
 
 impl Drop for Cluster {

@@ -9,7 +9,7 @@ use crate::http::encode::{self, CHUNK_END, LAST_CHUNK, Persistence};
 use crate::http::framing::{BodyFraming, plan_response};
 use crate::http::parser::Version;
 use crate::http::transitions::{Role, Step};
-use crate::http::{Method, date};
+use crate::http::{Method, date, outlet};
 use crate::io::{self as door, Pipe};
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
@@ -61,21 +61,22 @@ pub(super) async fn send(wire: &Wire, speech: Speech, response: Response) -> Sen
         (true, _) => Persistence::KeepAlive,
         (false, _) => Persistence::Close,
     };
-    let mut out = BytesMut::new();
+    let mut out = outlet::take();
     encode::response_head(&mut out, &head, plan.framing, persistence, &date_now());
     let mut sender = Sender { wire, sent: 0, chunked: plan.framing == BodyFraming::Chunked };
     let result = if !wire.step(Role::Server, Step::Head) {
         Err(io::Error::other("a second response"))
     } else if plan.sends_body {
         match body {
-            ResponseBody::Empty => wire.write(vec![out.freeze()]).await,
-            ResponseBody::Full(bytes) => sender.full(out, bytes).await,
-            ResponseBody::Stream { length, source } => sender.stream(out.freeze(), length, source).await,
+            ResponseBody::Empty => wire.write_whole(out.split().freeze()).await,
+            ResponseBody::Full(bytes) => sender.full(&mut out, bytes).await,
+            ResponseBody::Stream { length, source } => sender.stream(out.split().freeze(), length, source).await,
         }
     } else {
         drop(body);
-        wire.write(vec![out.freeze()]).await
+        wire.write_whole(out.split().freeze()).await
     };
+    outlet::give_back(out);
     let complete = result.is_ok() && wire.step(Role::Server, Step::End);
     if let Some(on_finish) = on_finish {
         on_finish(Finished { received: wire.received(), sent: sender.sent, complete });
@@ -94,15 +95,13 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    async fn full(&mut self, mut head: BytesMut, mut bytes: Bytes) -> io::Result<()> {
-        let mut parts = if bytes.len() <= COPY_MAX {
+    async fn full(&mut self, head: &mut BytesMut, mut bytes: Bytes) -> io::Result<()> {
+        if bytes.len() <= COPY_MAX {
             head.extend_from_slice(&bytes);
             self.count(bytes.len());
-            bytes.clear();
-            vec![head.freeze()]
-        } else {
-            vec![head.freeze(), self.split(&mut bytes)]
-        };
+            return self.wire.write_whole(head.split().freeze()).await;
+        }
+        let mut parts = vec![head.split().freeze(), self.split(&mut bytes)];
         // Ends: every turn takes bytes from the body.
         loop {
             self.wire.write(std::mem::take(&mut parts)).await?;

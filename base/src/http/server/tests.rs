@@ -533,6 +533,53 @@ fn a_client_call_past_its_deadline_ends_the_connection() {
     });
 }
 
+/// Ten thousand connections that wait are as many of these, beside their buffers.
+#[test]
+fn the_future_of_a_connection_is_small() {
+    fn bytes<F>(_: impl Fn(Stream, SocketAddr, Rc<ServerLimits>, Rc<App>, Drain) -> F) -> usize {
+        size_of::<F>()
+    }
+    let bytes = bytes(serve_present::<App>);
+    assert!(bytes <= 4096, "{bytes}");
+}
+
+/// Whether it comes with its head is the network's to say; taken or not, nothing of a body is lost.
+#[test]
+fn a_body_that_came_with_its_head_is_taken_without_waiting() {
+    let taken = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&taken);
+    both(move |ip| {
+        let taken = Rc::clone(&count);
+        async move {
+            let server = Fixture::start(ip, 10);
+            let client = server.client().await;
+            for (path, length, max) in [
+                ("/large?100", 100, 4096),
+                ("/large?4096", 4096, 4096),
+                ("/large?100", 100, 99),
+                ("/large?70000", 70_000, 1_000_000),
+                ("/chunked?100", 100, 4096),
+                ("/large?0", 0, 4096),
+            ] {
+                client.send_head(&RequestHead::new(Method::Get, path), Framing::None, true).await.unwrap();
+                client.read_head().await.unwrap();
+                assert_eq!(client.take_ready(length + 1, max), None, "of another length");
+                match client.take_ready(length, max) {
+                    Some(body) => {
+                        assert!(length > 0 && length <= max as u64 && !path.starts_with("/chunked"), "{path}");
+                        assert_eq!(body.len() as u64, length, "{path}");
+                        *taken.borrow_mut() += 1;
+                    }
+                    None => assert_eq!(client.read_full(1_000_000).await.unwrap().len() as u64, length, "{path}"),
+                }
+                assert!(client.is_reusable(), "{path}");
+            }
+            server.stop().await;
+        }
+    });
+    assert!(*taken.borrow() > 0, "it never came with its head");
+}
+
 #[test]
 fn a_client_is_held_to_what_it_announced() {
     both(|ip| async move {

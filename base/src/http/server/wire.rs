@@ -30,7 +30,7 @@ const LINGER_TIME_MAX: Duration = Duration::from_secs(5);
 /// What comes next on a connection.
 pub(super) enum Next {
     /// A request.
-    Request(Box<Incoming>),
+    Request(Incoming),
     /// Bytes that are none.
     Refused(Refusal),
     /// Nothing more, or nothing in time.
@@ -121,7 +121,8 @@ impl Wire {
         }
         let next = match self.parse_head() {
             Some(next) => next,
-            None => door::timeout(self.limits.client_timeout, self.read_head()).await.unwrap_or(Next::Gone),
+            // Boxed: a head comes in one piece as a rule.
+            None => door::timeout(self.limits.client_timeout, Box::pin(self.read_head())).await.unwrap_or(Next::Gone),
         };
         if let Next::Request(incoming) = &next {
             self.continue_expected.set(incoming.framing.expects_continue);
@@ -148,7 +149,7 @@ impl Wire {
 
     fn parse_head(&self) -> Option<Next> {
         match self.inlet.with(|buffer| self.reader.borrow_mut().next(buffer)) {
-            Some(Ok(Some(Event::Head(incoming)))) => Some(Next::Request(Box::new(incoming))),
+            Some(Ok(Some(Event::Head(incoming)))) => Some(Next::Request(incoming)),
             Some(Ok(None)) => None,
             Some(Err(refusal)) => Some(Next::Refused(refusal)),
             Some(Ok(Some(_))) | None => Some(Next::Gone),
@@ -210,7 +211,7 @@ impl Wire {
             return Ok(());
         }
         let text = self.continue_text.take().unwrap_or(Bytes::from_static(CONTINUE));
-        self.write(vec![text]).await.map_err(|_| {
+        self.write_whole(text).await.map_err(|_| {
             self.body_failed.set(true);
             BodyError::Disconnected
         })
@@ -230,15 +231,18 @@ impl Wire {
     }
 
     /// Writes with a deadline.
+    pub(super) async fn write_whole(&self, bytes: Bytes) -> io::Result<()> {
+        door::timeout(self.limits.client_timeout, self.inlet.stream().write_all(bytes)).await?
+    }
+
+    /// The same of several parts.
     pub(super) async fn write(&self, mut parts: Vec<Bytes>) -> io::Result<()> {
-        let stream = self.inlet.stream();
-        let deadline = self.limits.client_timeout;
         match parts.pop() {
             None => Ok(()),
-            Some(only) if parts.is_empty() => door::timeout(deadline, stream.write_all(only)).await?,
+            Some(only) if parts.is_empty() => self.write_whole(only).await,
             Some(last) => {
                 parts.push(last);
-                door::timeout(deadline, stream.write_vectored(parts)).await?
+                door::timeout(self.limits.client_timeout, self.inlet.stream().write_vectored(parts)).await?
             }
         }
     }
@@ -273,6 +277,18 @@ impl Wire {
     pub(super) fn persists(&self) -> bool {
         let unasked = self.continue_expected.get() && self.reader.borrow().body().is_some_and(|body| !body.is_done());
         !unasked && !self.body_failed.get() && !self.inlet.is_away()
+    }
+
+    /// Whether the request is over without anything more of it being read.
+    pub(super) fn is_at_end(&self) -> bool {
+        if self.reader.borrow().body().is_some_and(BodyDecoder::is_done) {
+            let next = self.inlet.with(|buffer| self.reader.borrow_mut().next(buffer));
+            if !matches!(next, Some(Ok(Some(Event::End)))) {
+                return false;
+            }
+            self.step(Role::Client, Step::End);
+        }
+        self.reader.borrow().body().is_none() && self.steps.get().is_reusable()
     }
 
     /// Reads what the handler left of the body; false when that is too much or does not come.

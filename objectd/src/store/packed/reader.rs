@@ -144,9 +144,9 @@ impl Files {
             content_type = value.map(|value| (value, timestamp));
         }
         let data: (Metadata, Timestamp) = (metadata, data.version.timestamp());
-        let object = Object::assemble(body, data, posted, content_type);
-        let lost_post = lost.map(|held| held.version.timestamp());
-        Ok(Stored::Object(Box::new(Object { lost_post, ..object })))
+        let mut object = Box::new(Object::assemble(body, data, posted, content_type));
+        object.lost_post = lost.map(|held| held.version.timestamp());
+        Ok(Stored::Object(object))
     }
 
     async fn load_data(&self, held: Held, want: Want) -> Result<(diskfile::Body, Metadata), LoadError> {
@@ -242,7 +242,7 @@ impl Files {
         if position(u64::from(lengths.head)) > bytes.len() {
             bytes = read(lengths.head).await?;
         }
-        let (head, _) = Head::decode(&bytes, spot).map_err(|damage| damaged(&damage.message))?;
+        let (head, _) = Head::decode_slices(&bytes, spot).map_err(|damage| damaged(&damage.message))?;
         let identity = &head.identity;
         if identity.policy != self.policy || identity.hash != self.hash || head.version != held.version {
             return Err(damaged("the record of another object or version"));

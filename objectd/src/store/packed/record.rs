@@ -154,6 +154,15 @@ impl Head {
 
     /// Reads a whole head (`Lengths::head` bytes or more): every byte that could not have been written is damage.
     pub fn decode(bytes: &[u8], spot: Spot) -> Result<(Head, Lengths), Damage> {
+        Head::decode_with(bytes, spot, Bytes::copy_from_slice)
+    }
+
+    /// The same for who lets go of the head before the bytes: its items are slices of these.
+    pub fn decode_slices(bytes: &Bytes, spot: Spot) -> Result<(Head, Lengths), Damage> {
+        Head::decode_with(bytes, spot, |item| bytes.slice_ref(item))
+    }
+
+    fn decode_with(bytes: &[u8], spot: Spot, item: impl Fn(&[u8]) -> Bytes) -> Result<(Head, Lengths), Damage> {
         let fixed = bytes.first_chunk().ok_or_else(|| damage("it ends early"))?;
         let fields = Fields::decode(fixed, spot)?;
         let length = usize::try_from(fields.head_bytes).unwrap_or(usize::MAX);
@@ -165,7 +174,7 @@ impl Head {
         let name = input.slice(usize::from(fields.name_bytes))?;
         let name = std::str::from_utf8(name).map_err(|_| damage("a name that is not UTF-8"))?.to_owned();
         let items = input.slice(usize::try_from(fields.metadata_bytes).unwrap_or(usize::MAX))?;
-        let metadata = decode_metadata(items, usize::from(fields.items))?;
+        let metadata = decode_metadata(items, usize::from(fields.items), item)?;
         // The lengths add up: what is left are the checksums, one for each block.
         let (quads, _) = input.0.as_chunks::<4>();
         let checksums = quads.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
@@ -210,25 +219,37 @@ fn encode_metadata(metadata: &Metadata) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn decode_metadata(bytes: &[u8], items: usize) -> Result<Metadata, Damage> {
+fn decode_metadata(bytes: &[u8], items: usize, item: impl Fn(&[u8]) -> Bytes) -> Result<Metadata, Damage> {
     const ITEM_BYTES_MIN: usize = 6;
     let mut input = Input(bytes);
     let mut list = Vec::with_capacity(items.min(bytes.len() / ITEM_BYTES_MIN));
     for _ in 0..items {
         let name_bytes = usize::from(input.u16()?);
         let value_bytes = usize::try_from(input.u32()?).unwrap_or(usize::MAX);
-        let name = Bytes::copy_from_slice(input.slice(name_bytes)?);
-        list.push((name, Bytes::copy_from_slice(input.slice(value_bytes)?)));
+        let name = item(input.slice(name_bytes)?);
+        list.push((name, item(input.slice(value_bytes)?)));
     }
     if !input.0.is_empty() {
         return Err(damage("bytes behind the last item"));
     }
-    let mut names: Vec<&Bytes> = list.iter().map(|(name, _)| name).collect();
-    names.sort_unstable();
-    if names.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+    if has_twins(&list) {
         return Err(damage("two items of one name"));
     }
     Ok(Metadata::from_items(list))
+}
+
+/// Whether two items have one name.
+fn has_twins(items: &[(Bytes, Bytes)]) -> bool {
+    /// So few, as nearly all objects have, are compared without a list of their own.
+    const FEW: usize = 16;
+    if items.len() <= FEW {
+        let is_known =
+            |(at, (name, _)): (usize, &(Bytes, Bytes))| items.iter().take(at).any(|(other, _)| other == name);
+        return items.iter().enumerate().any(is_known);
+    }
+    let mut names: Vec<&Bytes> = items.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
 }
 
 fn damage(message: &str) -> Damage {

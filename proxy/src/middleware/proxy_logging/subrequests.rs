@@ -53,6 +53,10 @@ impl Application for Subrequests {
         self.next.container_headers(request)
     }
 
+    fn known_container(&self, request: &ClientRequest) -> Option<Fields> {
+        self.next.known_container(request)
+    }
+
     fn places(&self, path: &Path, trans_id: &str) -> LocalFuture<'static, Option<Places>> {
         self.next.places(path, trans_id)
     }

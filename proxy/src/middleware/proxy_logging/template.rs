@@ -11,6 +11,7 @@
 
 use super::anonymize::Anonymizer;
 use super::time;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Swift's default.
@@ -105,6 +106,13 @@ enum Part {
     Field(Field, Form),
 }
 
+/// Space for a value that a core keeps from line to line.
+const VALUE_BYTES_MAX: usize = 8 * 1024;
+
+thread_local! {
+    static VALUE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A template, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
@@ -145,7 +153,7 @@ impl Template {
 
     /// Appends the line, without its end.
     pub(super) fn render(&self, anonymizer: &Anonymizer, values: &impl Values, line: &mut Vec<u8>) {
-        let mut value = Vec::with_capacity(256);
+        let mut value = VALUE.take();
         for part in &self.0 {
             value.clear();
             match part {
@@ -163,6 +171,9 @@ impl Template {
                     }
                 }
             }
+        }
+        if value.capacity() <= VALUE_BYTES_MAX {
+            VALUE.set(value);
         }
     }
 }
@@ -188,14 +199,20 @@ fn unknown(text: &str) -> String {
 
 fn quote_into(line: &mut Vec<u8>, value: &[u8]) {
     const HEX: [u8; 16] = *b"0123456789ABCDEF";
-    for &byte in value {
-        if byte.is_ascii_alphanumeric() || b"_.-~:/{}".contains(&byte) {
-            line.push(byte);
-        } else {
-            let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or_default();
-            line.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
-        }
+    let is_plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'~' | b':' | b'/' | b'{' | b'}')
+    };
+    let mut rest = value;
+    // Ends: every turn but the last takes a byte.
+    while let Some(at) = rest.iter().position(|&byte| !is_plain(byte))
+        && let (plain, [byte, behind @ ..]) = rest.split_at(at)
+    {
+        let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or_default();
+        line.extend_from_slice(plain);
+        line.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+        rest = behind;
     }
+    line.extend_from_slice(rest);
 }
 
 #[cfg(test)]

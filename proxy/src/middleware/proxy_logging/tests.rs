@@ -28,7 +28,7 @@ fn entry(settings: Settings, target: &str, change: impl FnOnce(&mut RequestHead)
     let mut entry = Entry::begin(
         &Rc::new(settings),
         &request,
-        ("10.1.2.3".into(), &"tx1".into()),
+        ("10.1.2.3".parse().unwrap(), &"tx1".into()),
         Duration::new(1_790_000_000, 250_000_000),
     );
     entry.status = 200;

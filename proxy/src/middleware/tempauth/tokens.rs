@@ -110,10 +110,9 @@ impl Tokens {
         if !token::is_swifts(&self.config, text) || self.was_refused(&digest) {
             return None;
         }
-        self.looks
-            .join_to_land(digest, |landing| Rc::clone(self).look(digest, text.to_owned(), landing))
-            .await
-            .flatten()
+        let look = |landing| Rc::clone(self).look(digest, text.to_owned(), landing);
+        // Boxed: rare, and large beside the rest.
+        Box::pin(self.looks.join_to_land(digest, look)).await.flatten()
     }
 
     /// What this core knows.

@@ -12,8 +12,8 @@ fn with_bucket(
     key: &Key,
     visit: &mut dyn FnMut(Pair<'_>) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    let first = bucket::first_name(key);
-    let (from, to) = (Bound::Included(first.as_slice()), Bound::Included(key.bytes()));
+    let first = bucket::policy_of(key.bytes());
+    let (from, to) = (Bound::Included(first), Bound::Included(key.bytes()));
     txn.scan(ENTRIES, from, to, true, &mut |pair| visit(pair).map(|()| false))
 }
 

@@ -16,8 +16,12 @@ fn sender(sample_rate: f64) -> Statsd {
 
 fn entry(method: Method, path: &'static str, policy: &str) -> Entry {
     let settings = Rc::new(settings("{path}"));
-    let mut entry =
-        Entry::new(&settings, &head(method, path), ("127.0.0.1".into(), &"tx".into(), ""), Duration::from_secs(10));
+    let mut entry = Entry::new(
+        &settings,
+        &head(method, path),
+        ("127.0.0.1".parse().unwrap(), &"tx".into(), ""),
+        Duration::from_secs(10),
+    );
     entry.status = 200;
     entry.policy_index = Bytes::copy_from_slice(policy.as_bytes());
     entry.first_byte = Duration::from_millis(10_002);
