@@ -3,6 +3,7 @@
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::indexing_slicing,
+    dead_code,
     unreachable_pub,
     reason = "a client's side of the wire, outside any core"
 )]
