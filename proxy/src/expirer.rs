@@ -35,6 +35,8 @@ use task::{Day, Row, Task, Verdict};
 
 /// Shortest pause between two passes, whatever `interval` says: an empty queue must not keep a core busy.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// So long the figures of passes that find nothing new are good: as often as Swift's expirer writes them, unless told otherwise.
+const NOTED_FOR: Duration = Duration::from_secs(300);
 /// Names shown of containers that are named as no other.
 const EXAMPLES: usize = 4;
 
@@ -77,9 +79,16 @@ pub async fn run(core: Rc<Core>, settings: Rc<Settings>) {
         return;
     }
     io::sleep(settings.interval.mul_f64(chance())).await;
+    let mut noted: Option<(Instant, u64)> = None;
     loop {
         let begun = io::monotonic();
-        once(&core, &settings).await;
+        let report = pass(&core, &settings).await;
+        // Passes that do what the last one did leave the file alone: files are written by threads, which cost the core that serves here.
+        let is_news = noted.is_none_or(|(at, expired)| expired != report.expired || begun.since(at) >= NOTED_FOR);
+        if is_news && report.is_whole {
+            note(&settings, &report).await;
+            noted = Some((begun, report.expired));
+        }
         let left = settings.interval.saturating_sub(io::monotonic().since(begun));
         io::sleep(left.mul_f64(chance()).max(PAUSE_MIN)).await;
     }
@@ -90,8 +99,22 @@ fn chance() -> f64 {
     (io::random_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// One pass.
+/// One pass, and its figures in the recon file.
 pub async fn once(core: &Rc<Core>, settings: &Rc<Settings>) -> Report {
+    let report = pass(core, settings).await;
+    if report.is_whole {
+        note(settings, &report).await;
+    }
+    report
+}
+
+async fn note(settings: &Settings, report: &Report) {
+    let values =
+        [("object_expiration_pass", json!(report.took.as_secs_f64())), ("expired_last_pass", json!(report.expired))];
+    figures::note(&settings.recon_cache_path, "object.recon", &values).await;
+}
+
+async fn pass(core: &Rc<Core>, settings: &Rc<Settings>) -> Report {
     let queue = Queue { core: Rc::clone(core), account: settings.account.clone(), tries: settings.request_tries };
     let begun = io::monotonic();
     let mut pass = Pass {
@@ -109,13 +132,6 @@ pub async fn once(core: &Rc<Core>, settings: &Rc<Settings>) -> Report {
     let is_whole = pass.run().await;
     let report = Report { is_whole, took: io::monotonic().since(begun), ..pass.work.report.get() };
     tracing::info!(target: "expirer", "{report}");
-    if is_whole {
-        let values = [
-            ("object_expiration_pass", json!(report.took.as_secs_f64())),
-            ("expired_last_pass", json!(report.expired)),
-        ];
-        figures::note(&settings.recon_cache_path, "object.recon", &values).await;
-    }
     report
 }
 

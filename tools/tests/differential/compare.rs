@@ -173,6 +173,26 @@ fn explained_by_versions(
         return differs("who may not see what a link is made for is not told whether it is there");
     }
     if request.method == "PUT"
+        && keeps_versions
+        && matches!(ours.status, 401 | 403)
+        && theirs.headers.contains_key("x-object-version-id")
+    {
+        return parts("who may not write makes no version");
+    }
+    if request.method == "DELETE"
+        && request.target.contains("version-id=")
+        && (theirs.status, ours.status) == (412, 400)
+    {
+        return differs("a version-id that is none is 400, in a container with a history too");
+    }
+    if request.target.contains("version-id=")
+        && (theirs.status, ours.status) == (404, 404)
+        && !theirs.headers.contains_key("access-control-allow-origin")
+        && ours.headers.contains_key("access-control-allow-origin")
+    {
+        return differs("a page of another origin may read that a version is a deletion");
+    }
+    if request.method == "PUT"
         && matches!((theirs.status, ours.status), (404, 401 | 403))
         && request.target.contains("version-id=")
     {

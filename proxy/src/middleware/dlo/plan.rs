@@ -62,6 +62,10 @@ impl Plan {
 }
 
 fn span_of_all(range: Option<&[u8]>, total: u64) -> Span {
+    // Several ranges are not looked at, be they satisfiable or not.
+    if range.and_then(parse).is_some_and(|ranges| ranges.len() > 1) {
+        return Span::Whole;
+    }
     match resolve(range, total) {
         Resolved::Unsatisfiable => Span::Unsatisfiable,
         Resolved::Ranges(ranges) => match ranges.as_slice() {
