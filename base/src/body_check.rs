@@ -17,6 +17,7 @@
 //! - The object service believes the MD5 only of bytes whose crc32c it has taken itself: what arrives is what was hashed.
 
 use crate::checksum::crc32c_append;
+use crate::digits::are_lower_hex;
 use crate::http::Headers;
 
 /// Offers it, and accepts it.
@@ -65,9 +66,7 @@ impl Verdict {
 
     /// Reads it back; anything `encode` could not have written is refused.
     pub fn decode(trailers: &Headers) -> Option<Verdict> {
-        let digits = |text: &str, count| {
-            text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-        };
+        let digits = |text: &str, count| text.len() == count && are_lower_hex(text.as_bytes());
         let etag = trailers.get_str(ETAG).filter(|text| digits(text, 32))?;
         let crc32c = trailers.get_str(CRC32C).filter(|text| digits(text, 8))?;
         Some(Verdict { etag: etag.to_owned(), sum: Sum(u32::from_str_radix(crc32c, 16).ok()?) })

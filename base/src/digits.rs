@@ -1,5 +1,5 @@
-//! Core: decimal digits without the formatting machinery, which is many times dearer and felt where a dozen numbers go into every answer
-//! and every line of a log.
+//! Core: digits. Decimal ones are made without the formatting machinery, which is many times dearer and felt where a dozen numbers go
+//! into every answer and every line of a log.
 
 /// As many digits as it has.
 pub fn all(number: u64) -> impl Iterator<Item = u8> {
@@ -19,6 +19,11 @@ pub fn last(number: u64, count: u32) -> impl Iterator<Item = u8> {
         unit /= 10;
         b'0' + u8::try_from(digit).unwrap_or(0)
     })
+}
+
+/// Whether these are hexadecimal digits in lower case, the one way in which we write them.
+pub fn are_lower_hex(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

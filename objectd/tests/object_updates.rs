@@ -79,6 +79,23 @@ fn rows_follow_put_and_delete() {
 }
 
 #[test]
+fn a_repeated_delete_tells_the_container_again() {
+    let sim = Sim::new(3, SimOptions::default());
+    storage(&sim, conf(PACKED));
+    sim.run(async {
+        create_container().await;
+        let (time, later) = ("1700000001.00000", "1700000002.00000");
+        assert_eq!(says(&put("o", time, "bytes", CONTAINER)).await.0, "201");
+        // One that names no container leaves what a server leaves that dies behind its tombstone.
+        assert_eq!(says(&request("DELETE", later, "")).await.0, "204");
+        assert_eq!(listing().await, "o\n");
+        let expirer = format!("X-If-Delete-At: {later}\r\n{CONTAINER}");
+        assert_eq!(says(&request("DELETE", later, &expirer)).await.0, "409");
+        assert_eq!(listing().await, "");
+    });
+}
+
+#[test]
 fn an_update_that_cannot_be_sent_is_parked_and_sent_later() {
     let sim = Sim::new(4, SimOptions::default());
     let node = storage(&sim, conf("updater_interval = 20"));

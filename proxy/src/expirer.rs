@@ -78,7 +78,7 @@ pub async fn run(core: Rc<Core>, settings: Rc<Settings>) {
         tracing::info!(target: "expirer", "dequeue_from_legacy is off: another node sees to the queue");
         return;
     }
-    io::sleep(settings.interval.mul_f64(chance())).await;
+    io::sleep(settings.interval.mul_f64(io::chance())).await;
     let mut noted: Option<(Instant, u64)> = None;
     loop {
         let begun = io::monotonic();
@@ -90,13 +90,8 @@ pub async fn run(core: Rc<Core>, settings: Rc<Settings>) {
             noted = Some((begun, report.expired));
         }
         let left = settings.interval.saturating_sub(io::monotonic().since(begun));
-        io::sleep(left.mul_f64(chance()).max(PAUSE_MIN)).await;
+        io::sleep(left.mul_f64(io::chance()).max(PAUSE_MIN)).await;
     }
-}
-
-/// From 0 to 1.
-fn chance() -> f64 {
-    (io::random_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// One pass, and its figures in the recon file.

@@ -235,8 +235,7 @@ impl Facts {
     fn skips(&self, container: Option<&str>) -> bool {
         let [of_account, of_container] = self.skip;
         let chance = if container.is_some() { of_container } else { of_account };
-        // 53 bits are what a double holds exactly.
-        chance > 0.0 && ((io::random_u64() >> 11) as f64) < chance * (1_u64 << 53) as f64
+        chance > 0.0 && io::chance() < chance
     }
 }
 

@@ -8,7 +8,7 @@ use base::quote::Query;
 use base::scratch;
 use base::timestamp::Timestamp;
 use bytes::Bytes;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 /// Fields of the client that a request of the pipeline itself carries on: the referrer decides `.r:` ACLs, the agent is for logs.
@@ -166,29 +166,47 @@ impl Parent {
         {
             headers.append(OPEN_EXPIRED, value.clone());
         }
+        let made = ClientRequest::made(method, path, self.trans_id.clone(), Rc::clone(&self.identity), self.timestamp);
         ClientRequest {
-            method,
-            path,
-            query: Query::default(),
             headers,
-            body: RequestBody::full(""),
-            trans_id: self.trans_id.clone(),
-            identity: Rc::clone(&self.identity),
             authority: self.authority.clone(),
-            timestamp: self.timestamp,
-            is_owner: false,
-            refusal: None,
-            ends_with_slash: false,
-            has_own_time: false,
-            is_synced: false,
             remote: self.remote,
             source: self.source.or(Some("MW")),
-            parent: None,
+            ..made
         }
     }
 }
 
 impl ClientRequest {
+    /// One that no client sent, and that has nothing but its name: no fields, no body, no query, no right, no address.
+    pub(crate) fn made(
+        method: Method,
+        path: Path,
+        trans_id: Rc<str>,
+        identity: Rc<Identity>,
+        timestamp: Timestamp,
+    ) -> ClientRequest {
+        ClientRequest {
+            method,
+            path,
+            query: Query::default(),
+            headers: Headers::new(),
+            body: RequestBody::full(""),
+            trans_id,
+            identity,
+            authority: Authority::Ask,
+            timestamp,
+            is_owner: false,
+            refusal: None,
+            ends_with_slash: false,
+            has_own_time: false,
+            is_synced: false,
+            remote: Ipv4Addr::UNSPECIFIED.into(),
+            source: None,
+            parent: None,
+        }
+    }
+
     /// A request of the pipeline itself on behalf of this one: same caller, transaction and time, no body, no query, no conditions.
     pub fn subrequest(&self, method: Method, path: Path) -> ClientRequest {
         Parent::of(self).subrequest(method, path)

@@ -204,13 +204,14 @@ async fn serve_present<H: Handler>(
     handler: Rc<H>,
     drain: Drain,
 ) {
+    // Boxed below is what comes once in a connection's life: most of them wait, and each holds the space for all it may do.
     let wire = Rc::new(Wire::new(stream, limits));
     let peer = match wire.client(peer, &drain).await {
         Some(Ok(client)) => client,
         Some(Err(refusal)) => {
             // Nobody knows whether the other end speaks HTTP. Told all the same: whoever runs both sees why.
-            let _ = refuse(&wire, refusal, &*handler).await;
-            return wire.linger().await;
+            let _ = Box::pin(refuse(&wire, refusal, &*handler)).await;
+            return Box::pin(wire.linger()).await;
         }
         None => return wire.shutdown(),
     };
@@ -218,7 +219,6 @@ async fn serve_present<H: Handler>(
     loop {
         let after = match wire.next_request(&drain).await {
             Next::Gone => After::Gone,
-            // Boxed here and below is what comes once in a connection's life: most of them wait, and each holds the space for all it may do.
             Next::Refused(refusal) => Box::pin(refuse(&wire, refusal, &*handler)).await,
             Next::Request(incoming) => exchange(&wire, incoming, peer, &handler, &drain).await,
         };

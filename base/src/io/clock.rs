@@ -55,6 +55,11 @@ pub fn random_u64() -> u64 {
     if simulated() { sim::clock::random_u64() } else { real::clock::random_u64() }
 }
 
+/// A random number from 0 to below 1, of the 53 bits that a double holds exactly.
+pub fn chance() -> f64 {
+    (random_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// Waits.
 pub fn sleep(duration: Duration) -> Sleep {
     let timer = if simulated() {

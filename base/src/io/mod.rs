@@ -25,7 +25,7 @@ pub mod sim;
 mod stream;
 mod task;
 
-pub use clock::{Elapsed, Instant, Sleep, Timeout, monotonic, random_u64, sleep, timeout, unix_time};
+pub use clock::{Elapsed, Instant, Sleep, Timeout, chance, monotonic, random_u64, sleep, timeout, unix_time};
 pub use datagram::Datagrams;
 pub use real::log;
 pub use real::page_bytes;

@@ -1,4 +1,7 @@
 //! DELETE of one object: a tombstone, unless something newer is there (specs: object server §4).
+//!
+//! The same DELETE again tells the containers again: whoever repeats it had no answer, and a server that dies between its tombstone
+//! and the row would leave the object in the listing for ever.
 
 use super::{Target, headers, is_expired, update};
 use crate::reply;
@@ -15,6 +18,10 @@ pub(super) async fn delete(target: Target, head: &RequestHead) -> Result<Respons
     let timestamp = headers::timestamp(&head.headers)?;
     let disk_file = target.disk_file().await?;
     let existing = Existing::look(&target, &disk_file, head, timestamp).await?;
+    if existing.is_deleted && existing.timestamp == timestamp {
+        let updates = update::after_delete(&target, head, timestamp, None);
+        update::send(&target.node, disk_file.device(), updates).await.map_err(|error| target.failed(&error))?;
+    }
     let mut status = existing.status;
     if let Some(wanted) = head.headers.get("X-If-Delete-At") {
         check_delete_at(&existing, wanted, timestamp)?;
@@ -50,6 +57,8 @@ pub(super) async fn delete(target: Target, head: &RequestHead) -> Result<Respons
 struct Existing {
     /// Of data or tombstone; zero when nothing is known.
     timestamp: Timestamp,
+    /// Whether that is a tombstone's.
+    is_deleted: bool,
     content_type: Bytes,
     delete_at: Option<u64>,
     status: u16,
@@ -62,10 +71,16 @@ impl Existing {
         head: &RequestHead,
         timestamp: Timestamp,
     ) -> Result<Existing, Response> {
-        let nothing = Existing { timestamp: Timestamp::ZERO, content_type: Bytes::new(), delete_at: None, status: 404 };
+        let nothing = Existing {
+            timestamp: Timestamp::ZERO,
+            is_deleted: false,
+            content_type: Bytes::new(),
+            delete_at: None,
+            status: 404,
+        };
         Ok(match target.open(disk_file, Want::Metadata).await? {
             Stored::Nothing => nothing,
-            Stored::Deleted(deleted) => Existing { timestamp: deleted, ..nothing },
+            Stored::Deleted(deleted) => Existing { timestamp: deleted, is_deleted: true, ..nothing },
             Stored::Lost(lost) => {
                 Existing { timestamp: lost, status: if lost < timestamp { 204 } else { 409 }, ..nothing }
             }
@@ -79,6 +94,7 @@ impl Existing {
                 };
                 Existing {
                     timestamp: object.data_timestamp,
+                    is_deleted: false,
                     content_type: object.content_type(),
                     delete_at: object.expires(),
                     status,

@@ -1,7 +1,8 @@
 //! Backends: nodes of a partition in the order to try, exchanges with deadlines, pooled connections, error limits.
 //!
 //! Two ways to ask: `gather` sends one write to every replica and lets `quorum` decide; `read` asks one node after the other
-//! until one has a good answer, and a second one beside the first that takes too long (`hedge`). `object::put` drives its exchanges itself, because a body flows through them.
+//! until one has a good answer, and a second one beside the first that takes too long (`hedge`). `object::put` drives its exchanges
+//! itself, because a body flows through them.
 
 pub mod affinity;
 pub mod error_limit;

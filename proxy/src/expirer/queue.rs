@@ -16,7 +16,6 @@ use crate::middleware::listing_formats::collect;
 use crate::middleware::work::Pile;
 use crate::request::{Authority, ClientRequest};
 use base::http::client::Framing;
-use base::http::server::RequestBody;
 use base::http::{Headers, Method, RequestHead};
 use base::io;
 use base::names::Path;
@@ -24,7 +23,6 @@ use base::quote::{Query, quote};
 use base::timestamp::Timestamp;
 use bytes::Bytes;
 use serde_json::Value;
-use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -160,25 +158,8 @@ impl Queue {
     fn request(&self, method: Method, path: Path, timestamp: Timestamp) -> ClientRequest {
         let mut headers = Headers::new();
         headers.set(ALLOW_RESERVED_NAMES, "true");
-        ClientRequest {
-            method,
-            path,
-            query: Query::default(),
-            headers,
-            body: RequestBody::full(""),
-            trans_id: self.trans_id(),
-            identity: Rc::default(),
-            authority: Authority::Granted,
-            timestamp,
-            is_owner: true,
-            refusal: None,
-            ends_with_slash: false,
-            has_own_time: false,
-            is_synced: false,
-            remote: Ipv4Addr::UNSPECIFIED.into(),
-            source: Some("EXP"),
-            parent: None,
-        }
+        let made = ClientRequest::made(method, path, self.trans_id(), Rc::default(), timestamp);
+        ClientRequest { headers, authority: Authority::Granted, is_owner: true, source: Some("EXP"), ..made }
     }
 
     fn trans_id(&self) -> Rc<str> {

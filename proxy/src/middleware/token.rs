@@ -12,6 +12,7 @@
 
 use crate::config::{Config, User};
 use base::checksum::hex;
+use base::digits::are_lower_hex;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -79,7 +80,7 @@ fn keyed(config: &Config, parts: &[&[u8]]) -> [u8; 32] {
 
 /// Lower-case digits only: a token has exactly one spelling.
 fn check_hex(text: &str) -> Option<Vec<u8>> {
-    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).then(|| text.as_bytes().to_vec())
+    are_lower_hex(text.as_bytes()).then(|| text.as_bytes().to_vec())
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

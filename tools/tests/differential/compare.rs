@@ -198,7 +198,12 @@ fn explained_by_versions(
     {
         return differs("who may not write is not told which versions there are");
     }
-    if keeps_versions && request.method == "PUT" && says("X-Symlink-Target", "") && !request.body.is_empty() {
+    if keeps_versions
+        && request.method == "PUT"
+        && says("X-Symlink-Target", "")
+        && !request.body.is_empty()
+        && (theirs.status, ours.status) == (201, 400)
+    {
         return parts("a link has no body, in a container that keeps versions as elsewhere");
     }
     if keeps_versions

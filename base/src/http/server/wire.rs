@@ -86,7 +86,7 @@ impl Wire {
                 }
             }
         };
-        let named = door::timeout(self.limits.client_timeout, line).await.ok()??;
+        let named = door::timeout(self.limits.client_timeout, Box::pin(line)).await.ok()??;
         Some(named.map(|client| client.unwrap_or(peer)))
     }
 

@@ -7,6 +7,7 @@
 use super::store::is_partition_of;
 use crate::config::Config;
 use crate::store::diskfile::Version;
+use base::digits::are_lower_hex;
 use base::hash_path::NameHash;
 use base::io::fs;
 use base::io::maintenance::Reader;
@@ -184,7 +185,7 @@ fn number(name: &str) -> Option<u32> {
 }
 
 fn is_hexadecimal(name: &str, digits: usize) -> bool {
-    name.len() == digits && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    name.len() == digits && are_lower_hex(name.as_bytes())
 }
 
 fn parse_hash(name: &str) -> Option<NameHash> {

@@ -102,7 +102,7 @@ impl Statsd {
     /// Puts a line aside.
     fn line(&self, line: &str) {
         let rate = self.settings.sample_rate;
-        if rate < 1.0 && chance() >= rate {
+        if rate < 1.0 && io::chance() >= rate {
             return;
         }
         let mut waiting = self.waiting.borrow_mut();
@@ -179,10 +179,6 @@ fn datagrams(lines: &str) -> Vec<&str> {
 /// To four places, as Swift rounds them.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000_000.0).round() / 10_000.0
-}
-
-fn chance() -> f64 {
-    (io::random_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]
