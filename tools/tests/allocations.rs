@@ -9,6 +9,7 @@
     reason = "a user's side of the command line, outside any core"
 )]
 
+#[path = "processes/cluster/mod.rs"]
 mod cluster;
 
 use base::http::server::Drain;

@@ -4,17 +4,12 @@
 //! One run of a scenario without a fault counts the steps; then each run has its fault at the next step. The simulated disk loses, tears (at
 //! 512 bytes and in the middle of a sector) and reorders what was not synced, as the seed decides. Disks that skip syncs must be found out.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
-mod bed;
-mod model;
-
+use crate::bed::{ADDRESS, SWIFT_CONF, prepare};
+use crate::model::draw::Draw;
+use crate::model::drive::{Shared, Writer, perform, verify, work};
+use crate::model::upkeep;
 use base::io;
 use base::io::sim::{Defects, NodeId, Planned, Sim, SimHandle, SimOptions};
-use bed::{ADDRESS, SWIFT_CONF, prepare};
-use model::draw::Draw;
-use model::drive::{Shared, Writer, perform, verify, work};
-use model::upkeep;
 use objectd::config::Config;
 use objectd::node::Node;
 use std::path::Path;

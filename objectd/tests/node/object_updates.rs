@@ -1,14 +1,10 @@
 //! What an object server tells the containers, what it parks when it cannot, and what is left after clients that go away,
 //! damaged files and power cuts.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
-mod bed;
-
+use crate::bed::{conf, connect, exchange, files, hash_directory, storage};
 use base::http::server::Drain;
 use base::io::sim::{Defects, NodeId, Sim, SimHandle, SimOptions};
 use base::io::{self, fs};
-use bed::{conf, connect, exchange, files, hash_directory, storage};
 use bytes::Bytes;
 use objectd::store::pending::Pending;
 use std::path::PathBuf;

@@ -1,17 +1,12 @@
 //! Random operations on a device against a plain map, on both layouts, with power cuts among them: in the simulator over many
 //! seeds, shorter on a real disk.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
-mod bed;
-mod model;
-
+use crate::bed::{ADDRESS, conf, prepare};
+use crate::model::draw::Draw;
+use crate::model::drive::{Shared, Writer, judge, verify, work};
+use crate::model::upkeep;
 use base::io;
 use base::io::sim::{Sim, SimOptions};
-use bed::{ADDRESS, conf, prepare};
-use model::draw::Draw;
-use model::drive::{Shared, Writer, judge, verify, work};
-use model::upkeep;
 use objectd::config::Config;
 use objectd::node::Node;
 use std::path::Path;

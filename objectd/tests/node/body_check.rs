@@ -1,13 +1,9 @@
 //! Bodies whose MD5 the proxy takes (`base::body_check`), as bytes on the wire.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
-mod bed;
-
+use crate::bed::{Answer, conf, exchange, storage};
 use base::body_check::{Sum, Verdict};
 use base::checksum::md5_hex;
 use base::io::sim::{Sim, SimOptions};
-use bed::{Answer, conf, exchange, storage};
 
 const BODY: &[u8] = &[b'b'; 100_000];
 

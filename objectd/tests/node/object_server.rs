@@ -2,14 +2,10 @@
 //!
 //! Once in the simulator and once on a real disk, through real sockets.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
-mod bed;
-
+use crate::bed::{ADDRESS, Answer, below_device, conf, exchange_with, files, prepare, storage};
 use base::http::server::Drain;
 use base::io::fs;
 use base::io::sim::{Sim, SimOptions};
-use bed::{ADDRESS, Answer, below_device, conf, exchange_with, files, prepare, storage};
 use objectd::config::Config;
 use serde_json::Value as Json;
 use std::net::{SocketAddr, TcpListener};
@@ -43,7 +39,7 @@ fn at_any_time(request: &str) -> String {
 /// Sends every recorded request and compares answer and files; `list` names the files of a directory below the device. Packed
 /// devices have none to compare.
 async fn replay(address: SocketAddr, layout: Layout, list: impl AsyncFn(PathBuf) -> Option<Vec<String>>) {
-    let cases: Json = serde_json::from_str(include_str!("vectors/object-transcript.json")).unwrap();
+    let cases: Json = serde_json::from_str(include_str!("../vectors/object-transcript.json")).unwrap();
     let mut failures = Vec::new();
     for case in cases.as_array().unwrap() {
         let request = case["request"].as_str().unwrap();

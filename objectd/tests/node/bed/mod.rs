@@ -1,7 +1,5 @@
 //! One simulated storage node and a client that speaks raw HTTP to it.
 
-#![allow(dead_code, unreachable_pub, reason = "every test file uses its part")]
-
 use base::hash_path::HashPath;
 use base::http::server::Drain;
 use base::io::sim::{NodeId, SimHandle};

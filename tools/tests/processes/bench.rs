@@ -1,17 +1,7 @@
 //! Every workload of `martlet bench` and every row of `martlet bench-peers` that needs no peer, run small so that none rots; and the counts of a
 //! small GET that are steady on any machine, beside their bars.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::indexing_slicing,
-    dead_code,
-    unreachable_pub,
-    reason = "a user's side of the command line, outside any core"
-)]
 
-mod cluster;
-
-use cluster::{Cluster, MARTLET, json};
+use crate::cluster::{Cluster, MARTLET, json};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -4,8 +4,6 @@
 //! `drive` lets several writers work on one device and compares every answer;
 //! `upkeep` is the background of a packed device, when the test wants it.
 
-#![allow(dead_code, unreachable_pub, reason = "every test file uses its part")]
-
 pub mod device;
 pub mod draw;
 pub mod drive;

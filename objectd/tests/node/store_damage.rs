@@ -1,17 +1,12 @@
 //! A bit flips somewhere: in a volume, a stock file or its attributes, the index. Nothing damaged is served, and all damage is noticed, by reading
 //! or by `check`. On a real disk.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "a test")]
-
-mod bed;
-mod model;
-
+use crate::bed::prepare;
+use crate::model::draw::Draw;
+use crate::model::drive::{Shared, Writer, perform};
+use crate::model::{device, upkeep};
 use base::io::sim::Random;
 use base::io::{self, real};
-use bed::prepare;
-use model::draw::Draw;
-use model::drive::{Shared, Writer, perform};
-use model::{device, upkeep};
 use objectd::config::Config;
 use objectd::node::Node;
 use std::fs::{File, OpenOptions};
@@ -74,7 +69,7 @@ fn config(root: &Path) -> Rc<Config> {
         root.join("etc").display(),
         root.join("srv").display(),
     );
-    Rc::new(Config::parse("objectd.conf", &text, bed::SWIFT_CONF).unwrap())
+    Rc::new(Config::parse("objectd.conf", &text, crate::bed::SWIFT_CONF).unwrap())
 }
 
 /// Small and large objects, posted and deleted ones; all in the index.

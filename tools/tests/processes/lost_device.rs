@@ -4,14 +4,10 @@
 //! The databases are cut short while the node has them mapped, which raises the same signal as a page that a disk cannot give. (The
 //! control, a process without the handler, is in `base::io::real::kv`.)
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
-
-mod daemon;
-
+use crate::daemon::Daemon;
 use base::http::{Method, RequestHead};
 use base::io::real;
 use bytes::Bytes;
-use daemon::Daemon;
 use std::net::SocketAddr;
 use std::path::Path;
 use tools::proof::{load, node};

@@ -1,12 +1,5 @@
 //! A real storage node that a test starts, asks, ends and kills.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::disallowed_types,
-    reason = "every test file uses its part; it is outside of any core"
-)]
-
 use base::io::real;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -2,14 +2,10 @@
 //! are taken again, without a restart. Where no file system may be mounted a line says that it was not tried (the simulator tries the same in
 //! `objectd::store::packed::compact`).
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
-
-mod daemon;
-
+use crate::daemon::Daemon;
 use base::http::{Method, RequestHead};
 use base::io::real;
 use bytes::Bytes;
-use daemon::Daemon;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

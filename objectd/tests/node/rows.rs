@@ -1,8 +1,6 @@
 //! Two nodes in the simulator: containers on one, their account on the other. What the account lists must follow the
 //! containers, whatever is cut or crashes between them, and what was acknowledged must outlive power cuts.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use base::http::client::{Connection, Framing};
 use base::http::server::Drain;
 use base::http::{Method, RequestHead};

@@ -1,16 +1,6 @@
 //! Real daemons on free ports: what a user does with a cluster, and what trouble does to it.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::indexing_slicing,
-    dead_code,
-    unreachable_pub,
-    reason = "a client's side of the wire, outside any core"
-)]
 
-mod cluster;
-
-use cluster::{Cluster, Daemon, eventually};
+use crate::cluster::{Cluster, Daemon, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -58,7 +48,8 @@ fn the_store_of_a_device_is_checked_rebuilt_exported_and_taken_back() {
     let mut cluster = Cluster::start(&["--devices", "1", "--replicas", "1", "--cores", "1"]);
     let conf = cluster.dir.join("etc").join("node1.conf");
     let store = |words: &[&str]| {
-        let output = Command::new(cluster::MARTLET).arg("store").args(words).arg(&conf).args(["d1", "--json"]).output();
+        let output =
+            Command::new(crate::cluster::MARTLET).arg("store").args(words).arg(&conf).args(["d1", "--json"]).output();
         let output = output.expect("martlet starts");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -150,7 +141,7 @@ fn a_node_that_dies_costs_nothing_that_was_acknowledged() {
 }
 
 /// Reads the answer to a GET, tells when the first MiB of it is there, and gives the body.
-fn read_slowly(client: &cluster::Client, path: &str, bytes: usize, in_the_middle: impl FnOnce()) -> Vec<u8> {
+fn read_slowly(client: &crate::cluster::Client, path: &str, bytes: usize, in_the_middle: impl FnOnce()) -> Vec<u8> {
     let mut stream = TcpStream::connect(client.address).expect("the proxy listens");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a deadline");
     let head = format!(
@@ -220,7 +211,7 @@ fn trouble_is_said_in_one_sentence() {
         (&["object-expirer", "/no/such.conf"], 2, "/no/such.conf"),
     ];
     for (words, code, sentence) in cases {
-        let output = Command::new(cluster::MARTLET).args(words).output().expect("it runs");
+        let output = Command::new(crate::cluster::MARTLET).args(words).output().expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
         assert!(said.contains(sentence) && said.trim_end().lines().count() == 1, "{words:?}: {said}");
@@ -303,7 +294,7 @@ fn what_expires_or_was_left_to_the_expirer_goes() {
     let conf = cluster.dir.join("etc").join("object-expirer.conf");
     std::fs::copy(cluster.dir.join("etc").join("proxy.conf"), &conf).expect("copied");
     let expire = |words: &[&str]| {
-        let output = Command::new(cluster::MARTLET).arg("object-expirer").arg(&conf).args(words).output();
+        let output = Command::new(crate::cluster::MARTLET).arg("object-expirer").arg(&conf).args(words).output();
         let output = output.expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -325,12 +316,13 @@ fn what_expires_or_was_left_to_the_expirer_goes() {
 #[test]
 fn the_bench_measures_a_cluster() {
     let cluster = Cluster::start(&["--cores", "1"]);
-    let env = Command::new(cluster::MARTLET).args(["env", "--swift"]).arg(&cluster.dir).output().expect("it runs");
+    let env =
+        Command::new(crate::cluster::MARTLET).args(["env", "--swift"]).arg(&cluster.dir).output().expect("it runs");
     let env = String::from_utf8(env.stdout).expect("UTF-8");
     let value = |name: &str| {
         env.split(&format!("{name}='")).nth(1).and_then(|rest| rest.split('\'').next()).expect("set").to_owned()
     };
-    let output = Command::new(cluster::MARTLET)
+    let output = Command::new(crate::cluster::MARTLET)
         .args([
             "bench",
             "get-4k",

@@ -1,18 +1,8 @@
 //! System calls of small requests over 64 connections, counted by `martlet bench` for the processes of a cluster. Fails when a request takes more
 //! than it did. What a core asks of its ring shares calls, the more the busier the machine is; so those are held to a ceiling of their own, and all
 //! others, of which a request takes a small part of one, to a ceiling that notices a single one more. Where nobody may count, it says so and passes.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::indexing_slicing,
-    dead_code,
-    unreachable_pub,
-    reason = "a user's side of the command line, outside any core"
-)]
 
-mod cluster;
-
-use cluster::Cluster;
+use crate::cluster::Cluster;
 use serde_json::Value;
 use std::io::Write;
 
