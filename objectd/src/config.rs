@@ -66,6 +66,8 @@ pub struct Config {
     pub conn_timeout: Duration,
     /// An answer of another node.
     pub node_timeout: Duration,
+    /// Silence of a disk, while it owes an answer, past which its device answers 507 until the disk answers again.
+    pub device_timeout: Duration,
     /// Longest wait of a client's request for container updates.
     pub container_update_timeout: Duration,
     /// Age after which tombstones go.
@@ -114,6 +116,7 @@ impl Config {
             keepalive_timeout: seconds(options, "keepalive_timeout", 60.0)?,
             conn_timeout: seconds(options, "conn_timeout", 0.5)?,
             node_timeout: seconds(options, "node_timeout", 3.0)?,
+            device_timeout: seconds(options, "device_timeout", 10.0)?,
             container_update_timeout: seconds(options, "container_update_timeout", 1.0)?,
             reclaim_age: seconds(options, "reclaim_age", 604_800.0)?,
             updater_interval: seconds(options, "updater_interval", 300.0)?,

@@ -78,6 +78,8 @@ pub struct Device {
     /// Changes on their way to the replicators.
     pub(crate) invalidations: Invalidations,
     poisoned: Cell<bool>,
+    lane: fs::Lane,
+    silent: Cell<bool>,
     usable_until: Cell<io::Instant>,
     /// Space as last asked for, and until when that answer holds.
     space: Cell<Option<(io::Instant, fs::Space)>>,
@@ -106,6 +108,20 @@ impl Device {
         if !self.poisoned.replace(true) {
             tracing::error!(device = %self.name, %error, "{what} failed; the device answers 507 until this process is restarted");
         }
+    }
+
+    /// Whether the disk has owed an answer for longer than `limit`. It may come back: then the device is used again.
+    fn is_silent(&self, limit: Duration) -> bool {
+        let silence = self.lane.silent_for();
+        let is_silent = silence > limit;
+        if is_silent != self.silent.replace(is_silent) {
+            let seconds = silence.as_secs_f64();
+            match is_silent {
+                true => tracing::error!(device = %self.name, seconds, "the disk does not answer; until it does the device answers 507"),
+                false => tracing::warn!(device = %self.name, "the disk answers again"),
+            }
+        }
+        is_silent
     }
 
     /// Whether the storage failed, as far as anything that used it knows.
@@ -154,7 +170,8 @@ impl Node {
         Ok(node)
     }
 
-    /// The device, if this core owns it and it is usable now (directory there; mounted when `mount_check`). `None` is 507.
+    /// The device, if this core owns it and it is usable now (directory there; mounted when `mount_check`; not silent for longer than
+    /// `device_timeout`). `None` is 507.
     pub async fn device(&self, name: &str) -> Option<Rc<Device>> {
         let device = self.devices.borrow().get(name).cloned()?;
         if device.is_poisoned() {
@@ -164,7 +181,7 @@ impl Node {
         if now < device.usable_until.get() {
             return Some(device);
         }
-        if !is_usable(&device.root, self.config.mount_check).await {
+        if device.is_silent(self.config.device_timeout) || !is_usable(&device.root, self.config.mount_check).await {
             return None;
         }
         device.usable_until.set(now.after(USABLE_FOR));
@@ -224,6 +241,7 @@ impl Node {
             // Also where no request comes the operator is told.
             for device in self.devices() {
                 device.is_poisoned();
+                device.is_silent(self.config.device_timeout);
             }
         }
     }
@@ -263,6 +281,7 @@ impl Node {
 impl Device {
     /// Opens the device in the directory `root`, which stays locked until it is dropped.
     pub async fn open(name: &str, root: PathBuf, config: &Config) -> std::io::Result<Device> {
+        let lane = fs::Lane::open(&root)?;
         let lock = lock(&root).await?;
         probe(&root).await?;
         let rows = Kv::open(&root.join(ROWS_DIRECTORY), db::TABLES)
@@ -283,6 +302,8 @@ impl Device {
             busy,
             invalidations: Invalidations::default(),
             poisoned: Cell::new(false),
+            lane,
+            silent: Cell::new(false),
             usable_until: Cell::new(io::Instant::from_nanos(0)),
             space: Cell::new(None),
             _lock: lock,

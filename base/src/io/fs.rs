@@ -3,8 +3,10 @@
 //! The simulator keeps for every file and directory entry what is volatile and what was synced; a crash drops or tears
 //! the volatile part. Paths are absolute.
 
+mod lane;
 mod volume;
 
+pub use lane::Lane;
 pub use volume::Volume;
 
 use super::{real, sim, simulated};

@@ -1,4 +1,4 @@
-//! The threads of one core for everything that blocks: what the ring has no operation for, and LMDB.
+//! Threads of one core for everything that blocks: what the ring has no operation for, and LMDB.
 //!
 //! # Invariants
 //!
@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// More than a disk can have in flight with profit; below it tasks wait with their own state only.
 const QUEUED_MAX: usize = 1024;
@@ -33,11 +34,6 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Starts `count` threads (at least one).
-    pub(super) fn new(name: &str, count: usize) -> io::Result<Pool> {
-        Pool::start_threads(name, count, || {})
-    }
-
     /// Starts one thread of the lowest priority, on the processor of the calling thread if that is pinned: what works behind the core.
     pub(super) fn behind(name: &str) -> io::Result<Pool> {
         Pool::start_threads(&format!("{name}-behind"), 1, || {
@@ -48,7 +44,12 @@ impl Pool {
         })
     }
 
-    fn start_threads(name: &str, count: usize, prepare: impl Fn() + Clone + Send + 'static) -> io::Result<Pool> {
+    /// Starts `count` threads (at least one), each of which runs `prepare` first.
+    pub(super) fn start_threads(
+        name: &str,
+        count: usize,
+        prepare: impl Fn() + Clone + Send + 'static,
+    ) -> io::Result<Pool> {
         let shared = Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new() });
         let pool = Pool { shared, threads: RefCell::default() };
         for number in 0..count.max(1) {
@@ -86,6 +87,38 @@ impl Pool {
         });
         self.shared.push(job);
         Running { receiver }
+    }
+
+    /// [`start`](Self::start) for what may have to wait for the disk, which owes an answer until it has run.
+    pub(super) fn start_disk<T, F>(&self, end: End, body: F) -> Running<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> io::Result<T> + Send + 'static,
+    {
+        let disk = self.disk();
+        self.start(move || disk.wait_for(end, body))
+    }
+
+    /// [`run`](Self::run) for what may have to wait for the disk.
+    pub(super) async fn run_disk<T, F>(&self, end: End, body: F) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> io::Result<T> + Send + 'static,
+    {
+        let disk = self.disk();
+        self.run(move || disk.wait_for(end, body)).await
+    }
+
+    /// For threads of others that wait for the same disk.
+    pub(super) fn disk(&self) -> Disk {
+        Disk(self.shared.clone())
+    }
+
+    /// How long the disk has owed an answer without giving any; zero when it owes none.
+    pub(super) fn silent_for(&self) -> Duration {
+        let queue = self.shared.lock();
+        let since = queue.owed.iter().min().map(|&since| since.max(queue.heard.unwrap_or(since)));
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Waits for all that was started and ends the threads. What is started afterwards fails.
@@ -131,6 +164,48 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
+/// What the end of a wait for the disk says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// That the disk answered: something was synced, or read past the page cache.
+    Heard,
+    /// Nothing: memory may have had it all.
+    Unclear,
+}
+
+/// What a pool's disk owes. Held by who waits for it.
+#[derive(Clone)]
+pub(super) struct Disk(Arc<Shared>);
+
+impl Disk {
+    /// Runs what may wait for the disk.
+    pub(super) fn wait_for<T>(&self, end: End, body: impl FnOnce() -> T) -> T {
+        let since = Instant::now();
+        self.0.lock().owed.push(since);
+        let _owed = Owed { shared: &self.0, since, end };
+        body()
+    }
+}
+
+/// A wait under way.
+struct Owed<'d> {
+    shared: &'d Shared,
+    since: Instant,
+    end: End,
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        if let Some(place) = queue.owed.iter().position(|since| *since == self.since) {
+            queue.owed.swap_remove(place);
+        }
+        if self.end == End::Heard {
+            queue.heard = Some(Instant::now());
+        }
+    }
+}
+
 struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
@@ -141,6 +216,10 @@ struct Queue {
     jobs: VecDeque<Box<dyn FnOnce() + Send>>,
     waiting: Vec<Waker>,
     closed: bool,
+    /// Since when each thread that waits for the disk does; a few.
+    owed: Vec<Instant>,
+    /// When it last gave an answer.
+    heard: Option<Instant>,
 }
 
 impl Shared {

@@ -6,8 +6,10 @@
 #![expect(unsafe_code, reason = "descriptors are borrowed from handles of the runtime, which does not lend them")]
 
 use super::buffers::{Out, Spare};
-use super::core;
+use super::blocking::End;
 use super::disk::{self, TempPlace};
+use super::lane::Lane;
+use super::{core, lane_of};
 
 use crate::io::fs::{Entry, Metadata, Space};
 use bytes::{Bytes, BytesMut};
@@ -16,6 +18,7 @@ use std::fs::File as StdFile;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 pub(in crate::io) struct File {
@@ -25,15 +28,16 @@ pub(in crate::io) struct File {
 
 enum Handle {
     Ring(monoio::fs::File),
-    Threads(Arc<StdFile>),
+    Threads(Arc<StdFile>, Rc<Lane>),
 }
 
 impl File {
     pub(in crate::io) async fn open(path: &Path) -> io::Result<File> {
         let path = path.to_owned();
         if core().epoll {
-            let (file, length) = core().pool.run(move || disk::open(&path)).await?;
-            return Ok(File { handle: Handle::Threads(Arc::new(file)), length });
+            let lane = lane_of(&path);
+            let (file, length) = lane.pool.run(move || disk::open(&path)).await?;
+            return Ok(File { handle: Handle::Threads(Arc::new(file), lane), length });
         }
         // In a task of its own: an open whose waiter is dropped would leak its descriptor.
         let opening = super::task::spawn(async move { monoio::fs::File::open(path).await });
@@ -50,9 +54,9 @@ impl File {
     pub(in crate::io) async fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         match &self.handle {
             Handle::Ring(file) => ring_read(file, offset, length).await,
-            Handle::Threads(file) => {
+            Handle::Threads(file, lane) => {
                 let file = file.clone();
-                core().pool.run(move || disk::read_at(&file, offset, length)).await
+                lane.pool.run(move || disk::read_at(&file, offset, length)).await
             }
         }
     }
@@ -61,7 +65,7 @@ impl File {
     pub(in crate::io) async fn xattr(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         match &self.handle {
             Handle::Ring(file) => disk::xattr(borrow(file), name),
-            Handle::Threads(file) => disk::xattr(file.as_fd(), name),
+            Handle::Threads(file, _) => disk::xattr(file.as_fd(), name),
         }
     }
 }
@@ -93,6 +97,7 @@ pub(super) async fn ring_read(file: &monoio::fs::File, mut offset: u64, length: 
 const FLUSH_BYTES: usize = 256 * 1024;
 
 pub(in crate::io) struct TempFile {
+    lane: Rc<Lane>,
     place: Option<Arc<TempPlace>>,
     /// Appended but not yet on its way, starting at `written`.
     pending: Vec<Bytes>,
@@ -106,22 +111,26 @@ pub(in crate::io) struct TempFile {
 
 impl TempFile {
     pub(in crate::io) async fn create(dir: &Path) -> io::Result<TempFile> {
-        with_path(dir, TempPlace::create).await.map(TempFile::new)
+        let path = dir.to_owned();
+        let place = lane_of(dir).pool.run_disk(End::Unclear, move || TempPlace::create(&path)).await;
+        place.map(|place| TempFile::new(dir, place))
     }
 
     /// All in one go on a thread.
     pub(in crate::io) async fn create_within(dir: &Path, reserve: u64) -> io::Result<TempFile> {
-        let create = move |dir: &Path| {
-            disk::create_dir_all(dir)?;
-            let place = TempPlace::create(dir)?;
+        let path = dir.to_owned();
+        let create = move || {
+            disk::create_dir_all(&path)?;
+            let place = TempPlace::create(&path)?;
             place.allocate(reserve)?;
             Ok(place)
         };
-        with_path(dir, create).await.map(TempFile::new)
+        lane_of(dir).pool.run_disk(End::Unclear, create).await.map(|place| TempFile::new(dir, place))
     }
 
-    fn new(place: TempPlace) -> TempFile {
+    fn new(dir: &Path, place: TempPlace) -> TempFile {
         TempFile {
+            lane: lane_of(dir),
             place: Some(Arc::new(place)),
             pending: Vec::new(),
             pending_bytes: 0,
@@ -137,7 +146,7 @@ impl TempFile {
 
     pub(in crate::io) async fn allocate(&mut self, length: u64) -> io::Result<()> {
         let place = self.place();
-        core().pool.run(move || place.allocate(length)).await
+        self.lane.pool.run(move || place.allocate(length)).await
     }
 
     pub(in crate::io) async fn append(&mut self, bytes: Bytes) -> io::Result<()> {
@@ -165,7 +174,7 @@ impl TempFile {
         let (place, parts, offset) = (self.place(), std::mem::take(&mut self.pending), self.written);
         self.written += self.pending_bytes as u64;
         self.pending_bytes = 0;
-        self.flushing = Some(core().pool.start(move || place.write_at(&parts, offset)));
+        self.flushing = Some(self.lane.pool.start(move || place.write_at(&parts, offset)));
     }
 
     pub(in crate::io) fn len(&self) -> u64 {
@@ -177,7 +186,7 @@ impl TempFile {
         self.flush();
         self.settle().await?;
         let place = self.place();
-        core().pool.run(move || place.sync_data()).await
+        self.lane.pool.run_disk(End::Heard, move || place.sync_data()).await
     }
 
     pub(in crate::io) async fn prepare(&mut self, xattrs: Vec<(String, Vec<u8>)>) -> io::Result<()> {
@@ -186,7 +195,7 @@ impl TempFile {
         self.written += self.pending_bytes as u64;
         self.pending_bytes = 0;
         // Kept as the write under way: given up while it runs, whatever comes next waits for it and learns of its failure.
-        self.flushing = Some(core().pool.start(move || {
+        self.flushing = Some(self.lane.pool.start_disk(End::Heard, move || {
             place.write_at(&parts, offset)?;
             place.prepare(&xattrs)
         }));
@@ -207,7 +216,7 @@ impl TempFile {
             }
             place.name(&target)
         };
-        core().pool.start(publish).await
+        self.lane.pool.start_disk(End::Heard, publish).await
     }
 }
 
@@ -215,7 +224,10 @@ impl Drop for TempFile {
     fn drop(&mut self) {
         // Closing a large nameless file deletes it, which may take milliseconds; a named one is unlinked.
         if let Some(place) = self.place.take() {
-            super::drop_elsewhere(place);
+            drop(self.lane.pool.start(move || {
+                drop(place);
+                Ok(())
+            }));
         }
     }
 }
@@ -231,12 +243,12 @@ pub(in crate::io) async fn read(path: &Path, max: usize) -> io::Result<Vec<u8>> 
 pub(in crate::io) async fn write_atomic(path: &Path, bytes: Vec<u8>, mode: u32) -> io::Result<()> {
     let path = path.to_owned();
     // Not given up half way: started, it ends with the old file or the new one.
-    core().pool.start(move || disk::write_atomic(&path, &bytes, mode)).await
+    lane_of(&path).pool.start_disk(End::Heard, move || disk::write_atomic(&path, &bytes, mode)).await
 }
 
 pub(in crate::io) async fn append_locked(path: &Path, lock: &Path, bytes: Vec<u8>) -> io::Result<()> {
     let (path, lock) = (path.to_owned(), lock.to_owned());
-    core().pool.start(move || disk::append_locked(&path, &lock, &bytes)).await
+    lane_of(&path).pool.start(move || disk::append_locked(&path, &lock, &bytes)).await
 }
 
 pub(in crate::io) async fn create_dir_all(path: &Path) -> io::Result<()> {
@@ -259,7 +271,8 @@ pub(in crate::io) async fn remove_dir(path: &Path) -> io::Result<()> {
 }
 
 pub(in crate::io) async fn sync_dir(path: &Path) -> io::Result<()> {
-    with_path(path, disk::sync_dir).await
+    let path = path.to_owned();
+    lane_of(&path).pool.run_disk(End::Heard, move || disk::sync_dir(&path)).await
 }
 
 pub(in crate::io) async fn metadata(path: &Path) -> io::Result<Metadata> {
@@ -301,5 +314,5 @@ async fn with_path<T: Send + 'static>(
     body: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let path = path.to_owned();
-    core().pool.run(move || body(&path)).await
+    lane_of(&path).pool.run(move || body(&path)).await
 }

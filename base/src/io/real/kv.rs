@@ -24,7 +24,8 @@
 mod batch;
 mod reserve;
 
-use super::core;
+use super::lane::Lane;
+use super::lane_of;
 use super::mapped::{self, Watch, Writing};
 use super::oneshot::oneshot;
 use crate::io::kv::{self, Pair, Table};
@@ -57,6 +58,7 @@ const READERS_MAX: u32 = 256;
 pub(in crate::io) struct Kv(Rc<Handle>);
 
 struct Handle {
+    lane: Rc<Lane>,
     store: Option<Arc<Store>>,
     queue: mpsc::Sender<Box<dyn Job>>,
     /// Until then look-ups go to the threads: one just waited for the disk.
@@ -82,18 +84,19 @@ impl Kv {
         map_bytes: usize,
         is_watched: bool,
     ) -> io::Result<Kv> {
-        let path = path.to_owned();
+        let (path, lane) = (path.to_owned(), lane_of(path));
+        let disk = lane.pool.disk();
         let open = move || {
             let store = Arc::new(Store::open(&path, tables, reserve, map_bytes, is_watched)?);
             let (queue, inbox) = mpsc::channel();
             let writer = store.clone();
             std::thread::Builder::new()
                 .name("kv-writer".to_owned())
-                .spawn(move || batch::write_batches(&writer, &inbox))?;
+                .spawn(move || batch::write_batches(&writer, &inbox, &disk))?;
             Ok((store, queue))
         };
-        let (store, queue) = core().pool.run(open).await?;
-        Ok(Kv(Rc::new(Handle { store: Some(store), queue, cold_until: Cell::new(Instant::from_nanos(0)) })))
+        let (store, queue) = lane.pool.run(open).await?;
+        Ok(Kv(Rc::new(Handle { lane, store: Some(store), queue, cold_until: Cell::new(Instant::from_nanos(0)) })))
     }
 
     pub(in crate::io) async fn read<T, F>(&self, body: F) -> io::Result<T>
@@ -102,7 +105,7 @@ impl Kv {
         F: FnOnce(&kv::ReadTxn<'_>) -> io::Result<T> + Send + 'static,
     {
         let store = self.0.store.clone().expect("there until dropped");
-        core().pool.run(move || store.read(body)).await
+        self.0.lane.pool.run(move || store.read(body)).await
     }
 
     /// On the core itself while the pages are in memory, which is ten times cheaper than a thread; on the threads otherwise.
@@ -154,7 +157,10 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // The last owner unmaps, which may wait for a disk.
         if let Some(store) = self.store.take() {
-            super::drop_elsewhere(store);
+            drop(self.lane.pool.start(move || {
+                drop(store);
+                Ok(())
+            }));
         }
     }
 }

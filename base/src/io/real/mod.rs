@@ -17,6 +17,7 @@ pub(super) mod disk;
 mod driver;
 pub(super) mod fs;
 pub(super) mod kv;
+pub(super) mod lane;
 pub mod log;
 mod mapped;
 pub(super) mod net;
@@ -30,12 +31,14 @@ pub(super) use blocking::Running;
 pub use daemon::daemon;
 pub use task::slow_polls;
 
-use rustix::thread::{CpuSet, sched_setaffinity};
+use lane::Lane;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::cell::{OnceCell, RefCell};
 use std::future::Future;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -68,18 +71,31 @@ fn run_on<F: Future>(
     build: impl FnOnce() -> io::Result<(driver::Runtime, bool)>,
     main: impl FnOnce() -> F,
 ) -> io::Result<F::Output> {
-    // Before pinning: its threads inherit the affinity, and a sync should not wait for the core it serves.
-    let pool = blocking::Pool::new(&options.name, options.blocking_threads)?;
+    // Before pinning: a sync should not wait for the core it serves.
+    let affinity = sched_getaffinity(None).ok();
+    let rest = Rc::new(Lane::new(&options.name, options.blocking_threads, Path::new(""), affinity)?);
     let cpu = options.cpu.filter(|&cpu| pin_to(cpu));
     let (mut runtime, epoll) = build()?;
-    let (behind, name) = (OnceCell::new(), options.name);
-    let core = Rc::new(Core { name, epoll, cpu, pool, behind, sockets: RefCell::default() });
+    let core = Rc::new(Core {
+        name: options.name,
+        epoll,
+        cpu,
+        affinity,
+        threads: options.blocking_threads,
+        rest,
+        lanes: RefCell::default(),
+        behind: OnceCell::new(),
+        sockets: RefCell::default(),
+    });
     let installed = Installed::new(core.clone());
     let (output, idle) = runtime.block_on(async {
         let output = task::watched("main", async { main().await }).await;
         (output, core.drain().await)
     });
-    core.pool.close();
+    core.rest.pool.close();
+    for lane in core.lanes.take() {
+        lane.pool.close();
+    }
     if let Some(Some(behind)) = core.behind.get() {
         behind.close();
     }
@@ -115,7 +131,13 @@ struct Core {
     epoll: bool,
     #[cfg_attr(not(feature = "maintenance"), expect(dead_code, reason = "only the second executor asks"))]
     cpu: Option<usize>,
-    pool: blocking::Pool,
+    /// Where a thread may run that is not pinned.
+    affinity: Option<CpuSet>,
+    /// Threads of each lane.
+    threads: usize,
+    /// For what lies in none of `lanes`.
+    rest: Rc<Lane>,
+    lanes: RefCell<Vec<Rc<Lane>>>,
     /// For background work, from its first on; `None` when it could not be started.
     behind: OnceCell<Option<blocking::Pool>>,
     /// Descriptors to shut down at the end; each leaves when its handle does.
@@ -133,26 +155,34 @@ fn core() -> Rc<Core> {
 
 /// See [`super::compute`].
 pub(super) fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Running<T> {
-    core().pool.start(move || Ok(work()))
+    core().rest.pool.start(move || Ok(work()))
 }
 
 /// See [`super::compute_behind`].
 pub(super) fn compute_behind<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Running<T> {
     let core = core();
     let behind = core.behind.get_or_init(|| blocking::Pool::behind(&core.name).ok());
-    behind.as_ref().unwrap_or(&core.pool).start(move || Ok(work()))
+    behind.as_ref().unwrap_or(&core.rest.pool).start(move || Ok(work()))
 }
 
-/// Drops a value whose end may block on a thread of the core; here, if the core is ending.
-fn drop_elsewhere<T: Send + 'static>(value: T) {
-    let drop_value = move || {
-        drop(value);
-        Ok(())
-    };
-    CORE.with_borrow(|core| match core {
-        Some(core) => drop(core.pool.start(drop_value)),
-        None => drop(drop_value),
-    });
+/// The lane of a path.
+fn lane_of(path: &Path) -> Rc<Lane> {
+    let core = core();
+    let lanes = core.lanes.borrow();
+    lanes.iter().find(|lane| lane.holds(path)).unwrap_or(&core.rest).clone()
+}
+
+/// See [`super::fs::Lane`].
+pub(super) fn open_lane(root: &Path) -> io::Result<Rc<Lane>> {
+    let core = core();
+    let mut lanes = core.lanes.borrow_mut();
+    if let Some(lane) = lanes.iter().find(|lane| lane.root() == root) {
+        return Ok(lane.clone());
+    }
+    let name = format!("{}-{}", core.name, lanes.len());
+    let lane = Rc::new(Lane::new(&name, core.threads, root, core.affinity)?);
+    lanes.push(lane.clone());
+    Ok(lane)
 }
 
 /// Puts the core where the handles find it, until dropped.

@@ -37,7 +37,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the system's resolver knows of a host.
 pub(in crate::io) async fn resolve(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    core().pool.run(move || Ok((host.as_str(), port).to_socket_addrs()?.collect())).await
+    core().rest.pool.run(move || Ok((host.as_str(), port).to_socket_addrs()?.collect())).await
 }
 
 /// A poll in flight for the next connection.

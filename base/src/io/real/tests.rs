@@ -538,16 +538,53 @@ fn a_lock_excludes_until_dropped() {
 fn a_full_queue_waits_and_a_panicking_closure_is_an_error() {
     on_both(|| async {
         let core = super::core();
-        let panicked = core.pool.run(|| -> std::io::Result<()> { panic!("on purpose") }).await;
+        let panicked = core.rest.pool.run(|| -> std::io::Result<()> { panic!("on purpose") }).await;
         assert!(panicked.is_err());
         let tasks: Vec<_> = (0..3000_u32)
             .map(|number| {
                 let core = core.clone();
-                spawn(async move { core.pool.run(move || Ok(number)).await.unwrap() })
+                spawn(async move { core.rest.pool.run(move || Ok(number)).await.unwrap() })
             })
             .collect();
         for (number, task) in tasks.into_iter().enumerate() {
             assert_eq!(task.await, Some(number as u32));
         }
+    });
+}
+
+#[test]
+fn a_disk_that_does_not_answer_keeps_no_other_lane_waiting_and_is_found_silent() {
+    on_both(|| async {
+        let folder = tempfile::tempdir().unwrap();
+        let (sick, well) = (folder.path().join("d1"), folder.path().join("d10"));
+        let lanes = [&sick, &well].map(|root| super::open_lane(root).unwrap());
+        fs::create_dir_all(&well).await.unwrap();
+        let (let_go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+        // More than there are threads.
+        let stuck: Vec<_> = (0..20)
+            .map(|_| {
+                let wait = wait.clone();
+                lanes[0].pool.start_disk(super::blocking::End::Heard, move || {
+                    Ok(wait.lock().unwrap().recv().map_err(|_| std::io::Error::other("gone"))?)
+                })
+            })
+            .collect();
+        let file = well.join("file");
+        let write = fs::write_atomic(&file, b"bytes".to_vec(), 0o600);
+        timeout(Duration::from_secs(60), write).await.expect("it waits for another disk").unwrap();
+        assert_eq!(fs::read(&file, 100).await.unwrap(), b"bytes");
+        while lanes[0].silent_for() < Duration::from_millis(20) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(lanes[1].silent_for(), Duration::ZERO);
+        for _ in &stuck {
+            let_go.send(()).unwrap();
+        }
+        for one in stuck {
+            one.await.unwrap();
+        }
+        assert_eq!(lanes[0].silent_for(), Duration::ZERO);
+        assert!(std::rc::Rc::ptr_eq(&lanes[0], &super::open_lane(&sick).unwrap()), "the same again");
     });
 }

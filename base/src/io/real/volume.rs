@@ -5,9 +5,11 @@
 
 mod cold;
 
+use super::blocking::End;
 use super::fs::{borrow, ring_read};
+use super::lane::Lane;
 use super::zeros::{self, Zeros};
-use super::{core, disk};
+use super::{core, disk, lane_of};
 use bytes::Bytes;
 use cold::Cold;
 use rustix::fs::{Advice, FallocateFlags, Mode, OFlags};
@@ -25,6 +27,7 @@ use std::time::Duration;
 const ZEROING_WAIT: Duration = Duration::from_millis(1);
 
 pub(in crate::io) struct Volume {
+    lane: Rc<Lane>,
     handle: Handle,
     length: u64,
     /// There may be something that zeros must not touch.
@@ -41,23 +44,23 @@ enum Handle {
 
 impl Volume {
     pub(in crate::io) async fn create(path: &Path, length: u64) -> io::Result<Volume> {
-        let path = path.to_owned();
-        let file = core().pool.run(move || create(&path, length)).await?;
-        Volume::new(file, length, false)
+        let (path, lane) = (path.to_owned(), lane_of(path));
+        let file = lane.pool.run(move || create(&path, length)).await?;
+        Volume::new(lane, file, length, false)
     }
 
     pub(in crate::io) async fn open(path: &Path) -> io::Result<Volume> {
-        let path = path.to_owned();
-        let (file, length) = core().pool.run(move || open(&path)).await?;
-        Volume::new(file, length, true)
+        let (path, lane) = (path.to_owned(), lane_of(path));
+        let (file, length) = lane.pool.run(move || open(&path)).await?;
+        Volume::new(lane, file, length, true)
     }
 
-    fn new(file: File, length: u64, may_hold_data: bool) -> io::Result<Volume> {
+    fn new(lane: Rc<Lane>, file: File, length: u64, may_hold_data: bool) -> io::Result<Volume> {
         let handle = match core().epoll {
             true => Handle::Threads(Arc::new(file)),
             false => Handle::Ring(monoio::fs::File::from_std(file)?, OnceCell::new(), Cold::new()),
         };
-        Ok(Volume { handle, length, written: Cell::new(may_hold_data), zeroing: Rc::default() })
+        Ok(Volume { lane, handle, length, written: Cell::new(may_hold_data), zeroing: Rc::default() })
     }
 
     pub(in crate::io) fn len(&self) -> u64 {
@@ -66,16 +69,16 @@ impl Volume {
 
     pub(in crate::io) async fn prewrite(&self, pause: Duration) -> io::Result<()> {
         let file = self.writer()?;
-        let zeros = Arc::new(core().pool.run(move || Zeros::open(&file)).await?);
+        let zeros = Arc::new(self.lane.pool.run(move || Zeros::open(&file)).await?);
         let mut offset = 0;
         // Ends: every turn moves on by a chunk.
         while offset < self.length && !self.written.get() && !self.zeroing.get() {
             let length = (self.length - offset).min(zeros::CHUNK_BYTES);
             self.zeroing.set(true);
-            let (zeros, zeroing) = (zeros.clone(), self.zeroing.clone());
+            let (lane, zeros, zeroing) = (self.lane.clone(), zeros.clone(), self.zeroing.clone());
             // A task of its own: a write waits for its end even when this future is gone.
             let writing = super::task::spawn(async move {
-                let result = core().pool.start(move || zeros.write(offset, length)).await;
+                let result = lane.pool.start(move || zeros.write(offset, length)).await;
                 zeroing.set(false);
                 result
             });
@@ -83,7 +86,7 @@ impl Volume {
             offset += length;
             super::clock::sleep(pause).await;
         }
-        core().pool.run(move || zeros.finish()).await
+        self.lane.pool.run(move || zeros.finish()).await
     }
 
     pub(in crate::io) async fn write(&self, offset: u64, parts: Vec<Bytes>) -> io::Result<()> {
@@ -94,16 +97,16 @@ impl Volume {
             Ok(rustix::fs::fdatasync(&file)?)
         };
         if !self.zeroing.get() {
-            return core().pool.start(write).await;
+            return self.lane.pool.start_disk(End::Heard, write).await;
         }
-        let zeroing = self.zeroing.clone();
+        let (lane, zeroing) = (self.lane.clone(), self.zeroing.clone());
         // A task of its own: it goes on when the caller is dropped.
         let writing = super::task::spawn(async move {
             // Ends: with the one chunk under way, as no other starts.
             while zeroing.get() {
                 super::clock::sleep(ZEROING_WAIT).await;
             }
-            core().pool.start(write).await
+            lane.pool.start_disk(End::Heard, write).await
         });
         writing.await.unwrap_or_else(|| Err(io::Error::other("the write panicked")))
     }
@@ -123,13 +126,13 @@ impl Volume {
 
     pub(in crate::io) async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         match &self.handle {
-            Handle::Ring(file, _, cold) => match cold.read(borrow(file), offset, length).await {
+            Handle::Ring(file, _, cold) => match cold.read(&self.lane, borrow(file), offset, length).await {
                 Some(result) => result,
                 None => ring_read(file, offset, length).await,
             },
             Handle::Threads(file) => {
                 let file = file.clone();
-                core().pool.run(move || disk::read_at(&file, offset, length)).await
+                self.lane.pool.run(move || disk::read_at(&file, offset, length)).await
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Full, Store, WriteTxn, error, full};
 use crate::io::kv;
-use crate::io::real::blocking::panicked;
+use crate::io::real::blocking::{Disk, End, panicked};
 use crate::io::real::oneshot::Sender;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,11 +56,11 @@ where
 }
 
 /// The thread's life. Ends: when the last handle is gone and the queue is empty.
-pub(super) fn write_batches(store: &Store, inbox: &mpsc::Receiver<Box<dyn Job>>) {
+pub(super) fn write_batches(store: &Store, inbox: &mpsc::Receiver<Box<dyn Job>>, disk: &Disk) {
     while let Ok(first) = inbox.recv() {
         let mut batch = vec![first];
         batch.extend(inbox.try_iter().take(BATCH_MAX - 1));
-        write_batch(store, batch);
+        disk.wait_for(End::Heard, || write_batch(store, batch));
     }
 }
 

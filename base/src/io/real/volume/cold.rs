@@ -10,11 +10,14 @@
 //!   goes through the cache.
 //! - A read sees every write that was answered before it began: writes to volumes are synced before they are answered, and the kernel writes
 //!   out what is dirty in a range before it is read directly.
+//! - Where sectors are larger than `SECTOR` the kernel refuses, and reads go through the page cache.
 //! - Memory: `SEEN` words for each core.
 
 #![expect(unsafe_code, reason = "a system call that rustix does not have")]
 
 use crate::io::real::buffers::{Limited, Spare};
+use crate::io::real::fs::borrow;
+use crate::io::real::lane::{Lane, SECTOR};
 use bytes::{Bytes, BytesMut};
 use rustix::fs::{Mode, OFlags};
 use std::cell::{Cell, RefCell};
@@ -23,8 +26,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
-/// Sectors as disks have them at least. Where they are larger the kernel refuses, and reads go through the page cache.
-const SECTOR: usize = 512;
 /// Longer reads are bound by their bytes, and the pages at both ends do not matter.
 pub(super) const BYTES_MAX: usize = 64 * 1024;
 /// Records that are remembered to have been read once: a power of two. Some seconds of a busy disk.
@@ -66,12 +67,18 @@ impl Cold {
     }
 
     /// Reads past the page cache, if this is the first read of what is not in it; `None` when it should be read through it.
-    pub(super) async fn read(&self, file: BorrowedFd<'_>, offset: u64, length: usize) -> Option<io::Result<Bytes>> {
+    pub(super) async fn read(
+        &self,
+        lane: &Rc<Lane>,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: usize,
+    ) -> Option<io::Result<Bytes>> {
         if length > BYTES_MAX || !KNOWS_CACHE.get() || self.was_read(offset) || is_cached(file, offset, length) {
             return None;
         }
         let direct = self.direct(file)?;
-        match read_sectors(&direct, offset, length).await {
+        match read_sectors(lane, &direct, offset, length).await {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 // Its sectors are larger, or its file system cannot.
                 *self.direct.borrow_mut() = Direct::Impossible;
@@ -119,7 +126,7 @@ fn open(file: BorrowedFd<'_>) -> io::Result<monoio::fs::File> {
     monoio::fs::File::from_std(File::from(file))
 }
 
-async fn read_sectors(file: &monoio::fs::File, offset: u64, length: usize) -> io::Result<Bytes> {
+async fn read_sectors(lane: &Rc<Lane>, file: &monoio::fs::File, offset: u64, length: usize) -> io::Result<Bytes> {
     let skipped = usize::try_from(offset % SECTOR as u64).unwrap_or_default();
     let wanted = (skipped + length).next_multiple_of(SECTOR);
     let mut buffer = BytesMut::with_capacity(wanted + SECTOR);
@@ -129,7 +136,9 @@ async fn read_sectors(file: &monoio::fs::File, offset: u64, length: usize) -> io
     // Ends: every turn reads at least a sector, or the end of the file was reached.
     while buffer.len() < pad + skipped + length {
         let left = pad + wanted - buffer.len();
+        let reading = lane.reading(borrow(file), from);
         let (result, limited) = file.read_at(Limited::new(Spare::new(buffer), left), from).await;
+        reading.came();
         buffer = limited.into_buffer();
         match result {
             Ok(0) => break,
