@@ -117,7 +117,9 @@ impl Device {
         if is_silent != self.silent.replace(is_silent) {
             let seconds = silence.as_secs_f64();
             match is_silent {
-                true => tracing::error!(device = %self.name, seconds, "the disk does not answer; until it does the device answers 507"),
+                true => {
+                    tracing::error!(device = %self.name, seconds, "the disk does not answer; until it does the device answers 507")
+                }
                 false => tracing::warn!(device = %self.name, "the disk answers again"),
             }
         }

@@ -2,43 +2,19 @@
 //! are taken again, without a restart. Where no file system may be mounted a line says that it was not tried (the simulator tries the same in
 //! `objectd::store::packed::compact`).
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, SmallDisk};
 use base::http::{Method, RequestHead};
 use base::io::real;
 use bytes::Bytes;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 use tools::proof::{load, node};
 
-const DISK_BYTES: u64 = 160 << 20;
 const OBJECT_BYTES: usize = 100_000;
 /// More than fit.
 const OBJECTS_MAX: u32 = 2000;
 /// Of so many one stays.
 const STAYS: u32 = 8;
-
-/// A file system in a file, unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(image: &Path, at: &Path) -> Option<SmallDisk> {
-        std::fs::File::create(image).unwrap().set_len(DISK_BYTES).unwrap();
-        let does = |command: &mut Command| {
-            command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-        };
-        let is_made = does(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image));
-        let is_mounted = is_made && does(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at));
-        is_mounted.then(|| SmallDisk(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 fn body(number: u32) -> Bytes {
     Bytes::from(vec![u8::try_from(number % 251).unwrap(); OBJECT_BYTES])

@@ -16,4 +16,5 @@ mod end_to_end;
 mod full_device;
 mod kill_storm;
 mod lost_device;
+mod silent_device;
 mod system_calls;

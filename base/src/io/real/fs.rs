@@ -5,8 +5,8 @@
 
 #![expect(unsafe_code, reason = "descriptors are borrowed from handles of the runtime, which does not lend them")]
 
-use super::buffers::{Out, Spare};
 use super::blocking::End;
+use super::buffers::{Out, Spare};
 use super::disk::{self, TempPlace};
 use super::lane::Lane;
 use super::{core, lane_of};

@@ -22,6 +22,7 @@
 )]
 
 mod batch;
+mod beside;
 mod reserve;
 
 use super::lane::Lane;
@@ -31,6 +32,7 @@ use super::oneshot::oneshot;
 use crate::io::kv::{self, Pair, Table};
 use crate::io::{Instant, monotonic, timeout};
 use batch::{Job, Write};
+use beside::Door;
 use heed::types::Bytes;
 use heed::{
     CommitOrAbort, CommitToken, Database, Env, EnvOpenOptions, MdbError, OnCommit, PutFlags, RoTxn, RwTxn, WithTls,
@@ -180,6 +182,8 @@ impl OnCommit for Opened<'_> {
 
 /// The environment, shared with its threads.
 struct Store {
+    /// Its directory, as the kernel names it.
+    path: PathBuf,
     env: Env,
     tables: Vec<TableHandle>,
     map: RwLock<()>,
@@ -193,13 +197,14 @@ struct Store {
 impl Store {
     fn open(path: &Path, tables: &[&str], reserve: u64, map_bytes: usize, is_watched: bool) -> io::Result<Store> {
         super::disk::create_dir_all(path)?;
-        let env = open_env(path, tables.len(), map_bytes)?;
-        let reserve = Reserve::open(path, reserve)?;
+        let path = path.canonicalize()?;
+        let env = open_env(&path, tables.len(), map_bytes)?;
+        let reserve = Reserve::open(&path, reserve)?;
         reserve.keep();
-        let watch = if is_watched { watch(&env)? } else { None };
+        let watch = if is_watched { watch(&path, &env)? } else { None };
         let tables = create_tables(&env, tables, watch.as_ref())?;
-        super::disk::sync_dir(path)?;
-        Ok(Store { env, tables, map: RwLock::new(()), reserve, watch, is_told: AtomicBool::new(false) })
+        super::disk::sync_dir(&path)?;
+        Ok(Store { path, env, tables, map: RwLock::new(()), reserve, watch, is_told: AtomicBool::new(false) })
     }
 
     /// Fails when a page was lost: then nothing that was read before may be believed.
@@ -208,7 +213,7 @@ impl Store {
             return Ok(());
         }
         if !self.is_told.swap(true, Ordering::Relaxed) {
-            let path = self.env.path().display();
+            let path = self.path.display();
             tracing::error!(%path, "a page of this environment cannot be read from the disk (SIGBUS); it is out of use until a restart");
         }
         Err(lost())
@@ -246,7 +251,7 @@ impl Store {
         let _map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         let size = self.env.info().map_size;
         let doubled = size.checked_mul(2).ok_or(io::ErrorKind::StorageFull)?;
-        tracing::info!(path = %self.env.path().display(), bytes = doubled, "growing the map");
+        tracing::info!(path = %self.path.display(), bytes = doubled, "growing the map");
         // Where it was mapped something else may come to lie.
         if let Some(watch) = &self.watch {
             watch.cover_data(0..0, 0);
@@ -254,7 +259,7 @@ impl Store {
         // SAFETY: readers hold `map` shared for the life of their transaction, so none is open now; the only writer is the
         // calling thread, which has ended its own.
         unsafe { self.env.resize(doubled) }.map_err(error)?;
-        self.watch.as_ref().map_or(Ok(()), |watch| cover(&self.env, watch))
+        self.watch.as_ref().map_or(Ok(()), |watch| cover(&self.path, &self.env, watch))
     }
 
     fn table(&self, table: Table) -> io::Result<TableHandle> {
@@ -281,26 +286,26 @@ fn create_tables(env: &Env, tables: &[&str], watch: Option<&Watch>) -> io::Resul
 }
 
 /// Puts the mappings of an environment under watch.
-fn watch(env: &Env) -> io::Result<Option<Watch>> {
+fn watch(path: &Path, env: &Env) -> io::Result<Option<Watch>> {
     let watch = Watch::new()?;
     match &watch {
-        Some(watch) => cover(env, watch)?,
+        Some(watch) => cover(path, env, watch)?,
         None => {
-            tracing::warn!(path = %env.path().display(), "too many environments: a page lost of this one ends the process")
+            tracing::warn!(path = %path.display(), "too many environments: a page lost of this one ends the process")
         }
     }
     Ok(watch)
 }
 
-fn cover(env: &Env, watch: &Watch) -> io::Result<()> {
+fn cover(path: &Path, env: &Env, watch: &Watch) -> io::Result<()> {
     let page = usize::try_from(env.unnamed_database_stat().page_size).unwrap_or_default();
-    match mapped::mapped_at(&env.path().join("data.mdb"))? {
+    match mapped::mapped_at(&path.join("data.mdb"))? {
         Some(range) => watch.cover_data(range, page),
         None => {
-            tracing::warn!(path = %env.path().display(), "its mapping is not to be found: a lost page ends the process")
+            tracing::warn!(path = %path.display(), "its mapping is not to be found: a lost page ends the process")
         }
     }
-    if let Some(range) = mapped::mapped_at(&env.path().join("lock.mdb"))? {
+    if let Some(range) = mapped::mapped_at(&path.join("lock.mdb"))? {
         watch.cover_lock(range);
     }
     Ok(())
@@ -310,9 +315,16 @@ fn cover(env: &Env, watch: &Watch) -> io::Result<()> {
 #[expect(clippy::disallowed_methods, reason = "on a blocking thread")]
 fn open_env(path: &Path, tables: usize, map_bytes: usize) -> io::Result<Env> {
     const TRIES: u32 = 100;
-    let path: PathBuf = path.canonicalize()?;
     for _ in 0..TRIES {
-        match try_open_env(&path, tables, map_bytes) {
+        let door = Door::make(path);
+        let door = match &door {
+            Ok(door) => door.path(),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "its table of readers lies on the disk: should that fall silent, the core waits for it");
+                path
+            }
+        };
+        match try_open_env(door, tables, map_bytes) {
             Err(heed::Error::EnvAlreadyOpened) => std::thread::sleep(Duration::from_millis(20)),
             other => return other.map_err(error),
         }
@@ -324,8 +336,8 @@ fn open_env(path: &Path, tables: usize, map_bytes: usize) -> io::Result<Env> {
 fn try_open_env(path: &Path, tables: usize, map_bytes: usize) -> heed::Result<Env> {
     let mut options = EnvOpenOptions::new();
     options.map_size(map_bytes).max_dbs(u32::try_from(tables).unwrap_or(u32::MAX)).max_readers(READERS_MAX);
-    // SAFETY: the file belongs to this program by its place under a device's directory; nothing but LMDB writes to it, and
-    // LMDB's own lock file orders several processes.
+    // SAFETY: the file belongs to this program by its place under a device's directory, and to this process by the lock of the device;
+    // nothing but LMDB writes to it.
     unsafe { options.open(path) }
 }
 

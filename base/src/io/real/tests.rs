@@ -559,17 +559,14 @@ fn a_disk_that_does_not_answer_keeps_no_other_lane_waiting_and_is_found_silent()
         let (sick, well) = (folder.path().join("d1"), folder.path().join("d10"));
         let lanes = [&sick, &well].map(|root| super::open_lane(root).unwrap());
         fs::create_dir_all(&well).await.unwrap();
-        let (let_go, wait) = std::sync::mpsc::channel::<()>();
-        let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
         // More than there are threads.
-        let stuck: Vec<_> = (0..20)
+        let (let_go, stuck): (Vec<_>, Vec<_>) = (0..20)
             .map(|_| {
-                let wait = wait.clone();
-                lanes[0].pool.start_disk(super::blocking::End::Heard, move || {
-                    Ok(wait.lock().unwrap().recv().map_err(|_| std::io::Error::other("gone"))?)
-                })
+                let (let_go, wait) = std::sync::mpsc::channel::<()>();
+                let wait = move || wait.recv().map_err(std::io::Error::other);
+                (let_go, lanes[0].pool.start_disk(super::blocking::End::Heard, wait))
             })
-            .collect();
+            .unzip();
         let file = well.join("file");
         let write = fs::write_atomic(&file, b"bytes".to_vec(), 0o600);
         timeout(Duration::from_secs(60), write).await.expect("it waits for another disk").unwrap();
@@ -578,10 +575,8 @@ fn a_disk_that_does_not_answer_keeps_no_other_lane_waiting_and_is_found_silent()
             sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(lanes[1].silent_for(), Duration::ZERO);
-        for _ in &stuck {
+        for (let_go, one) in let_go.into_iter().zip(stuck) {
             let_go.send(()).unwrap();
-        }
-        for one in stuck {
             one.await.unwrap();
         }
         assert_eq!(lanes[0].silent_for(), Duration::ZERO);

@@ -84,3 +84,28 @@ impl Drop for Daemon {
         self.child.wait().unwrap();
     }
 }
+
+/// Bytes of a [`SmallDisk`].
+const DISK_BYTES: u64 = 160 << 20;
+
+/// A file system in a file, unmounted when dropped.
+pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Makes it in the file `image`; `None` where no file system may be mounted.
+    pub fn mount(image: &Path, at: &Path) -> Option<SmallDisk> {
+        std::fs::File::create(image).unwrap().set_len(DISK_BYTES).unwrap();
+        let does = |command: &mut Command| {
+            command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        };
+        let is_made = does(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image));
+        let is_mounted = is_made && does(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at));
+        is_mounted.then(|| SmallDisk(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
