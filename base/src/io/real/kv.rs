@@ -23,19 +23,19 @@
 
 mod batch;
 mod reserve;
+mod waits;
 
 use super::core;
 use super::mapped::{self, Watch, Writing};
 use super::oneshot::oneshot;
 use crate::io::kv::{self, Pair, Table};
-use crate::io::{Instant, monotonic, timeout};
+use crate::io::{monotonic, timeout};
 use batch::{Job, Write};
 use heed::types::Bytes;
 use heed::{
     CommitOrAbort, CommitToken, Database, Env, EnvOpenOptions, MdbError, OnCommit, PutFlags, RoTxn, RwTxn, WithTls,
 };
 use reserve::Reserve;
-use std::cell::Cell;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::time::Duration;
+use waits::Waits;
 
 /// Address space, not memory and not disk: large enough that growth is rare.
 const MAP_BYTES: usize = 256 * 1024 * 1024;
@@ -59,16 +60,12 @@ pub(in crate::io) struct Kv(Rc<Handle>);
 struct Handle {
     store: Option<Arc<Store>>,
     queue: mpsc::Sender<Box<dyn Job>>,
-    /// Until then look-ups go to the threads: one just waited for the disk.
-    cold_until: Cell<Instant>,
+    /// Whether look-ups find their pages in memory.
+    waits: Waits,
 }
 
-/// A look-up in memory takes about a microsecond; one that takes this long waited for the disk.
-const COLD_LOOK_UP: Duration = Duration::from_micros(50);
 /// Between two looks whether the writer of an environment was stopped: later than any commit should end.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-/// How long look-ups go to the threads then: a core may lose some thousandth of its time in finding out that pages are cold.
-const COLD_FOR: Duration = Duration::from_millis(50);
 
 impl Kv {
     pub(in crate::io) async fn open(path: &Path, tables: &'static [&'static str], reserve: u64) -> io::Result<Kv> {
@@ -93,7 +90,7 @@ impl Kv {
             Ok((store, queue))
         };
         let (store, queue) = core().pool.run(open).await?;
-        Ok(Kv(Rc::new(Handle { store: Some(store), queue, cold_until: Cell::new(Instant::from_nanos(0)) })))
+        Ok(Kv(Rc::new(Handle { store: Some(store), queue, waits: Waits::new() })))
     }
 
     pub(in crate::io) async fn read<T, F>(&self, body: F) -> io::Result<T>
@@ -113,13 +110,11 @@ impl Kv {
     {
         let store = self.0.store.as_ref().expect("there until dropped");
         let start = monotonic();
-        if start >= self.0.cold_until.get()
+        if self.0.waits.is_warm(start)
             && let Ok(_map) = store.map.try_read()
         {
             let result = store.read_held(body);
-            if monotonic().since(start) > COLD_LOOK_UP {
-                self.0.cold_until.set(monotonic().after(COLD_FOR));
-            }
+            self.0.waits.ended(start);
             return result;
         }
         self.read(body).await
