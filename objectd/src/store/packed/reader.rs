@@ -247,7 +247,7 @@ impl Files {
         if identity.policy != self.policy || identity.hash != self.hash || head.version != held.version {
             return Err(damaged("the record of another object or version"));
         }
-        if identity.name != self.stock.name {
+        if identity.name != *self.stock.name {
             return Err(LoadError::Other(OpenError::Collision));
         }
         Ok((head, lengths, volume, bytes))
