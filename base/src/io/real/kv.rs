@@ -437,11 +437,32 @@ fn scan(
     if is_empty(range) {
         return Ok(());
     }
-    if reverse {
-        walk(table.rev_range(txn, &range).map_err(error)?, visit)
-    } else {
-        walk(table.range(txn, &range).map_err(error)?, visit)
+    if reverse { scan_back(table, txn, range, visit) } else { walk(table.range(txn, &range).map_err(error)?, visit) }
+}
+
+/// Finds the last pair without the copies of the bounds that a walk makes: a look-up wants no more.
+fn scan_back(
+    table: &TableHandle,
+    txn: &RoTxn<'_>,
+    (from, to): (Bound<&[u8]>, Bound<&[u8]>),
+    visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
+) -> io::Result<()> {
+    let last = match to {
+        Bound::Included(to) => table.get_lower_than_or_equal_to(txn, to),
+        Bound::Excluded(to) => table.get_lower_than(txn, to),
+        Bound::Unbounded => table.last(txn),
+    };
+    let Some((key, value)) = last.map_err(error)? else { return Ok(()) };
+    let is_within = match from {
+        Bound::Included(from) => key >= from,
+        Bound::Excluded(from) => key > from,
+        Bound::Unbounded => true,
+    };
+    let rest = (from, Bound::Excluded(key));
+    if !is_within || !visit((key, value))? || is_empty(rest) {
+        return Ok(());
     }
+    walk(table.rev_range(txn, &rest).map_err(error)?, visit)
 }
 
 /// LMDB refuses empty keys even as a place to seek, and what a range with crossed ends means is not for it to say.
