@@ -4,6 +4,10 @@
 //! accounts and containers hold no `/`. Swift splits the *decoded* path, so `%2F` separates like `/` does.
 //! Lengths are not judged here: servers answer a name that is too long in their own words ([`Path::too_long`]).
 
+mod object_path;
+
+pub use object_path::{Name, ObjectPath};
+
 use crate::limits::Constraints;
 use crate::quote::{quote, quote_into, unquoted};
 use bytes::BytesMut;
@@ -120,6 +124,12 @@ impl BackendPath {
     pub fn parse(encoded: &[u8]) -> Result<BackendPath, InvalidPath> {
         let plain = unquoted(encoded);
         let text = std::str::from_utf8(&plain).map_err(|_| InvalidPath::Encoding)?;
+        let (device, partition, rest) = BackendPath::front(text)?;
+        Ok(BackendPath { device: device.to_owned(), partition, path: Path::split(rest)? })
+    }
+
+    /// Device, partition, and what follows the slash behind them.
+    fn front(text: &str) -> Result<(&str, u32, &str), InvalidPath> {
         let mut parts = text.splitn(4, '/');
         if parts.next() != Some("") {
             return Err(InvalidPath::Shape);
@@ -127,8 +137,7 @@ impl BackendPath {
         let device = parts.next().filter(|name| is_file_name(name)).ok_or(InvalidPath::Shape)?;
         let digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         let partition = parts.next().filter(digits).and_then(|part| part.parse().ok()).ok_or(InvalidPath::Shape)?;
-        let path = Path::split(parts.next().ok_or(InvalidPath::Shape)?)?;
-        Ok(BackendPath { device: device.to_owned(), partition, path })
+        Ok((device, partition, parts.next().ok_or(InvalidPath::Shape)?))
     }
 }
 

@@ -20,7 +20,7 @@ use base::config::is_true;
 use base::http::server::{Request, Response};
 use base::http::{Headers, Method, RequestHead};
 use base::io;
-use base::names::{BackendPath, InvalidPath, Path};
+use base::names::{InvalidPath, Name, ObjectPath};
 use base::timestamp::Timestamp;
 use std::io::{Error, ErrorKind};
 use std::rc::Rc;
@@ -47,17 +47,19 @@ async fn answer(node: Rc<Node>, request: Request) -> Result<Response, Response> 
 /// Which object of which device a request is about.
 struct Target {
     node: Rc<Node>,
-    device: String,
+    device: Name,
     partition: u32,
-    account: String,
-    container: String,
-    object: String,
+    /// `/account/container/object`.
+    name: Name,
+    account: Name,
+    container: Name,
+    object: Name,
     policy: u32,
 }
 
 impl Target {
     fn parse(node: Rc<Node>, head: &RequestHead) -> Result<Target, Response> {
-        let parsed = BackendPath::parse(head.path());
+        let parsed = ObjectPath::parse(&head.target.slice_ref(head.path()));
         if parsed == Err(InvalidPath::Encoding) {
             return Err(reply::message(412, "Invalid UTF8 or contains NULL"));
         }
@@ -68,21 +70,17 @@ impl Target {
             let path = String::from_utf8_lossy(head.path()).into_owned();
             reply::text(400, format!("Invalid path: {path}"))
         };
-        let BackendPath { device, partition, path } = parsed.map_err(|_| invalid())?;
-        let Path { account, container: Some(container), object: Some(object) } = path else {
-            return Err(invalid());
-        };
+        let ObjectPath { device, partition, name, account, container, object } = parsed.map_err(|_| invalid())?;
         let policy = policy(&node, &head.headers)?;
         check_reserved(&account, &container, &object)?;
-        Ok(Target { node, device, partition, account, container, object, policy })
+        Ok(Target { node, device, partition, name, account, container, object, policy })
     }
 
     /// The object's place, on a device that is there.
     async fn disk_file(&self) -> Result<DiskFile, Response> {
         let device = self.node.device(&self.device).await.ok_or_else(|| self.no_device())?;
         let hash = self.node.config.hash_path.hash(&self.account, Some(&self.container), Some(&self.object));
-        let name = ["/", &self.account, "/", &self.container, "/", &self.object].concat();
-        Ok(DiskFile::new(device, self.policy, self.partition, &hash, name))
+        Ok(DiskFile::new(device, self.policy, self.partition, &hash, self.name.clone()))
     }
 
     fn no_device(&self) -> Response {

@@ -143,9 +143,9 @@ fn container_update(
     let path = quoted.or_else(|| headers.get("X-Backend-Container-Path").map(|path| path.to_vec()));
     let record = Pending {
         operation,
-        account: target.account.clone(),
-        container: target.container.clone(),
-        object: target.object.clone(),
+        account: target.account.to_string(),
+        container: target.container.to_string(),
+        object: target.object.to_string(),
         headers: row,
         db_state: headers.get_str("X-Container-Root-Db-State").map(str::to_owned),
         container_path: path.and_then(|path| String::from_utf8(path).ok()).filter(|path| path.contains('/')),

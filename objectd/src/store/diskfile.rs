@@ -15,6 +15,7 @@ use super::stock;
 use crate::config::Config;
 use crate::node::Device;
 use base::hash_path::NameHash;
+use base::names::Name;
 use base::timestamp::{self, Timestamp};
 use bytes::Bytes;
 use std::io::Error;
@@ -232,7 +233,7 @@ impl Version {
 
 impl DiskFile {
     /// The place of an object.
-    pub fn new(device: Rc<Device>, policy: u32, partition: u32, hash: &NameHash, name: String) -> Self {
+    pub fn new(device: Rc<Device>, policy: u32, partition: u32, hash: &NameHash, name: Name) -> Self {
         let files = stock::Files::new(device, policy, partition, hash, name);
         DiskFile(match files.device.packed.clone() {
             Some(store) => Layout::Packed(packed::Files::new(store, files, policy, *hash)),

@@ -14,11 +14,11 @@ struct Ceiling {
     others: f64,
 }
 
-/// The servers in the order of the report. A look into the index that may have to wait for the disk is one of a thread: those are objectd's futex
-/// calls, 0.03 to 0.9 a request by what the page cache keeps, and three at most if every look were one of a thread. What a write costs depends on how
-/// many share a sync, so writes are not here.
+/// The servers in the order of the report. A look into the index that waited for the disk sends others to threads for a moment: those would be objectd's
+/// futex calls, three a request if every look were one of a thread. In memory there are none. What a write costs depends on how many share a sync, so
+/// writes are not here.
 const CEILINGS: [Ceiling; 2] = [
-    Ceiling { server: "objectd", ring: 1.3, futex: 3.0, others: 0.5 },
+    Ceiling { server: "objectd", ring: 1.3, futex: 0.1, others: 0.5 },
     Ceiling { server: "proxy", ring: 1.3, futex: 0.05, others: 0.5 },
 ];
 const WORKLOADS: [&str; 2] = ["get-4k", "head-4k"];

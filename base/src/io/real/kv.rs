@@ -24,13 +24,14 @@
 mod batch;
 mod beside;
 mod reserve;
+mod waits;
 
 use super::lane::Lane;
 use super::lane_of;
 use super::mapped::{self, Watch, Writing};
 use super::oneshot::oneshot;
 use crate::io::kv::{self, Pair, Table};
-use crate::io::{Instant, monotonic, timeout};
+use crate::io::{monotonic, timeout};
 use batch::{Job, Write};
 use beside::Door;
 use heed::types::Bytes;
@@ -38,7 +39,6 @@ use heed::{
     CommitOrAbort, CommitToken, Database, Env, EnvOpenOptions, MdbError, OnCommit, PutFlags, RoTxn, RwTxn, WithTls,
 };
 use reserve::Reserve;
-use std::cell::Cell;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -46,6 +46,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::time::Duration;
+use waits::Waits;
 
 /// Address space, not memory and not disk: large enough that growth is rare.
 const MAP_BYTES: usize = 256 * 1024 * 1024;
@@ -63,16 +64,12 @@ struct Handle {
     lane: Rc<Lane>,
     store: Option<Arc<Store>>,
     queue: mpsc::Sender<Box<dyn Job>>,
-    /// Until then look-ups go to the threads: one just waited for the disk.
-    cold_until: Cell<Instant>,
+    /// Whether look-ups find their pages in memory.
+    waits: Waits,
 }
 
-/// A look-up in memory takes about a microsecond; one that takes this long waited for the disk.
-const COLD_LOOK_UP: Duration = Duration::from_micros(50);
 /// Between two looks whether the writer of an environment was stopped: later than any commit should end.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-/// How long look-ups go to the threads then: a core may lose some thousandth of its time in finding out that pages are cold.
-const COLD_FOR: Duration = Duration::from_millis(50);
 
 impl Kv {
     pub(in crate::io) async fn open(path: &Path, tables: &'static [&'static str], reserve: u64) -> io::Result<Kv> {
@@ -98,7 +95,7 @@ impl Kv {
             Ok((store, queue))
         };
         let (store, queue) = lane.pool.run(open).await?;
-        Ok(Kv(Rc::new(Handle { lane, store: Some(store), queue, cold_until: Cell::new(Instant::from_nanos(0)) })))
+        Ok(Kv(Rc::new(Handle { lane, store: Some(store), queue, waits: Waits::new() })))
     }
 
     pub(in crate::io) async fn read<T, F>(&self, body: F) -> io::Result<T>
@@ -118,13 +115,11 @@ impl Kv {
     {
         let store = self.0.store.as_ref().expect("there until dropped");
         let start = monotonic();
-        if start >= self.0.cold_until.get()
+        if self.0.waits.is_warm(start)
             && let Ok(_map) = store.map.try_read()
         {
             let result = store.read_held(body);
-            if monotonic().since(start) > COLD_LOOK_UP {
-                self.0.cold_until.set(monotonic().after(COLD_FOR));
-            }
+            self.0.waits.ended(start);
             return result;
         }
         self.read(body).await
@@ -460,11 +455,32 @@ fn scan(
     if is_empty(range) {
         return Ok(());
     }
-    if reverse {
-        walk(table.rev_range(txn, &range).map_err(error)?, visit)
-    } else {
-        walk(table.range(txn, &range).map_err(error)?, visit)
+    if reverse { scan_back(table, txn, range, visit) } else { walk(table.range(txn, &range).map_err(error)?, visit) }
+}
+
+/// Finds the last pair without the copies of the bounds that a walk makes: a look-up wants no more.
+fn scan_back(
+    table: &TableHandle,
+    txn: &RoTxn<'_>,
+    (from, to): (Bound<&[u8]>, Bound<&[u8]>),
+    visit: &mut dyn FnMut(Pair<'_>) -> io::Result<bool>,
+) -> io::Result<()> {
+    let last = match to {
+        Bound::Included(to) => table.get_lower_than_or_equal_to(txn, to),
+        Bound::Excluded(to) => table.get_lower_than(txn, to),
+        Bound::Unbounded => table.last(txn),
+    };
+    let Some((key, value)) = last.map_err(error)? else { return Ok(()) };
+    let is_within = match from {
+        Bound::Included(from) => key >= from,
+        Bound::Excluded(from) => key > from,
+        Bound::Unbounded => true,
+    };
+    let rest = (from, Bound::Excluded(key));
+    if !is_within || !visit((key, value))? || is_empty(rest) {
+        return Ok(());
     }
+    walk(table.rev_range(txn, &rest).map_err(error)?, visit)
 }
 
 /// LMDB refuses empty keys even as a place to seek, and what a range with crossed ends means is not for it to say.

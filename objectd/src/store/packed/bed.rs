@@ -68,7 +68,7 @@ impl Bed {
 
     pub(super) fn file(&self, name: &str) -> DiskFile {
         let hash = self.hash(name);
-        DiskFile::new(self.device.clone(), 0, super::store::partition(hash, PART_POWER), &hash, name.to_owned())
+        DiskFile::new(self.device.clone(), 0, super::store::partition(hash, PART_POWER), &hash, name.to_owned().into())
     }
 
     pub(super) async fn put(&self, name: &str, time: u64, body: &[u8]) {
@@ -115,7 +115,7 @@ impl Bed {
     pub(super) async fn quarantine(&self, name: &str) {
         let hash = self.hash(name);
         let partition = super::store::partition(hash, PART_POWER);
-        let stock = stock::Files::new(self.device.clone(), 0, partition, &hash, name.to_owned());
+        let stock = stock::Files::new(self.device.clone(), 0, partition, &hash, name.to_owned().into());
         let files = super::Files::new(self.store().clone(), stock, 0, hash);
         if let Some(held) = files.entry().await.unwrap().held.first() {
             files.quarantine_held(*held, "on purpose").await;

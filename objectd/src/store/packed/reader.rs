@@ -1,4 +1,5 @@
-//! Reads of packed objects: one look-up, one read, and every block verified before it is given away.
+//! Reads of packed objects: one look-up, one read, and every block verified before it is given away. What is small and read again and again
+//! is kept (`hot`), and a look-up is all that is left of its read.
 //!
 //! The record says whose it is: one of another object, version or length than the index says was misdirected and is damage.
 
@@ -24,8 +25,31 @@ pub struct Body {
     /// What the index said.
     pub(super) held: Held,
     length: u64,
-    checksums: Vec<u32>,
+    checksums: Checksums,
     source: Source,
+}
+
+/// A record whose head was verified, with its body.
+pub(super) struct Whole {
+    held: Held,
+    head: Head,
+    body: Bytes,
+}
+
+/// Of the blocks of a body.
+enum Checksums {
+    Own(Vec<u32>),
+    /// Of a record that is kept.
+    Kept(Rc<Whole>),
+}
+
+impl Checksums {
+    fn list(&self) -> &[u32] {
+        match self {
+            Checksums::Own(list) => list,
+            Checksums::Kept(whole) => &whole.head.checksums,
+        }
+    }
 }
 
 enum Source {
@@ -35,6 +59,16 @@ enum Source {
     Volume { volume: Rc<fs::Volume>, offset: u64 },
     /// A file of its own.
     File(fs::File),
+}
+
+impl Whole {
+    /// What a reader gets of it.
+    fn open(self: Rc<Self>) -> (diskfile::Body, Metadata) {
+        let (held, length, metadata) = (self.held, self.head.body_bytes, self.head.metadata.clone());
+        let source = Source::Memory(self.body.clone());
+        let body = Body { held, length, checksums: Checksums::Kept(self), source };
+        (diskfile::Body::Packed(body), metadata)
+    }
 }
 
 impl Body {
@@ -69,7 +103,7 @@ impl Body {
         if blocks.len() != wanted {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        record::verify_blocks(&self.checksums, position(start / block), &blocks)
+        record::verify_blocks(self.checksums.list(), position(start / block), &blocks)
             .map_err(|damage| Error::new(ErrorKind::InvalidData, damage.message))?;
         let skipped = position(from - start);
         Ok(blocks.slice(skipped..skipped + length))
@@ -154,12 +188,20 @@ impl Files {
             Place::Stock => return self.load_stock(held).await,
             Place::Lost(_) => return Err(LoadError::Gone),
             Place::Volume(at) => {
+                if let Some(kept) = self.kept(held, at) {
+                    return Ok(kept);
+                }
                 let (head, lengths, volume, bytes) = self.read_record(held, at, want).await?;
-                let source = match bytes.len() == position(u64::from(at.length)) {
-                    true => Source::Memory(bytes.slice(position(u64::from(lengths.head))..)),
-                    false => Source::Volume { volume, offset: at.offset + u64::from(lengths.head) },
-                };
-                (head, source)
+                let behind = position(u64::from(lengths.head));
+                if bytes.len() != position(u64::from(at.length)) {
+                    (head, Source::Volume { volume, offset: at.offset + u64::from(lengths.head) })
+                } else if self.store.hot.borrow_mut().wants(at, bytes.len()) {
+                    let whole = Rc::new(Whole { held, head, body: bytes.slice(behind..) });
+                    self.store.hot.borrow_mut().keep(at, whole.clone(), bytes.len());
+                    return Ok(whole.open());
+                } else {
+                    (head, Source::Memory(bytes.slice(behind..)))
+                }
             }
             Place::Large(at) => {
                 let (head, ..) = self.read_record(held, at, Want::Metadata).await?;
@@ -176,8 +218,21 @@ impl Files {
                 (head, Source::File(file))
             }
         };
-        let body = Body { held, length: head.body_bytes, checksums: head.checksums, source };
+        let checksums = Checksums::Own(head.checksums);
+        let body = Body { held, length: head.body_bytes, checksums, source };
         Ok((diskfile::Body::Packed(body), head.metadata))
+    }
+
+    /// The record at this place, if it is kept and the one that is meant.
+    fn kept(&self, held: Held, at: At) -> Option<(diskfile::Body, Metadata)> {
+        let whole = self.store.hot.borrow_mut().get(at)?;
+        let identity = &whole.head.identity;
+        // What does not fit is told by a read of the volume.
+        let is_meant = whole.held == held
+            && identity.policy == self.policy
+            && identity.hash == self.hash
+            && identity.name == *self.stock.name;
+        is_meant.then(|| whole.open())
     }
 
     async fn load_stock(&self, held: Held) -> Result<(diskfile::Body, Metadata), LoadError> {
@@ -247,9 +302,12 @@ impl Files {
         if identity.policy != self.policy || identity.hash != self.hash || head.version != held.version {
             return Err(damaged("the record of another object or version"));
         }
-        if identity.name != self.stock.name {
+        if identity.name != *self.stock.name {
             return Err(LoadError::Other(OpenError::Collision));
         }
         Ok((head, lengths, volume, bytes))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,13 @@
 //! - A stock file is unlinked only when neither table nor index names it and no write is about to.
 
 use super::entry::{At, Change, Entry, Held, Key, Place};
+use super::hot::Hot;
 use super::index::{Index, Removal, Usage};
 use super::info::Counts;
 use super::log::{Append, Effect, Log};
 use super::memory::Memory;
 use super::pace::Foreground;
+use super::reader::Whole;
 use super::recover;
 use crate::config::Config;
 use crate::node::Device;
@@ -43,6 +45,8 @@ pub struct Store {
     pub(super) log: Rc<Log>,
     pub(super) index: Index,
     pub(super) memory: Rc<RefCell<Memory>>,
+    /// Records that are read again and again.
+    pub(super) hot: RefCell<Hot<Rc<Whole>>>,
     /// Objects up to this size go into volumes.
     pub(super) pack_limit: u64,
     /// Stock files may be there that the index does not know yet: look-ups ask the directory too.
@@ -76,6 +80,7 @@ impl Store {
             log: recovered.log,
             index: recovered.index,
             memory: recovered.memory,
+            hot: RefCell::default(),
             pack_limit: config.pack_limit,
             is_adopting: Cell::new(recovered.is_adopting),
             is_checkpointing: Cell::new(false),

@@ -110,6 +110,6 @@ impl Files {
     }
 
     pub(super) fn identity(&self) -> Identity {
-        Identity { policy: self.policy, hash: self.hash, name: self.stock.name.clone() }
+        Identity { policy: self.policy, hash: self.hash, name: self.stock.name.to_string() }
     }
 }

@@ -26,6 +26,7 @@ use crate::store::pickle;
 use base::checksum::hex;
 use base::hash_path::NameHash;
 use base::io::{self, fs};
+use base::names::Name;
 use base::timestamp::Timestamp;
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -45,7 +46,7 @@ pub struct Files {
     /// The device.
     pub device: Rc<Device>,
     /// `/account/container/object`.
-    pub name: String,
+    pub name: Name,
     policy: u32,
     partition: u32,
     hash: NameHash,
@@ -75,7 +76,7 @@ pub(in crate::store) enum FileError {
 
 impl Files {
     /// The place of an object.
-    pub fn new(device: Rc<Device>, policy: u32, partition: u32, hash: &NameHash, name: String) -> Self {
+    pub fn new(device: Rc<Device>, policy: u32, partition: u32, hash: &NameHash, name: Name) -> Self {
         Self { device, name, policy, partition, hash: *hash, paths: OnceCell::new() }
     }
 
@@ -308,7 +309,7 @@ impl Writer {
 
     /// Makes it the file `name` with this metadata: durable when it returns `Ok`. A device that fails to sync is poisoned.
     pub async fn publish(self, config: &Config, name: &str, mut metadata: Metadata) -> std::io::Result<()> {
-        metadata.set("name", self.files.name.clone().into_bytes());
+        metadata.set("name", self.files.name.bytes());
         let target = self.files.directory().join(name);
         self.files.invalidate().await.map_err(|error| judge(&self.files.device, "invalidating a suffix", error))?;
         let attributes = metadata.attributes();
@@ -320,7 +321,7 @@ impl Writer {
 
     /// Metadata and bytes are durable when it answers `Ok`, still without a name. A device that fails to sync is poisoned.
     pub(in crate::store) async fn prepare(&mut self, mut metadata: Metadata) -> std::io::Result<()> {
-        metadata.set("name", self.files.name.clone().into_bytes());
+        metadata.set("name", self.files.name.bytes());
         let result = self.file.prepare(metadata.attributes()).await;
         result.map_err(|error| judge(&self.files.device, "syncing a file", error))
     }

@@ -151,6 +151,28 @@ fn the_map_grows_under_readers() {
     });
 }
 
+#[test]
+fn a_look_up_that_only_took_long_keeps_the_next_ones_on_the_core() {
+    let dir = tempfile::tempdir().unwrap();
+    on_core(async || {
+        let kv = Kv::open(dir.path(), TABLES, 0).await.unwrap();
+        kv.write(|txn| txn.put(FIRST, b"key", b"value")).await.unwrap();
+        let here = std::thread::current().id();
+        for round in 0..3 {
+            let begun = crate::io::monotonic();
+            let look = kv.look_up(move |txn| {
+                // As long as if other threads had taken the processor.
+                while crate::io::monotonic().since(begun).as_millis() < 2 {
+                    std::hint::spin_loop();
+                }
+                txn.get(FIRST, b"key")?;
+                Ok(std::thread::current().id())
+            });
+            assert_eq!(look.await.unwrap(), here, "round {round}");
+        }
+    });
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put(Vec<u8>, Vec<u8>),
