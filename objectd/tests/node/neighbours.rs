@@ -1,13 +1,9 @@
 //! Two cores of one process: the rows of objects on a device of the one, in a container on a device of the other.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
-mod bed;
-
+use crate::bed::{ADDRESS, conf, exchange};
 use base::http::server::Drain;
 use base::io::sim::{NodeId, Sim, SimHandle, SimOptions};
 use base::io::{self, fs};
-use bed::{ADDRESS, conf, exchange};
 use objectd::neighbours::Letters;
 use objectd::server::run_core_beside;
 use ring::builder::Builder;
