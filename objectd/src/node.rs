@@ -9,7 +9,9 @@
 //! Called by `server`, which opens the node, and by every service and background loop, which read it.
 
 use crate::config::{Config, Ports};
+use crate::container::Intake;
 use crate::db;
+use crate::neighbours::{Letters, Neighbours};
 use crate::peer::Peers;
 use crate::store::busy::Directories;
 use crate::store::packed;
@@ -20,6 +22,7 @@ use ring::Ring;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -47,6 +50,8 @@ pub struct Node {
     pub realms: RealmsFile,
     /// Connections to other servers.
     pub peers: Rc<Peers>,
+    /// The other cores of this process.
+    pub(crate) neighbours: Rc<Neighbours>,
     devices: RefCell<BTreeMap<String, Rc<Device>>>,
     /// Work that was acknowledged or must end before the process does: commits, parked updates.
     unfinished: Rc<Cell<usize>>,
@@ -71,6 +76,8 @@ pub struct Device {
     pub root: PathBuf,
     /// Rows of accounts and containers; tables are `db::TABLES`, directory `<root>/martlet-db`.
     pub rows: Kv,
+    /// The way of rows of objects into it.
+    pub(crate) intake: Rc<Intake>,
     /// The packed store of its objects; `None` on a device with the stock layout.
     pub packed: Option<Rc<packed::Store>>,
     /// Object directories with a write under way.
@@ -152,9 +159,15 @@ impl Node {
     /// again later: it does not keep the others from serving. One that another process serves, or whose file system cannot hold
     /// objects, is an error.
     pub async fn open(config: Rc<Config>, core: usize) -> std::io::Result<Rc<Node>> {
+        Node::open_beside(config, core, Letters::new(1)).await
+    }
+
+    /// The same for one of several cores, which can be reached by these letters.
+    pub async fn open_beside(config: Rc<Config>, core: usize, letters: Letters) -> std::io::Result<Rc<Node>> {
         let rings = load(&config.swift_dir).await?;
         let node = Rc::new(Node {
             peers: Peers::new(config.conn_timeout, config.node_timeout),
+            neighbours: Neighbours::new(letters, config.node_timeout),
             rings: RefCell::new(rings),
             realms: RealmsFile::new(&config.swift_dir),
             devices: RefCell::default(),
@@ -170,6 +183,12 @@ impl Node {
             }
         }
         Ok(node)
+    }
+
+    /// Which core of this process serves the containers at an address.
+    pub(crate) fn core_of_containers(&self, address: SocketAddr) -> Option<usize> {
+        let is_ours = address.ip() == self.config.ring_ip;
+        self.config.cores.iter().position(|ports| is_ours && ports.container == address.port())
     }
 
     /// The device, if this core owns it and it is usable now (directory there; mounted when `mount_check`; not silent for longer than
@@ -299,6 +318,7 @@ impl Device {
         Ok(Device {
             name: name.to_owned(),
             root,
+            intake: Rc::new(Intake::new(rows.clone())),
             rows,
             packed,
             busy,

@@ -5,6 +5,7 @@
 //! what was acknowledged is brought to its end.
 
 use crate::config::Config;
+use crate::neighbours::{self, Letters};
 use crate::node::Node;
 use crate::store::packed::maintain;
 use crate::{account, container, object, reply};
@@ -26,10 +27,16 @@ const TAKEN_PORT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs one core of the node until drained: opens its devices, binds its three ports, starts its background loops.
 pub async fn run_core(config: Rc<Config>, core: usize, drain: Drain) -> std::io::Result<()> {
+    run_core_beside(config, core, Letters::new(1), drain).await
+}
+
+/// The same for one of several cores of a process, which can be reached by these letters.
+pub async fn run_core_beside(config: Rc<Config>, core: usize, letters: Letters, drain: Drain) -> std::io::Result<()> {
     let Some(ports) = config.cores.get(core).copied() else {
         return Err(Error::other(format!("objectd.conf lists {} cores, there is no core {core}", config.cores.len())));
     };
-    let node = Node::open(config.clone(), core).await?;
+    let inbox = letters.open(core);
+    let node = Node::open_beside(config.clone(), core, letters).await?;
     let limits = Rc::new(limits(&config));
     let services =
         [(Service::Object, ports.object), (Service::Container, ports.container), (Service::Account, ports.account)];
@@ -46,6 +53,7 @@ pub async fn run_core(config: Rc<Config>, core: usize, drain: Drain) -> std::io:
         let port = Rc::new(Port { node: node.clone(), service });
         accepting.push(io::spawn(accept_loop(listener, limits.clone(), config.max_clients, port, drain.clone())));
     }
+    io::spawn(neighbours::listen(node.clone(), inbox));
     io::spawn(node.clone().watch());
     io::spawn(object::updater(node.clone()));
     io::spawn(container::updater(node.clone()));

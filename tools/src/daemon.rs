@@ -53,12 +53,13 @@ pub fn objectd(options: &Options) -> Result<(), Failure> {
     let config =
         objectd::config::Config::parse(&file, &text, &swift_conf).map_err(|error| Failure::usage(error.message))?;
     let cores = config.cores.len();
+    let letters = objectd::neighbours::Letters::new(cores);
     let ended = real::daemon(cores, "objectd", move |core, shutdown| {
-        let config = Rc::new(config.clone());
+        let (config, letters) = (Rc::new(config.clone()), letters.clone());
         async move {
             let drain = Drain::new();
             watch(shutdown, drain.clone());
-            objectd::server::run_core(config, core, drain.clone()).await?;
+            objectd::server::run_core_beside(config, core, letters, drain.clone()).await?;
             drain.finished(DRAIN).await;
             Ok(())
         }

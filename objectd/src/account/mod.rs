@@ -40,6 +40,7 @@ pub async fn handle(node: Rc<Node>, request: Request) -> Response {
     let BackendPath { device: name, path, .. } = path;
     let service = Service {
         rows: device.rows.clone(),
+        intake: device.intake.clone(),
         device: name,
         hash: service::hash_of(&node.config.hash_path, Kind::Account, &path),
         kind: Kind::Account,

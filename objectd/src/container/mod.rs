@@ -6,6 +6,7 @@
 mod delete;
 mod get;
 mod head;
+mod intake;
 mod post;
 mod put;
 mod row_delete;
@@ -26,6 +27,8 @@ use base::names::BackendPath;
 use base::timestamp::Timestamp;
 use std::rc::Rc;
 
+pub(crate) use intake::{Intake, Row, Taken};
+pub(crate) use row_put::update_of;
 #[cfg(test)]
 pub(crate) use rows_update::row as row_of;
 pub(crate) use updater::reclaim;
@@ -50,6 +53,7 @@ pub async fn handle(node: Rc<Node>, request: Request) -> Response {
     let BackendPath { device: name, path, .. } = path;
     let service = Service {
         rows: device.rows.clone(),
+        intake: device.intake.clone(),
         device: name,
         hash: service::hash_of(&node.config.hash_path, Kind::Container, &path),
         kind: Kind::Container,

@@ -4,6 +4,7 @@ use super::TABLES;
 use super::key::Kind;
 use super::policies::Policies;
 use super::service::{self, Service};
+use crate::container::Intake;
 use crate::reply;
 use base::hash_path::HashPath;
 use base::http::server::{Response, ResponseBody};
@@ -17,6 +18,7 @@ use serde_json::Value;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Response>>>;
@@ -65,6 +67,7 @@ fn service_of(rows: &Kv, kind: Kind, path: BackendPath) -> Service {
     let names = ["gold", "ec42", "ecisal", "silver"].into_iter().enumerate();
     Service {
         rows: rows.clone(),
+        intake: Rc::new(Intake::new(rows.clone())),
         device: path.device.clone(),
         hash: service::hash_of(&HashPath::new("", "changeme"), kind, &path.path),
         path: path.path,

@@ -7,6 +7,7 @@ use super::lifecycle::Change;
 use super::listing::{Selection, Walk};
 use super::policies::Policies;
 use super::render::{Format, Listing, Renderer};
+use crate::container::Intake;
 use crate::node::Node;
 use crate::reply;
 use base::config::is_true;
@@ -35,6 +36,8 @@ const AUTO_CREATE_PREFIX: &str = ".";
 pub struct Service {
     /// The device's environment.
     pub rows: Kv,
+    /// The way of rows of objects into it.
+    pub(crate) intake: Rc<Intake>,
     /// The device's name.
     pub device: String,
     /// What the request names.

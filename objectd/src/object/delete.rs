@@ -36,7 +36,8 @@ pub(super) async fn delete(target: Target, head: &RequestHead) -> Result<Respons
     }
     let head = head.clone();
     let unfinished = target.node.unfinished();
-    let commit = io::spawn(async move {
+    // Boxed: a task is moved several times on its way to its first turn.
+    let commit = io::spawn(Box::pin(async move {
         let _unfinished = unfinished;
         let mut metadata = Metadata::new();
         metadata.set("X-Timestamp", timestamp.internal());
@@ -49,7 +50,7 @@ pub(super) async fn delete(target: Target, head: &RequestHead) -> Result<Respons
         let updates = update::after_delete(&target, &head, timestamp, existing.delete_at);
         update::send(&node, disk_file.device(), updates).await.map_err(|error| target.failed(&error))?;
         Ok(answer)
-    });
+    }));
     commit.await.unwrap_or_else(|| Err(reply::status(500)))
 }
 

@@ -46,7 +46,8 @@ pub(super) async fn post(target: Target, head: &RequestHead) -> Result<Response,
     }
     let head = head.clone();
     let unfinished = target.node.unfinished();
-    let commit = io::spawn(async move {
+    // Boxed: a task is moved several times on its way to its first turn.
+    let commit = io::spawn(Box::pin(async move {
         let _unfinished = unfinished;
         let node = target.node.clone();
         let posted = update::Posted { content_type, content_type_time, time, delete_at: is_newer.then_some(delete_at) };
@@ -55,7 +56,7 @@ pub(super) async fn post(target: Target, head: &RequestHead) -> Result<Response,
         writer.publish(&node.config, version, metadata).await.map_err(|error| target.failed(&error))?;
         update::send(&node, disk_file.device(), updates).await.map_err(|error| target.failed(&error))?;
         Ok(answer)
-    });
+    }));
     commit.await.unwrap_or_else(|| Err(reply::status(500)))
 }
 

@@ -62,7 +62,8 @@ pub(super) async fn put(target: Target, mut request: Request) -> Result<Response
 
     let head = request.head;
     let unfinished = target.node.unfinished();
-    let commit = io::spawn(async move {
+    // Boxed: a task is moved several times on its way to its first turn.
+    let commit = io::spawn(Box::pin(async move {
         let _unfinished = unfinished;
         let node = target.node.clone();
         let updates = update::after_put(&target, &head, &metadata, timestamp, delete_at, old_delete_at);
@@ -72,7 +73,7 @@ pub(super) async fn put(target: Target, mut request: Request) -> Result<Response
             .map_err(|error| target.failed(&error))?;
         update::send(&node, disk_file.device(), updates).await.map_err(|error| target.failed(&error))?;
         Ok(reply::empty(Status(201)).header("Etag", format!("\"{etag}\"")))
-    });
+    }));
     commit.await.unwrap_or_else(|| Err(reply::status(500)))
 }
 

@@ -9,6 +9,9 @@
 
 use super::headers::strip_prefix;
 use super::{Target, is_set};
+use crate::container::{self, Row};
+use crate::db::key::NAME_BYTES_MAX;
+use crate::db::object_row::ObjectUpdate;
 use crate::node::{Device, Node};
 use crate::store::diskfile::Object;
 use crate::store::metadata::Metadata;
@@ -268,7 +271,7 @@ pub(super) async fn send(node: &Rc<Node>, device: &Rc<Device>, updates: Vec<Upda
             continue;
         }
         let state = Rc::new(Running { update, progress: RefCell::new(Progress::Sending) });
-        let task = io::spawn(run(node.clone(), state.clone()));
+        let task = io::spawn(Box::pin(run(node.clone(), state.clone())));
         running.push((state, task));
     }
     for (state, task) in running {
@@ -307,17 +310,20 @@ async fn park(node: &Node, device: &Device, state: &Running) -> std::io::Result<
 /// Sends one update to its servers; true when all of them took it.
 async fn run(node: Rc<Node>, state: Rc<Running>) -> bool {
     let Destination::Servers { partition, servers } = &state.update.destination else { return false };
-    let mut requests = Vec::with_capacity(servers.len());
-    for (host, device) in servers {
-        let Ok(address) = host.parse::<SocketAddr>() else {
-            tracing::warn!(%host, "no address of a container server");
-            return false;
-        };
-        requests.push(io::spawn(send_one(node.clone(), address, request(&state.update.record, device, partition))));
-    }
+    let record = &state.update.record;
     let mut all = true;
-    for request in requests {
-        all &= request.await.unwrap_or(false);
+    if let [server] = servers.as_slice() {
+        all = deliver(&node, record, server, partition).await;
+    } else {
+        let send = |server: &(String, String)| {
+            let (node, state, server) = (node.clone(), state.clone(), server.clone());
+            let partition = partition.clone();
+            io::spawn(async move { deliver(&node, &state.update.record, &server, &partition).await })
+        };
+        let sent: Vec<_> = servers.iter().map(send).collect();
+        for one in sent {
+            all &= one.await.unwrap_or(false);
+        }
     }
     if !all {
         return false;
@@ -329,6 +335,56 @@ async fn run(node: Rc<Node>, state: Rc<Running>) -> bool {
         tracing::debug!(%error, "a parked update that was sent stays; the updater sends it again");
     }
     true
+}
+
+/// Gives the row to one container server: what belongs to a core of this process does not go over a socket.
+async fn deliver(node: &Rc<Node>, record: &Pending, (host, device): &(String, String), partition: &str) -> bool {
+    let Ok(address) = host.parse::<SocketAddr>() else {
+        tracing::warn!(%host, "no address of a container server");
+        return false;
+    };
+    let core = node.core_of_containers(address);
+    let Some((core, row)) = core.and_then(|core| Some((core, row(node, record)?))) else {
+        // Boxed: large beside the rest.
+        return Box::pin(send_one(node, address, &request(record, device, partition))).await;
+    };
+    let taken = match core == node.core {
+        false => node.neighbours.merge(core, device, row).await,
+        true => match node.device(device).await {
+            Some(device) => device.intake.merge(row).await,
+            None => Err("the device is not there, not mounted or broken".to_owned()),
+        },
+    };
+    match taken {
+        Ok(true) => true,
+        Ok(false) => {
+            tracing::info!(%address, status = 404, "a container update was refused");
+            false
+        }
+        Err(error) => {
+            tracing::info!(%address, %error, "a container update was not sent");
+            false
+        }
+    }
+}
+
+/// What the request of a record would write. `None` for what is for the service to judge: containers of the system's own, which come into being
+/// by their rows, and what it would refuse.
+fn row(node: &Node, record: &Pending) -> Option<Row> {
+    let (account, container) = record.target();
+    if account.starts_with('.') || record.object.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let field = |name: &str| record.header(name).and_then(|value| std::str::from_utf8(value).ok());
+    let policy = field("X-Backend-Storage-Policy-Index").and_then(|text| text.parse().ok())?;
+    node.config.policy_names.name(policy)?;
+    let time = field("X-Timestamp").and_then(|text| Timestamp::parse(text).ok())?;
+    let update = match record.operation {
+        Operation::Put => container::update_of(&record.object, policy, time, field).ok()?,
+        Operation::Delete => ObjectUpdate::deletion(&record.object, policy, time),
+    };
+    let hash = node.config.hash_path.hash(account, Some(container), None);
+    Some(Row { hash, create: None, update })
 }
 
 /// The request that writes a row.
@@ -346,8 +402,8 @@ pub(super) fn request(record: &Pending, device: &str, partition: &str) -> Reques
     head
 }
 
-async fn send_one(node: Rc<Node>, address: SocketAddr, head: RequestHead) -> bool {
-    match node.peers.request(address, &head).await {
+async fn send_one(node: &Rc<Node>, address: SocketAddr, head: &RequestHead) -> bool {
+    match node.peers.request(address, head).await {
         Ok(answer) if answer.status().is_success() => true,
         Ok(answer) => {
             tracing::info!(%address, status = answer.status().0, "a container update was refused");

@@ -6,6 +6,7 @@
 mod bed;
 mod body_check;
 mod model;
+mod neighbours;
 mod object_server;
 mod object_updates;
 mod rows;

@@ -89,10 +89,13 @@ pub async fn gather_from(
     let candidates = Rc::new(RefCell::new(candidates));
     let nodes = write.headers.len();
     let (sender, mut receiver) = queue(nodes);
-    for headers in &write.headers {
+    let path = Rc::new(write.path);
+    for headers in write.headers {
         let (core, candidates, sender) = (core.clone(), candidates.clone(), sender.clone());
-        let request = (write.method, write.path.clone(), write.placement.partition, headers.clone(), body.clone());
-        io::spawn(async move { ask(&core, &candidates, request, sender).await });
+        let head = RequestHead { method: write.method, target: Bytes::new(), headers };
+        let request = (head, path.clone(), write.placement.partition, body.clone());
+        // Boxed: a task is moved several times on its way to its first turn.
+        io::spawn(Box::pin(async move { ask(&core, &candidates, request, sender).await }));
     }
     drop(sender);
 
@@ -133,24 +136,25 @@ fn outcome(quorum: &Quorum, read_as: &[(u16, u16)], answers: Vec<(ResponseHead, 
     Outcome { status, headers, body, answers: heads }
 }
 
-type Request = (Method, Path, u32, Headers, Bytes);
+/// Everything but the target, which names the node.
+type Request = (RequestHead, Rc<Path>, u32, Bytes);
 
 /// Asks candidates until one gives a usable answer; none left is a 503.
 async fn ask(
     core: &Rc<Core>,
     candidates: &RefCell<Candidates>,
-    (method, path, partition, headers, body): Request,
+    (mut head, path, partition, body): Request,
     sender: Sender<(ResponseHead, Bytes)>,
 ) {
     // Ends: candidates are finite.
     loop {
         let next = core.backend.next(&mut candidates.borrow_mut());
         let Some(node) = next else { break };
-        let head = outgoing::head(method, &node, partition, &path, "", headers.clone());
+        head.target = outgoing::target(&node, partition, &path, "");
         match open(core, &node, &head, &body).await {
             Ok((exchange, mut answer)) => {
-                if exchange.has_done(&headers, &answer) {
-                    answer.status = Status(done_status(method, &path));
+                if exchange.has_done(&head.headers, &answer) {
+                    answer.status = Status(done_status(head.method, &path));
                 }
                 let usable = core.backend.judge(&node, answer.status);
                 let body = exchange.collect().await.unwrap_or_default();

@@ -214,6 +214,15 @@ impl Entry {
     }
 
     fn drop_obsolete(&mut self, displaced: &mut Vec<Held>) {
+        // Nearly always one version replaces another, and no listing need be asked which is the older.
+        if let [one, other] = self.held.as_slice() {
+            let is_whole = |version| !matches!(version, Version::Meta { .. });
+            let (before, after) = (one.version.timestamp(), other.version.timestamp());
+            if is_whole(one.version) && is_whole(other.version) && before != after {
+                displaced.push(self.held.remove(usize::from(before > after)));
+                return;
+            }
+        }
         let names: Vec<String> = self.held.iter().map(|held| held.version.file_name()).collect();
         let listing = Listing::choose(names.iter().map(String::as_str));
         let base = listing.timestamp();
