@@ -2,7 +2,7 @@
 
 use super::Bench;
 use super::node::Node;
-use bench::bars::{Bar, Row, median};
+use bench::bars::{self, Bar, Row, median};
 use bench::load::{Load, Objects, Seen, Until, Verb};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
             rows.push(Row::figure(name("volumes"), f64::from(seen.compacted), ""));
             rows.push(Row::figure(name("in"), seen.seconds, "s"));
             ratios.push(seen.busy[1] / seen.quiet[1]);
+            // A round takes minutes; who ends the next one early keeps this one.
+            eprintln!("{}", bars::text(rows.get(rows.len() - 7..).unwrap_or_default()));
         }
     }
     rows.push(Row::figure("p99 with compaction / without, scans on the serving executor", median(beside), "x"));

@@ -13,9 +13,9 @@
 #![expect(clippy::disallowed_types, reason = "the inbox is shared by two threads")]
 
 use crate::io::fs::Entry;
-use crate::io::real::disk;
 use crate::io::real::oneshot::{self, oneshot};
 use crate::io::real::task::watched;
+use crate::io::real::{behind, disk};
 use crate::io::{simulated, timeout};
 use glommio::io::{DmaFile, DmaStreamReaderBuilder};
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
@@ -45,16 +45,15 @@ const ALIGNMENT: u64 = 4096;
 /// Of 1000, the share of the executor's other queue.
 const SCAN_SHARES: usize = 50;
 
-/// The least that a thread can have beside others of its processor.
-const NICE: i32 = 19;
-
 /// After so long without an answer the executor is woken once more. It can sleep through a wake-up from another thread: seen under load with
 /// glommio-ng 0.12, asleep in its ring with work in the inbox until a signal came.
 const NUDGE_AFTER: Duration = Duration::from_millis(250);
 
-/// Between two reads of a scan the executor looks by itself whether there is another, and so often before it sleeps: for two seconds.
+/// Between two reads of a scan the executor looks by itself whether there is another, for so long before it sleeps.
+const LOOK_FOR: Duration = Duration::from_secs(2);
+/// How often. A look costs it some 50 µs of its processor: twice in a millisecond that was a tenth of a core that others were served by.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
-const LOOKS: u32 = 4000;
+const LOOK_EVERY_BEHIND: Duration = Duration::from_millis(5);
 
 /// Scans that may wait. Background loops wait for each, so this is far off.
 const QUEUED_MAX: usize = 64;
@@ -154,9 +153,9 @@ fn run(
     inbox: Arc<Inbox>,
     started: oneshot::Sender<Result<(), String>>,
 ) {
-    // Of this thread alone, and of those it starts. That it cannot be had is no reason not to start.
-    if is_behind && let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "the maintenance executor has the priority of its core");
+    // And of those it starts.
+    if is_behind {
+        behind::give_way();
     }
     let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
     let builder = LocalExecutorBuilder::new(placement).name(name).io_memory(IO_MEMORY).ring_depth(128);
@@ -170,7 +169,8 @@ fn run(
     executor.run(async move {
         let latency = Latency::Matters(Duration::from_millis(100));
         let queue = glommio::executor().create_task_queue(Shares::Static(SCAN_SHARES), latency, "scans");
-        while let Some(work) = next(&inbox).await {
+        let look_every = if is_behind { LOOK_EVERY_BEHIND } else { LOOK_EVERY };
+        while let Some(work) = next(&inbox, look_every).await {
             match glommio::spawn_local_into(work(), queue) {
                 Ok(task) => task.await,
                 Err(error) => tracing::error!(%error, "cannot start a scan"),
@@ -180,12 +180,14 @@ fn run(
 }
 
 /// The next scan; `None` at the end. For a while it is looked for by the executor's own timer, see `NUDGE_AFTER`; then the executor sleeps.
-async fn next(inbox: &Inbox) -> Option<Work> {
-    for _ in 0..LOOKS {
+async fn next(inbox: &Inbox, look_every: Duration) -> Option<Work> {
+    let mut looked_for = Duration::ZERO;
+    while looked_for < LOOK_FOR {
         match inbox.poll_next(&Context::from_waker(Waker::noop())) {
             Poll::Ready(next) => return next,
-            Poll::Pending => glommio::timer::sleep(LOOK_EVERY).await,
+            Poll::Pending => glommio::timer::sleep(look_every).await,
         }
+        looked_for += look_every;
     }
     poll_fn(|context| inbox.poll_next(context)).await
 }

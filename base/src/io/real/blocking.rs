@@ -24,9 +24,6 @@ use std::time::{Duration, Instant};
 /// More than a disk can have in flight with profit; below it tasks wait with their own state only.
 const QUEUED_MAX: usize = 1024;
 
-/// A hundredth of a processor that others want, all of one that nobody does.
-const NICE_BEHIND: i32 = 19;
-
 /// The threads and their queue. Owned by the core; dropping it waits for all that was started.
 pub(super) struct Pool {
     shared: Arc<Shared>,
@@ -36,12 +33,7 @@ pub(super) struct Pool {
 impl Pool {
     /// Starts one thread of the lowest priority, on the processor of the calling thread if that is pinned: what works behind the core.
     pub(super) fn behind(name: &str) -> io::Result<Pool> {
-        Pool::start_threads(&format!("{name}-behind"), 1, || {
-            // Of this thread alone. That it cannot be had is no reason not to work.
-            if let Err(error) = rustix::process::setpriority_process(None, NICE_BEHIND) {
-                tracing::debug!(%error, "background work has the priority of its core");
-            }
-        })
+        Pool::start_threads(&format!("{name}-behind"), 1, super::behind::give_way)
     }
 
     /// Starts `count` threads (at least one), each of which runs `prepare` first.

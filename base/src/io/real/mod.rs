@@ -8,6 +8,7 @@
 //!   ring is only closed when no buffer is out any more. If one stays out, the runtime is leaked instead.
 //! - The blocking threads end before the runtime does, so no thread wakes a task of a runtime that is gone.
 
+pub(super) mod behind;
 mod blocking;
 mod buffers;
 pub(super) mod clock;

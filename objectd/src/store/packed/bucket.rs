@@ -7,7 +7,10 @@
 //! ```
 //!
 //! An object is in the last bucket whose key is not above its policy and hash. A pair of LMDB costs ten bytes and a key, each time: alone
-//! an object would take 50 bytes, in a bucket it takes 30. LMDB has no checksums of its own: a value that was not written is found by its own.
+//! an object would take 50 bytes, in a bucket it takes 29. LMDB has no checksums of its own: a value that was not written is found by its own.
+//!
+//! A bucket fills a page of LMDB and has it to itself. Of pages that LMDB shares out among values it fills two thirds, as values come in any
+//! order; here it is for `Pieces` and who divides them (`index::buckets`) how full they are.
 //!
 //! # Invariants
 //!
@@ -19,11 +22,13 @@ use super::entry::{ENTRY_BYTES_MAX, Entry, Key};
 use super::record::{Damage, Input};
 use base::checksum::{crc32c, crc32c_append};
 use base::hash_path::NameHash;
+use std::cmp::Ordering;
+use std::ops::Range;
 
-/// The most bytes of a value: eight of them fit a page of LMDB, which gives each pair ten more bytes and its key, and 16 keeps for itself.
-pub const BYTES_MAX: usize = (4096 - 16) / 8 - 10 - KEY_BYTES_USUAL;
-/// Policy and four bytes of a hash tell a billion objects apart, some twenty in a bucket.
-const KEY_BYTES_USUAL: usize = 6;
+/// The most bytes of a value: a page of LMDB, which keeps 16 for itself. What is more than half of that is on pages of its own.
+pub const BYTES_MAX: usize = 4096 - 16;
+/// Divided buckets get no fuller, so that the next object still fits.
+const DIVIDED_BYTES_MAX: usize = BYTES_MAX - BYTES_MAX / 32;
 /// Checksum and the length of what is shared.
 const FIXED: usize = 5;
 const HASH_BYTES: usize = 16;
@@ -55,28 +60,128 @@ pub fn name_between(last: &Key, next: &Key) -> Vec<u8> {
 
 /// The buckets of these objects, each with its key, of which the first is `name`; none of no objects.
 pub fn divide(name: Vec<u8>, objects: &[Object]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    if objects.is_empty() {
-        return Vec::new();
-    }
-    let mut whole = Packer::new(name.clone());
-    objects.iter().for_each(|(key, entry)| whole.add(*key, entry));
-    let bytes = whole.bytes();
-    if bytes <= BYTES_MAX {
-        return vec![whole.finish()];
-    }
-    let target = bytes / bytes.div_ceil(BYTES_MAX);
-    let (mut packer, mut buckets) = (Packer::new(name), Vec::new());
-    for (key, entry) in objects {
-        if let Some(last) = packer.last
-            && (packer.bytes() >= target || !packer.has_room(*key, entry))
-        {
-            let next = Packer::new(name_between(&last, key));
-            buckets.push(std::mem::replace(&mut packer, next).finish());
+    let mut pieces = Pieces::default();
+    objects.iter().for_each(|(key, entry)| pieces.put(*key, entry));
+    pieces.divide(name)
+}
+
+/// Objects of one bucket, or of several that follow one another, their entries as bytes: who changes a few of them leaves the others as
+/// they are.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    bytes: Vec<u8>,
+    /// Ascending, and where in `bytes` each entry is.
+    objects: Vec<(Key, Range<usize>)>,
+    /// Of the entries of `objects`.
+    entry_bytes: usize,
+}
+
+impl Pieces {
+    /// Adds the objects of the bucket that follows.
+    pub fn read(&mut self, name: &[u8], value: &[u8]) -> Result<(), Damage> {
+        let mut reading = Reading::new(name, value)?;
+        // Ends: each turn takes an object off the bytes.
+        while let Some(key) = reading.next_key()? {
+            if self.objects.last().is_some_and(|(last, _)| *last >= key) {
+                return Err(damage("its objects do not ascend"));
+            }
+            let before = reading.input.0;
+            Entry::skip(&mut reading.input)?;
+            let taken = before.len() - reading.input.0.len();
+            self.bytes.extend_from_slice(before.get(..taken).unwrap_or_default());
+            self.entry_bytes += taken;
+            self.objects.push((key, self.bytes.len() - taken..self.bytes.len()));
         }
-        packer.add(*key, entry);
+        Ok(())
     }
-    buckets.push(packer.finish());
-    buckets
+
+    /// Adds objects that are all above these.
+    pub fn append(&mut self, others: &Pieces) {
+        for (key, place) in &others.objects {
+            let entry = others.entry(place);
+            self.bytes.extend_from_slice(entry);
+            self.entry_bytes += entry.len();
+            self.objects.push((*key, self.bytes.len() - entry.len()..self.bytes.len()));
+        }
+    }
+
+    /// What is known of an object.
+    pub fn get(&self, key: &Key) -> Result<Entry, Damage> {
+        match self.position(key).ok().and_then(|position| self.objects.get(position)) {
+            Some((_, place)) => Entry::decode(&mut Input(self.entry(place))),
+            None => Ok(Entry::default()),
+        }
+    }
+
+    /// What is to be known of it; an entry without anything to say leaves.
+    pub fn put(&mut self, key: Key, entry: &Entry) {
+        let position = self.position(&key);
+        if entry.is_empty() {
+            if let Ok(position) = position {
+                self.entry_bytes -= self.objects.remove(position).1.len();
+            }
+            return;
+        }
+        let from = self.bytes.len();
+        entry.encode(&mut self.bytes);
+        let place = from..self.bytes.len();
+        self.entry_bytes += place.len();
+        match position {
+            Ok(position) => {
+                if let Some((_, known)) = self.objects.get_mut(position) {
+                    self.entry_bytes -= std::mem::replace(known, place).len();
+                }
+            }
+            Err(position) => self.objects.insert(position, (key, place)),
+        }
+    }
+
+    /// Whether there is no object.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// Bytes of them as one bucket, were there room for it.
+    pub fn bytes(&self) -> usize {
+        match (self.objects.first(), self.objects.last()) {
+            (Some((first, _)), Some((last, _))) => packed_bytes(first, last, self.objects.len(), self.entry_bytes),
+            _ => 0,
+        }
+    }
+
+    /// The buckets of these objects, each with its key, of which the first is `name`; none of no objects.
+    pub fn divide(&self, name: Vec<u8>) -> Vec<(Vec<u8>, Vec<u8>)> {
+        if self.objects.is_empty() {
+            return Vec::new();
+        }
+        let bytes = self.bytes();
+        let target = if bytes <= BYTES_MAX { bytes } else { bytes / divided_count(bytes) };
+        let (mut packer, mut buckets) = (Packer::new(name), Vec::new());
+        for (key, place) in &self.objects {
+            if let Some(last) = packer.last
+                && (packer.bytes() >= target || !packer.has_room(*key, place.len()))
+            {
+                let next = Packer::new(name_between(&last, key));
+                buckets.push(std::mem::replace(&mut packer, next).finish());
+            }
+            packer.add(*key, self.entry(place));
+        }
+        buckets.push(packer.finish());
+        buckets
+    }
+
+    fn position(&self, key: &Key) -> Result<usize, usize> {
+        self.objects.binary_search_by_key(key, |(key, _)| *key)
+    }
+
+    fn entry(&self, place: &Range<usize>) -> &[u8] {
+        self.bytes.get(place.clone()).unwrap_or_default()
+    }
+}
+
+/// Buckets that objects of so many bytes are divided into.
+pub fn divided_count(bytes: usize) -> usize {
+    bytes.div_ceil(DIVIDED_BYTES_MAX)
 }
 
 /// A bucket while it is filled.
@@ -96,21 +201,19 @@ impl Packer {
         Packer { name, first: None, last: None, objects: Vec::new(), entries: Vec::new() }
     }
 
-    /// Whether the next object fits.
-    pub fn has_room(&self, key: Key, entry: &Entry) -> bool {
-        let mut bytes = Vec::with_capacity(32);
-        entry.encode(&mut bytes);
+    /// Whether the next object fits, its entry of so many bytes.
+    pub fn has_room(&self, key: Key, entry_bytes: usize) -> bool {
         let first = self.first.unwrap_or(key);
-        packed_bytes(&first, &key, self.objects.len() + 1, self.entries.len() + bytes.len()) <= BYTES_MAX
+        packed_bytes(&first, &key, self.objects.len() + 1, self.entries.len() + entry_bytes) <= BYTES_MAX
     }
 
-    /// Adds an object, above all others of it and of their policy.
-    pub fn add(&mut self, key: Key, entry: &Entry) {
+    /// Adds an object, above all others of it and of their policy, and the bytes of its entry.
+    pub fn add(&mut self, key: Key, entry: &[u8]) {
         assert!(
             self.last.is_none_or(|last| last < key && last.policy() == key.policy()),
             "the objects of a bucket ascend"
         );
-        entry.encode(&mut self.entries);
+        self.entries.extend_from_slice(entry);
         self.objects.push((key, self.entries.len()));
         self.first = self.first.or(Some(key));
         self.last = Some(key);
@@ -134,7 +237,7 @@ impl Packer {
         value.extend(first.hash().0.iter().take(shared));
         let mut from = 0;
         for (key, to) in &self.objects {
-            value.extend(key.hash().0.iter().skip(shared));
+            value.extend_from_slice(key.hash().0.get(shared..).unwrap_or_default());
             value.extend_from_slice(self.entries.get(from..*to).unwrap_or_default());
             from = *to;
         }
@@ -156,16 +259,19 @@ fn shared(first: &Key, last: &Key) -> usize {
 
 /// What a bucket says of an object.
 pub fn find(name: &[u8], value: &[u8], key: &Key) -> Result<Option<Entry>, Damage> {
-    let mut reading = Reading::new(name, value)?;
+    let Reading { policy, hash, shared, mut input } = Reading::new(name, value)?;
+    let wanted = key.hash().0;
+    let (front, rest) = wanted.split_at(shared);
+    if key.policy() != policy || !hash.starts_with(front) {
+        return Ok(None);
+    }
     // Ends: each turn takes an object off the bytes.
-    while let Some(other) = reading.next_key()? {
-        if other == *key {
-            return Entry::decode(&mut reading.input).map(Some);
+    while !input.0.is_empty() {
+        match input.slice(rest.len())?.cmp(rest) {
+            Ordering::Less => Entry::skip(&mut input)?,
+            Ordering::Equal => return Entry::decode(&mut input).map(Some),
+            Ordering::Greater => break,
         }
-        if other > *key {
-            break;
-        }
-        Entry::skip(&mut reading.input)?;
     }
     Ok(None)
 }

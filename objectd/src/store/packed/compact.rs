@@ -32,10 +32,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 /// Bytes that wait for one flush: a foreground write that comes behind them waits for no more than these, and a read for the core to hand
 /// over so many small records, some 0.1 ms.
 const GROUP_BYTES: u64 = 128 * 1024;
+/// The part of a scan's time that counts as work of the core, as a divisor: with the least rest of gentle work it is a quarter again.
+const BEHIND_COUNTS: u32 = 12;
 /// Entries looked at in one transaction.
 const ENTRIES_AT_ONCE: usize = 1024;
 
@@ -56,13 +59,15 @@ pub struct Turns<'a> {
     pace: Pace,
     is_urgent: bool,
     is_ending: &'a dyn Fn() -> bool,
+    /// What counts of this turn before `begun`.
+    counted: Duration,
     begun: Instant,
 }
 
 impl<'a> Turns<'a> {
     /// Work on this store that ends early when `is_ending` says so.
     pub fn new(store: &'a Store, is_urgent: bool, is_ending: &'a dyn Fn() -> bool) -> Self {
-        Turns { store, pace: Pace::default(), is_urgent, is_ending, begun: io::monotonic() }
+        Turns { store, pace: Pace::gentle(), is_urgent, is_ending, counted: Duration::ZERO, begun: io::monotonic() }
     }
 
     /// The end of a turn: rests as long as the foreground needs. `Interrupted` when the work should end.
@@ -72,12 +77,21 @@ impl<'a> Turns<'a> {
         }
         let now = io::monotonic();
         let foreground = self.store.foreground();
-        let rest = self.pace.rest(&foreground, now.as_nanos(), now.since(self.begun), self.is_urgent);
+        let work = self.counted + now.since(self.begun);
+        let rest = self.pace.rest(&foreground, now.as_nanos(), work, self.is_urgent);
         if !rest.is_zero() {
             io::sleep(rest).await;
         }
         self.begun = io::monotonic();
+        self.counted = Duration::ZERO;
         Ok(())
+    }
+
+    /// What this turn did so far was to wait for threads that give way by themselves: most of the time they stood still.
+    fn was_behind(&mut self) {
+        let now = io::monotonic();
+        self.counted += now.since(self.begun) / BEHIND_COUNTS;
+        self.begun = now;
     }
 }
 
@@ -97,12 +111,13 @@ pub async fn compact(
     let dead = sweep(store, reader, volume, has_living.then_some(&mut compacted), turns).await?;
     if has_living {
         store.checkpoint().await?;
+        turns.next().await?;
         if usage(store, volume).await? > 0 {
             rescue(store, volume, &mut compacted).await?;
             store.checkpoint().await?;
         }
     }
-    drop_volume(store, volume, dead).await?;
+    drop_volume(store, volume, dead, turns).await?;
     store.count(|counts| {
         counts.compactions += 1;
         counts.moved_records += compacted.records;
@@ -121,7 +136,7 @@ pub async fn finish_drops(store: &Rc<Store>, reader: &Reader, turns: &mut Turns<
                 dead => dead?,
             },
         };
-        drop_volume(store, dropping.volume, dead).await?;
+        drop_volume(store, dropping.volume, dead, turns).await?;
     }
     Ok(())
 }
@@ -130,8 +145,17 @@ async fn usage(store: &Store, volume: u32) -> std::io::Result<u64> {
     Ok(store.usages().await?.get(&volume).map_or(0, |usage| usage.live_records))
 }
 
-async fn drop_volume(store: &Store, volume: u32, dead: BTreeMap<Key, u32>) -> std::io::Result<()> {
-    store.index.drop_volume(volume, Arc::new(dead)).await?;
+async fn drop_volume(
+    store: &Store,
+    volume: u32,
+    dead: BTreeMap<Key, u32>,
+    turns: &mut Turns<'_>,
+) -> std::io::Result<()> {
+    let dead = Arc::new(dead);
+    // Ends: every turn takes objects out of `dead`, or was the last.
+    while !store.index.lower_some(volume, dead.clone()).await? {
+        turns.next().await?;
+    }
     match store.log.unlink(volume).await {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         result => result?,
@@ -149,12 +173,17 @@ async fn sweep(
 ) -> std::io::Result<BTreeMap<Key, u32>> {
     let length = store.log.volume(volume).await?.len();
     let end = told_end(&store.log, volume).await?;
-    let source = Source::File(reader.clone(), store.log.path(volume));
+    // Beside a busy core the reader's threads may come to next to nothing.
+    let source = match turns.is_urgent {
+        true => Source::Volume(store.log.volume(volume).await?),
+        false => Source::File(reader.clone(), store.log.path(volume)),
+    };
     let limit = end.unwrap_or(length).min(length);
     let mut sweep = Sweep::new(source, store.log.store(), volume, HEADER_BYTES, limit);
     let mut tally = Tally::default();
     // Ends: every turn reads on, up to the end of the volume.
     while let Some(found) = sweep.next().await? {
+        turns.was_behind();
         let mut records = Vec::new();
         for item in found {
             tally.see(&item);

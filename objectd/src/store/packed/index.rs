@@ -44,17 +44,19 @@ const ENTRIES: Table = Table(0);
 const VOLUMES: Table = Table(1);
 const REMOVALS: Table = Table(2);
 const STATE: Table = Table(3);
-/// 1 had one pair for each object.
-const FORMAT: u32 = 2;
+/// 1 had one pair for each object, 2 buckets of an eighth of a page, so that readers of it refuse larger ones.
+const FORMAT: u32 = 3;
 
-/// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each.
+/// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each. An object changes its bucket, at times
+/// its neighbours, and what leads there.
 const OBJECTS_AT_ONCE: usize = 512;
 /// The same while nobody else waits for disk or memory.
 const OBJECTS_AT_ONCE_FILLING: usize = 64 * 1024;
 /// Kept free for the largest transaction, so that deletions go on when the disk is full.
 const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 
-const _: () = assert!(OBJECTS_AT_ONCE * 4096 < 16 * 1024 * 1024, "a step of a checkpoint fits into the reserve");
+const _: () =
+    assert!(OBJECTS_AT_ONCE * 6 * 4096 <= RESERVE_BYTES as usize, "a step of a checkpoint fits into the reserve");
 
 /// Length of a key of `entries`.
 const KEY_BYTES: usize = 18;

@@ -4,6 +4,9 @@
 //! and appends is smoothed, each beside its own quiet baseline, and work in the background rests the longer the more the one rises over
 //! the other: after each piece of work the rest grows twofold while the foreground suffers, and shrinks slowly while it does not.
 //!
+//! The mean does not show what the slowest hundredth wait for. So work whose end nobody waits for (`Pace::gentle`) rests three times as long
+//! as it works also when nothing is noticed: what it makes wait is then a fourth of what it could.
+//!
 //! # Invariants
 //!
 //! - With nobody there, or when space is needed at once, there is no rest.
@@ -15,8 +18,9 @@ use std::time::Duration;
 const PRESENT_NANOS: u64 = 250_000_000;
 /// The foreground suffers above this multiple of its baseline, in sixteenths: a half more is beyond what varies by itself.
 const SUFFERS_SIXTEENTHS: u64 = 24;
-/// Rest as a multiple of the work before it, in sixteenths: at least, at most.
+/// Rest as a multiple of the work before it, in sixteenths: at least, of gentle work at least, at most.
 const FACTOR_MIN: u64 = 4;
+const FACTOR_GENTLE: u64 = 3 * 16;
 const FACTOR_MAX: u64 = 16 * 16;
 /// Longest rest.
 const REST_MAX: Duration = Duration::from_secs(2);
@@ -96,16 +100,23 @@ impl Foreground {
 pub struct Pace {
     /// In sixteenths of the work.
     factor: u64,
+    /// The least of it.
+    least: u64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         // As long as nothing is known, as much rest as work.
-        Pace { factor: 16 }
+        Pace { factor: 16, least: FACTOR_MIN }
     }
 }
 
 impl Pace {
+    /// Of work whose end nobody waits for.
+    pub fn gentle() -> Self {
+        Pace { factor: FACTOR_GENTLE, least: FACTOR_GENTLE }
+    }
+
     /// How long to rest after a piece of work that took so long.
     pub fn rest(&mut self, foreground: &Foreground, now: u64, work: Duration, is_urgent: bool) -> Duration {
         if is_urgent || !foreground.is_present(now) {
@@ -113,7 +124,7 @@ impl Pace {
         }
         self.factor = match foreground.suffers(now) {
             true => self.factor.saturating_mul(2).min(FACTOR_MAX),
-            false => (self.factor - self.factor.div_ceil(8)).max(FACTOR_MIN),
+            false => (self.factor - self.factor.div_ceil(8)).max(self.least),
         };
         let factor = u32::try_from(self.factor).unwrap_or(u32::MAX);
         (work.saturating_mul(factor) / 16).min(REST_MAX)
@@ -133,6 +144,19 @@ mod tests {
             *now += MILLISECOND;
             foreground.append(latency, *now);
         }
+    }
+
+    #[test]
+    fn gentle_work_rests_beside_anybody_and_not_when_it_is_urgent() {
+        let (mut foreground, mut pace, mut now) = (Foreground::default(), Pace::gentle(), 0);
+        assert_eq!(pace.rest(&foreground, now, WORK, false), Duration::ZERO);
+        for _ in 0..20 {
+            steady(&mut foreground, MILLISECOND, 20, &mut now);
+            assert_eq!(pace.rest(&foreground, now, WORK, false), WORK * 3);
+            assert_eq!(pace.rest(&foreground, now, WORK, true), Duration::ZERO);
+        }
+        steady(&mut foreground, 3 * MILLISECOND, 20, &mut now);
+        assert_eq!(pace.rest(&foreground, now, WORK, false), WORK * 6);
     }
 
     #[test]

@@ -32,7 +32,11 @@ fn any_objects(most: usize) -> impl Strategy<Value = Vec<Object>> {
 
 fn one_bucket(name: &[u8], objects: &[Object]) -> Vec<u8> {
     let mut packer = Packer::new(name.to_vec());
-    objects.iter().for_each(|(key, entry)| packer.add(*key, entry));
+    for (key, entry) in objects {
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        packer.add(*key, &bytes);
+    }
     packer.finish().1
 }
 

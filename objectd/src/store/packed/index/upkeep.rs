@@ -22,8 +22,9 @@ use std::io::Error;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// Objects in one transaction: each may change a page of its own, which is held in memory.
-const OBJECTS_AT_ONCE: usize = 2048;
+/// Objects in one transaction: each may change a page of its own, which is held in memory. It takes a few milliseconds of a processor that others
+/// may want.
+const OBJECTS_AT_ONCE: usize = 512;
 /// Begins the keys of volumes that are being dropped.
 const DROP: &[u8] = b"drop";
 
@@ -80,12 +81,17 @@ impl Index {
         dead: Arc<BTreeMap<Key, u32>>,
     ) -> std::io::Result<()> {
         // Ends: every turn takes objects out of `dead`, or was the last.
-        loop {
-            let dead = dead.clone();
-            if self.kv.write(move |txn| lower_some(txn, volume, &dead)).await? == Stage::Lowered {
-                return Ok(());
-            }
-        }
+        while !self.lower_some(volume, dead.clone()).await? {}
+        Ok(())
+    }
+
+    /// A step of it; whether it was the last.
+    pub(in crate::store::packed) async fn lower_some(
+        &self,
+        volume: u32,
+        dead: Arc<BTreeMap<Key, u32>>,
+    ) -> std::io::Result<bool> {
+        Ok(self.kv.write(move |txn| lower_some(txn, volume, &dead)).await? == Stage::Lowered)
     }
 
     /// Volumes that are being dropped.
