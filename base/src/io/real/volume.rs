@@ -81,7 +81,7 @@ impl Volume {
             });
             writing.await.unwrap_or_else(|| Err(io::Error::other("writing zeros panicked")))?;
             offset += length;
-            super::clock::sleep(pause).await;
+            super::timers::sleep(pause).await;
         }
         core().pool.run(move || zeros.finish()).await
     }
@@ -101,7 +101,7 @@ impl Volume {
         let writing = super::task::spawn(async move {
             // Ends: with the one chunk under way, as no other starts.
             while zeroing.get() {
-                super::clock::sleep(ZEROING_WAIT).await;
+                super::timers::sleep(ZEROING_WAIT).await;
             }
             core().pool.start(write).await
         });
