@@ -62,7 +62,7 @@ pub fn head(method: Method, node: &Node, partition: u32, path: &Path, query: &st
 }
 
 /// The target of such a request.
-fn target(node: &Node, partition: u32, path: &Path, query: &str) -> Bytes {
+pub fn target(node: &Node, partition: u32, path: &Path, query: &str) -> Bytes {
     scratch::bytes(|out| {
         out.extend_from_slice(b"/");
         quote_into(out, node.device.as_bytes());
