@@ -1,6 +1,9 @@
 //! Core: digits. Decimal ones are made without the formatting machinery, which is many times dearer and felt where a dozen numbers go
 //! into every answer and every line of a log.
 
+/// Of the largest number.
+const DIGITS_MAX: usize = 20;
+
 /// As many digits as it has.
 pub fn all(number: u64) -> impl Iterator<Item = u8> {
     at_least(number, 1)
@@ -13,11 +16,20 @@ pub fn at_least(number: u64, count: u32) -> impl Iterator<Item = u8> {
 
 /// The last `count` digits, with zeros in front; at most twenty.
 pub fn last(number: u64, count: u32) -> impl Iterator<Item = u8> {
-    let mut unit = 10_u64.pow(count.saturating_sub(1));
-    (0..count).map(move |_| {
-        let digit = number / unit % 10;
-        unit /= 10;
-        b'0' + u8::try_from(digit).unwrap_or(0)
+    // From behind: dividing by a constant costs a multiplication, by a power that is looked up many times as much.
+    let (mut digits, mut rest, count) = ([b'0'; DIGITS_MAX], number, count as usize);
+    for digit in digits.iter_mut().rev().take(count) {
+        *digit += u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    digits.into_iter().skip(DIGITS_MAX.saturating_sub(count))
+}
+
+/// The last `count` hexadecimal digits, in lower case, with zeros in front; at most sixteen.
+pub fn last_hex(number: u64, count: u32) -> impl Iterator<Item = u8> {
+    (0..count).rev().map(move |place| match u8::try_from(number >> (4 * place) & 15).unwrap_or(0) {
+        digit @ 0..10 => b'0' + digit,
+        digit => b'a' + digit - 10,
     })
 }
 
@@ -38,6 +50,9 @@ mod tests {
             let width = usize::try_from(count).unwrap();
             let expected = format!("{:0width$}", number % 10_u64.pow(count));
             prop_assert_eq!(last(number, count).collect::<Vec<_>>(), expected.into_bytes());
+            let hex = format!("{number:016x}").into_bytes();
+            prop_assert_eq!(last_hex(number, 16).collect::<Vec<_>>(), hex.clone());
+            prop_assert_eq!(last_hex(number, 5).collect::<Vec<_>>(), &hex[11..]);
             prop_assert_eq!(at_least(number, count).collect::<Vec<_>>(), format!("{number:0width$}").into_bytes());
         }
     }

@@ -10,6 +10,11 @@ use base::http::Method;
 use base::http::server::Response;
 use std::rc::Rc;
 
+/// Answers one request: [`handle`] with a hold on its core.
+pub async fn answer(core: Rc<Core>, request: ClientRequest) -> Response {
+    handle(&core, request).await
+}
+
 /// Answers one request. Asks `middleware::authorization` itself as soon as it knows the ACL (unless `Authority::Granted`).
 /// Listings are always asked from backends as JSON; the response's JSON is turned into the client's format by
 /// `middleware::listing_formats`.

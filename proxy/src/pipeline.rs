@@ -66,9 +66,9 @@ use crate::middleware::{
     crossdomain, domain_remap, formpost, gatekeeper, healthcheck, info, keystoneauth, name_check, read_only, tempauth,
     tempurl,
 };
-use crate::request::{Authority, ClientRequest, Identity};
+use crate::request::{Authority, ClientRequest, Identity, RequestParts};
 use crate::respond;
-use base::http::server::{LocalFuture, Request, Response};
+use base::http::server::{LocalFuture, Request, RequestBody, Response};
 use base::http::{Headers, Method, RequestHead, Status, head};
 use base::io;
 use base::names::{InvalidPath, Path};
@@ -158,7 +158,7 @@ struct App {
 impl Application for App {
     fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
         let core = Rc::clone(&self.core);
-        Box::pin(async move { app::handle(&core, request).await })
+        Box::pin(app::answer(core, request))
     }
 
     fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
@@ -260,13 +260,14 @@ impl Pipeline {
         Pipeline { config, log, statsd, cname_lookup, application, layers, sync, authtoken, tokens }
     }
 
-    /// Answers one raw request.
-    pub async fn answer(&self, mut request: Request) -> Response {
+    /// Answers one raw request. It is lent from future to future, until a request of the layers is made of it: each would keep it twice.
+    pub async fn answer(&self, request: &mut Request) -> Response {
         let now = io::unix_time();
         let suffix = &self.config.trans_id_suffix;
         let trans_id = catch_errors::transaction_id(suffix, &request.head, now, io::random_u64(), io::random_u64());
         gatekeeper::clean_request(self.config.gatekeeper, &mut request.head.headers);
-        let mut response = CatchPanic::new(pin!(self.answer_logged(request, &trans_id))).await.unwrap_or_else(|| {
+        let logged = self.answer_logged(request, &trans_id, now);
+        let mut response = CatchPanic::new(pin!(logged)).await.unwrap_or_else(|| {
             tracing::error!(target: "proxy", %trans_id, "a request panicked");
             respond::standard(Status(500))
         });
@@ -275,7 +276,7 @@ impl Pipeline {
         response
     }
 
-    async fn answer_logged(&self, request: Request, trans_id: &Rc<str>) -> Response {
+    async fn answer_logged(&self, request: &mut Request, trans_id: &Rc<str>, now: Duration) -> Response {
         if self.config.is_on(Member::Healthcheck) && request.head.path() == b"/healthcheck" {
             return Box::pin(healthcheck::answer(&self.config)).await;
         }
@@ -283,85 +284,83 @@ impl Pipeline {
             return Box::pin(self.config.recon.answer(request.head.path())).await;
         }
         let mut entry = self.config.is_on(Member::ProxyLogging).then(|| {
-            proxy_logging::Entry::begin(&self.log, &request, (request.peer.ip(), trans_id), io::unix_time())
+            proxy_logging::Entry::begin(&self.log, request, (request.peer.ip(), trans_id), now)
                 .with_statsd(self.statsd.as_ref())
         });
-        let response = self.answer_inner(request, trans_id, &mut entry).await;
+        let response = self.answer_inner(request, (trans_id, now), &mut entry).await;
         match entry {
             Some(entry) => entry.end_with(response),
             None => response,
         }
     }
 
+    /// Under the name and path that the host name stands for.
     async fn answer_inner(
         &self,
-        mut request: Request,
-        trans_id: &Rc<str>,
+        request: &mut Request,
+        (trans_id, now): (&Rc<str>, Duration),
         entry: &mut Option<proxy_logging::Entry>,
     ) -> Response {
-        if !self.config.is_on(Member::CnameLookup) {
-            return self.answer_host(request, trans_id, entry).await;
+        let mut named = None;
+        if self.config.is_on(Member::CnameLookup) {
+            named = match Box::pin(self.cname_lookup.rewrite(&mut request.head)).await {
+                Ok(named) => named,
+                Err(refused) => return *refused,
+            };
         }
-        match Box::pin(self.cname_lookup.rewrite(&mut request.head)).await {
-            Ok(None) => self.answer_host(request, trans_id, entry).await,
+        let mut remapped = Ok(None);
+        if self.config.is_on(Member::DomainRemap) {
+            remapped = domain_remap::rewrite(&self.config.domain_remap, &mut request.head);
+        }
+        if let Some(entry) = entry
+            && (named.is_some() || matches!(remapped, Ok(Some(_))))
+        {
+            entry.rewritten(&request.head);
+        }
+        let mut response = match remapped {
+            Ok(None) => self.answer_path(request, trans_id, now).await,
             Ok(Some(rewritten)) => {
-                if let Some(entry) = entry {
-                    entry.rewritten(&request.head);
-                }
-                let mut response = self.answer_host(request, trans_id, entry).await;
+                let mut response = self.answer_path(request, trans_id, now).await;
                 rewritten.finish(&mut response);
                 response
             }
             Err(refused) => *refused,
+        };
+        if let Some(rewritten) = named {
+            rewritten.finish(&mut response);
         }
+        response
     }
 
-    async fn answer_host(
-        &self,
-        mut request: Request,
-        trans_id: &Rc<str>,
-        entry: &mut Option<proxy_logging::Entry>,
-    ) -> Response {
-        if !self.config.is_on(Member::DomainRemap) {
-            return self.answer_path(request, trans_id).await;
-        }
-        match domain_remap::rewrite(&self.config.domain_remap, &mut request.head) {
-            Ok(None) => self.answer_path(request, trans_id).await,
-            Ok(Some(rewritten)) => {
-                if let Some(entry) = entry {
-                    entry.rewritten(&request.head);
-                }
-                let mut response = self.answer_path(request, trans_id).await;
-                rewritten.finish(&mut response);
-                response
-            }
-            Err(refused) => *refused,
-        }
-    }
-
-    /// Refuses names that nobody may use, and answers what is asked outside of `/v1/` without a token.
-    async fn answer_outside(&self, head: &RequestHead, trans_id: &Rc<str>) -> Option<Response> {
+    /// What is answered outside of `/v1/`, without a token.
+    fn outside(&self, head: &RequestHead) -> Option<Outside> {
         let config = &self.config;
         if config.is_on(Member::NameCheck)
             && let Some(refused) = name_check::refuse(&config.name_check, head.path())
         {
-            return Some(refused);
+            return Some(Outside::Refused(Box::new(refused)));
         }
         if config.is_on(Member::ListEndpoints)
             && let Some(rest) = list_endpoints::behind(&config.list_endpoints_path, head.path())
         {
-            let answer = list_endpoints::answer(&self.application, head.method, &rest, trans_id);
-            return Some(Box::pin(answer).await);
+            return Some(Outside::Endpoints(rest));
         }
         let is_policy = head.method == Method::Get && head.path() == b"/crossdomain.xml";
-        (is_policy && config.is_on(Member::Crossdomain)).then(|| crossdomain::answer(&config.cross_domain_policy))
+        (is_policy && config.is_on(Member::Crossdomain)).then_some(Outside::CrossDomainPolicy)
     }
 
-    async fn answer_path(&self, mut request: Request, trans_id: &Rc<str>) -> Response {
-        if let Some(response) = self.answer_outside(&request.head, trans_id).await {
-            return response;
+    async fn answer_outside(&self, outside: Outside, head: &RequestHead, trans_id: &Rc<str>) -> Response {
+        match outside {
+            Outside::Refused(response) => *response,
+            Outside::Endpoints(rest) => list_endpoints::answer(&self.application, head.method, &rest, trans_id).await,
+            Outside::CrossDomainPolicy => crossdomain::answer(&self.config.cross_domain_policy),
         }
-        let now = io::unix_time();
+    }
+
+    async fn answer_path(&self, request: &mut Request, trans_id: &Rc<str>, now: Duration) -> Response {
+        if let Some(outside) = self.outside(&request.head) {
+            return Box::pin(self.answer_outside(outside, &request.head, trans_id)).await;
+        }
         // A preflight carries no right.
         let is_signed = self.config.is_on(Member::Tempurl)
             && request.head.method != Method::Options
@@ -375,7 +374,7 @@ impl Pipeline {
         }
         let is_synced = self.config.is_on(Member::ContainerSync) && container_sync::is_claimed(&request.head);
         let brings_right = is_signed || is_synced;
-        let identity = match self.identify(&mut request, brings_right).await {
+        let identity = match self.identify(request, brings_right).await {
             Ok(identity) => identity,
             Err(answer) => return *answer,
         };
@@ -410,7 +409,7 @@ impl Pipeline {
 
     async fn answer_somebody(
         &self,
-        request: Request,
+        request: &mut Request,
         trans_id: &Rc<str>,
         identity: Rc<Identity>,
         is_signed: bool,
@@ -429,14 +428,13 @@ impl Pipeline {
             return refused;
         }
         let is_open = !self.config.is_on(Member::Tempauth) && !self.config.is_on(Member::Keystoneauth);
-        let target = request.head.target.clone();
-        let request = ClientRequest {
+        let made = Box::new(RequestParts {
             method: request.head.method,
             path,
             query: Query::parse(request.head.query()),
             remote: request.peer.ip(),
-            headers: request.head.headers,
-            body: request.body,
+            headers: std::mem::take(&mut request.head.headers),
+            body: std::mem::replace(&mut request.body, RequestBody::full("")),
             trans_id: Rc::clone(trans_id),
             identity,
             authority: if is_open { Authority::Granted } else { Authority::Ask },
@@ -448,8 +446,8 @@ impl Pipeline {
             parent: None,
             has_own_time: false,
             is_synced: false,
-        };
-        self.answer_request(request, &target, is_signed).await
+        });
+        self.answer_request(made, &request.head.target, is_signed).await
     }
 
     /// With the right that the request brings itself, if it does.
@@ -514,9 +512,9 @@ impl Pipeline {
     }
 
     /// A form that brings files. Who sends it does not matter, only who signed it.
-    async fn answer_form(&self, mut request: Request, trans_id: &Rc<str>, boundary: String) -> Response {
+    async fn answer_form(&self, request: &mut Request, trans_id: &Rc<str>, boundary: String) -> Response {
         // Its signature is its right, where signatures are one.
-        if let Err(refused) = self.identify(&mut request, true).await {
+        if let Err(refused) = self.identify(request, true).await {
             return *refused;
         }
         if is_denied(&self.config.deny_host_headers, &request.head.headers) {
@@ -530,13 +528,13 @@ impl Pipeline {
         let submission = formpost::Submission {
             address: unquote(request.head.path()),
             boundary,
-            request: ClientRequest {
+            request: Box::new(RequestParts {
                 method: request.head.method,
                 path: path.clone().unwrap_or(nowhere),
                 query: Query::default(),
                 remote: request.peer.ip(),
-                headers: request.head.headers,
-                body: request.body,
+                headers: std::mem::take(&mut request.head.headers),
+                body: std::mem::replace(&mut request.body, RequestBody::full("")),
                 trans_id: Rc::clone(trans_id),
                 identity: Rc::default(),
                 authority: Authority::Ask,
@@ -548,7 +546,7 @@ impl Pipeline {
                 is_synced: false,
                 source: None,
                 parent: None,
-            },
+            }),
             path,
         };
         if submission.path.is_some()
@@ -558,6 +556,15 @@ impl Pipeline {
         }
         formpost::answer(&self.config, &self.application, &self.layers, submission).await
     }
+}
+
+/// What is answered before anybody asks who it is.
+enum Outside {
+    /// A name that nobody may use.
+    Refused(Box<Response>),
+    /// Where what this path names lives.
+    Endpoints(String),
+    CrossDomainPolicy,
 }
 
 /// What a path is for.

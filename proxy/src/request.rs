@@ -75,8 +75,12 @@ impl Authority {
     }
 }
 
-/// One request for the proxy application. Made once by `server`, changed by middleware, consumed by `app`.
-pub struct ClientRequest {
+/// One request for the proxy application. Made once by `server`, changed by middleware, consumed by `app`. Boxed: it goes through a dozen
+/// layers, each of which may keep it in a future.
+pub type ClientRequest = Box<RequestParts>;
+
+/// What it is made of.
+pub struct RequestParts {
     /// The verb.
     pub method: Method,
     /// The parsed `/v1/…` path.
@@ -128,7 +132,7 @@ pub(crate) struct Parent {
 }
 
 impl Parent {
-    fn of(request: &ClientRequest) -> Parent {
+    fn of(request: &RequestParts) -> Parent {
         let mut carried = Headers::new();
         for name in CARRIED {
             if let Some(value) = request.headers.get(name) {
@@ -149,7 +153,7 @@ impl Parent {
     }
 
     /// Middleware on the way may have changed what matters; fields that are carried nobody changes.
-    fn is_of(&self, request: &ClientRequest) -> bool {
+    fn is_of(&self, request: &RequestParts) -> bool {
         self.path == request.path
             && self.authority == *request.authority.elsewhere()
             && self.source == request.source
@@ -157,7 +161,7 @@ impl Parent {
             && self.open_expired.as_ref() == request.headers.get(OPEN_EXPIRED)
     }
 
-    /// See [`ClientRequest::subrequest`].
+    /// See [`RequestParts::subrequest`].
     pub(crate) fn subrequest(&self, method: Method, path: Path) -> ClientRequest {
         let mut headers = self.carried.clone();
         // The parts of a large object are as expired as the whole.
@@ -166,18 +170,15 @@ impl Parent {
         {
             headers.append(OPEN_EXPIRED, value.clone());
         }
-        let made = ClientRequest::made(method, path, self.trans_id.clone(), Rc::clone(&self.identity), self.timestamp);
-        ClientRequest {
-            headers,
-            authority: self.authority.clone(),
-            remote: self.remote,
-            source: self.source.or(Some("MW")),
-            ..made
-        }
+        let mut made =
+            RequestParts::made(method, path, self.trans_id.clone(), Rc::clone(&self.identity), self.timestamp);
+        (made.headers, made.authority) = (headers, self.authority.clone());
+        (made.remote, made.source) = (self.remote, self.source.or(Some("MW")));
+        made
     }
 }
 
-impl ClientRequest {
+impl RequestParts {
     /// One that no client sent, and that has nothing but its name: no fields, no body, no query, no right, no address.
     pub(crate) fn made(
         method: Method,
@@ -186,7 +187,7 @@ impl ClientRequest {
         identity: Rc<Identity>,
         timestamp: Timestamp,
     ) -> ClientRequest {
-        ClientRequest {
+        Box::new(RequestParts {
             method,
             path,
             query: Query::default(),
@@ -204,7 +205,7 @@ impl ClientRequest {
             remote: Ipv4Addr::UNSPECIFIED.into(),
             source: None,
             parent: None,
-        }
+        })
     }
 
     /// A request of the pipeline itself on behalf of this one: same caller, transaction and time, no body, no query, no conditions.
@@ -222,8 +223,9 @@ impl ClientRequest {
 
     /// The same, with the letters by which logs know the middleware that makes it.
     #[must_use]
-    pub fn by(self, source: &'static str) -> ClientRequest {
-        ClientRequest { source: Some(source), ..self }
+    pub fn by(mut self: Box<Self>, source: &'static str) -> ClientRequest {
+        self.source = Some(source);
+        self
     }
 }
 

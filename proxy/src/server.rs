@@ -44,8 +44,8 @@ struct Front {
 }
 
 impl Handler for Front {
-    fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response> {
-        Box::pin(async move { self.pipeline.answer(request).await })
+    fn handle(self: Rc<Self>, mut request: Request) -> LocalFuture<'static, Response> {
+        Box::pin(async move { self.pipeline.answer(&mut request).await })
     }
 
     fn refuse(&self, status: Status, reason: &str) -> Response {

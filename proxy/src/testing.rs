@@ -4,7 +4,7 @@ use crate::app;
 use crate::config::Config;
 use crate::core::Core;
 use crate::facts::news::Letters;
-use crate::request::{Authority, ClientRequest};
+use crate::request::{Authority, ClientRequest, RequestParts};
 use crate::respond;
 use base::body_check::{self, Verdict};
 use base::checksum::md5_hex;
@@ -266,7 +266,7 @@ impl World {
         let mut clock = self.clock.borrow_mut();
         *clock += 1;
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        ClientRequest {
+        Box::new(RequestParts {
             method,
             path: Path::parse(path.as_bytes()).unwrap(),
             query: Query::parse(query.as_bytes()),
@@ -284,7 +284,7 @@ impl World {
             remote: "10.9.9.9".parse().unwrap(),
             source: None,
             parent: None,
-        }
+        })
     }
 
     pub(crate) async fn send(&self, request: ClientRequest) -> Answer {

@@ -167,6 +167,14 @@ impl Ring {
             }
         }
     }
+    /// Their ids, each once.
+    pub fn primary_ids(&self, partition: u32) -> impl Iterator<Item = u32> + '_ {
+        let assigned = move |row: usize| self.assigned(row, partition);
+        (0..self.replicas()).filter_map(move |row| {
+            let id = self.device(assigned(row)?)?.id;
+            (0..row).all(|before| assigned(before) != Some(id)).then_some(id)
+        })
+    }
     /// Handoffs of a partition in Swift's order, computed lazily.
     pub fn handoffs(&self, partition: u32) -> Handoffs<'_> {
         Handoffs::new(self, partition)

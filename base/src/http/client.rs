@@ -13,7 +13,7 @@ use super::outlet;
 use super::parser::Refusal;
 use super::reader::{Event, ResponseReader};
 use super::transitions::{Exchange, Role, State, Step};
-use super::{Headers, RequestHead, ResponseHead};
+use super::{HeadParts, Headers, ResponseHead};
 use crate::io::{Pipe, Stream};
 use crate::limits::BODY_CHUNK;
 use bytes::{Bytes, BytesMut};
@@ -45,6 +45,8 @@ pub struct Connection {
 
 struct Inner {
     address: SocketAddr,
+    /// The same as text, for `Host`.
+    host: String,
     inlet: Inlet,
     reader: RefCell<ResponseReader>,
     exchange: Cell<Exchange>,
@@ -65,6 +67,7 @@ impl Connection {
     pub fn new(stream: Stream, address: SocketAddr) -> Connection {
         let inner = Inner {
             address,
+            host: address.to_string(),
             inlet: Inlet::of_client(stream),
             reader: RefCell::new(ResponseReader::new()),
             exchange: Cell::new(Exchange::new()),
@@ -76,17 +79,22 @@ impl Connection {
     }
 
     /// Writes the head. Adds `Host` when missing and the framing fields; `keep_alive` false sends `Connection: close`.
-    pub async fn send_head(&self, head: &RequestHead, framing: Framing, keep_alive: bool) -> io::Result<()> {
-        let mut out = self.start(head, framing, keep_alive)?;
+    pub async fn send_head(
+        &self,
+        head: impl Into<HeadParts<'_>>,
+        framing: Framing,
+        keep_alive: bool,
+    ) -> io::Result<()> {
+        let mut out = self.start(head.into(), framing, keep_alive)?;
         let written = self.inner.write_whole(out.split().freeze()).await;
         outlet::give_back(out);
         written
     }
 
     /// Head and whole body in one write: `send_head` with their length, `send_data` and `finish` at once.
-    pub async fn send_full(&self, head: &RequestHead, body: Bytes, keep_alive: bool) -> io::Result<()> {
+    pub async fn send_full(&self, head: impl Into<HeadParts<'_>>, body: Bytes, keep_alive: bool) -> io::Result<()> {
         let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let mut out = self.start(head, Framing::Length(length), keep_alive)?;
+        let mut out = self.start(head.into(), Framing::Length(length), keep_alive)?;
         self.inner.framing.set(Framing::Length(0));
         self.inner.step(Role::Client, Step::End)?;
         let written = self.inner.write(vec![out.split().freeze(), body]).await;
@@ -268,7 +276,7 @@ impl Connection {
         self.inner.address
     }
 
-    fn start(&self, head: &RequestHead, framing: Framing, keep_alive: bool) -> io::Result<BytesMut> {
+    fn start(&self, head: HeadParts<'_>, framing: Framing, keep_alive: bool) -> io::Result<BytesMut> {
         let inner = &self.inner;
         if !self.is_reusable() {
             return Err(invalid("the connection is in the middle of an exchange or at its end"));
@@ -292,7 +300,7 @@ impl Connection {
         inner.inlet.shrink();
         inner.reader.borrow_mut().expect_answer_to(head.method);
         let mut out = outlet::take();
-        encode::request_head(&mut out, head, inner.address, body, keep_alive);
+        encode::request_head(&mut out, head, inner.host.as_bytes(), body, keep_alive);
         Ok(out)
     }
 

@@ -73,6 +73,23 @@ pub struct RequestHead {
     pub headers: Headers,
 }
 
+/// The parts of a request's head, wherever they are: what is sent need not be put together first.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadParts<'a> {
+    /// The verb.
+    pub method: Method,
+    /// The target.
+    pub target: &'a [u8],
+    /// The fields.
+    pub headers: &'a Headers,
+}
+
+impl<'a> From<&'a RequestHead> for HeadParts<'a> {
+    fn from(head: &'a RequestHead) -> HeadParts<'a> {
+        HeadParts { method: head.method, target: &head.target, headers: &head.headers }
+    }
+}
+
 impl RequestHead {
     /// A request to be sent.
     pub fn new(method: Method, target: impl Into<Bytes>) -> Self {

@@ -19,6 +19,6 @@ pub mod server;
 pub mod status;
 pub mod transitions;
 
-pub use head::{Method, RequestHead, ResponseHead};
+pub use head::{HeadParts, Method, RequestHead, ResponseHead};
 pub use headers::{Headers, title_case};
 pub use status::Status;

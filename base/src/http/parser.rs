@@ -11,6 +11,7 @@
 
 use super::{Headers, Method, RequestHead, ResponseHead, Status};
 use bytes::Bytes;
+use memchr::memchr;
 
 /// Fields that middleware adds to a head.
 const FIELDS_SPARE: usize = 6;
@@ -87,7 +88,7 @@ impl HeadScanner {
 
     /// Looks at what is new in `bytes`, which begin where they did in the last call. `None`: more is needed.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<Block>, Refusal> {
-        while let Some(found) = bytes.get(self.scanned..).and_then(|new| new.iter().position(|&byte| byte == b'\n')) {
+        while let Some(found) = bytes.get(self.scanned..).and_then(|new| memchr(b'\n', new)) {
             let line_end = self.scanned + found + 1;
             let line = bytes.get(self.line_start..line_end).unwrap_or_default();
             let length = line.len();
@@ -194,7 +195,7 @@ pub fn parse_trailers(block: &Bytes, fields: usize) -> Result<Headers, Refusal> 
 }
 
 fn split_line(block: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
-    let end = block.iter().position(|&byte| byte == b'\n').ok_or(Refusal::bad("Bad Request Line"))?;
+    let end = memchr(b'\n', block).ok_or(Refusal::bad("Bad Request Line"))?;
     let (line, rest) = block.split_at_checked(end + 1).ok_or(Refusal::bad("Bad Request Line"))?;
     Ok((line.strip_suffix(b"\r\n").ok_or(Refusal::bad("Bare Line Feed"))?, rest))
 }

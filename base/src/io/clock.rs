@@ -65,7 +65,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     let timer = if simulated() {
         Timer::Sim { timer: sim::clock::sleep(duration) }
     } else {
-        Timer::Real { timer: real::clock::sleep(duration) }
+        Timer::Real { timer: real::timers::sleep(duration) }
     };
     Sleep { timer }
 }
@@ -84,7 +84,7 @@ pin_project! {
 pin_project! {
     #[project = TimerProjection]
     enum Timer {
-        Real { #[pin] timer: real::clock::Sleep },
+        Real { #[pin] timer: real::timers::Sleep },
         Sim { #[pin] timer: sim::clock::Sleep },
     }
 }

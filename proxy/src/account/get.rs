@@ -35,7 +35,7 @@ pub(super) async fn get(core: &Rc<Core>, request: ClientRequest) -> Response {
     };
     match find(core, &read, &mut candidates).await {
         Found::Source(source) => {
-            let mut response = listing::answer(core, *source, &request);
+            let mut response = listing::answer(core, source, &request);
             show_account_fields(&core.config, &request, &mut response);
             response
         }

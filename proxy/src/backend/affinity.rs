@@ -128,10 +128,13 @@ impl Preference {
     }
 
     /// Sorts the nodes of a read, which come shuffled.
-    pub fn sort(&self, nodes: &mut [Node], timings: &Timings, now: Duration) {
+    pub fn sort(&self, nodes: &mut [Node], timings: &Timings, now: impl FnOnce() -> Duration) {
         match self.sorting {
             Sorting::Shuffle => {}
-            Sorting::Timing => nodes.sort_by_key(|node| timings.get(node.address.ip(), now)),
+            Sorting::Timing => {
+                let now = now();
+                nodes.sort_by_key(|node| timings.get(node.address.ip(), now));
+            }
             Sorting::Affinity => nodes.sort_by_key(|node| self.priority(node)),
         }
     }
@@ -221,7 +224,7 @@ mod tests {
         };
         let sorted = |order: [usize; 6]| {
             let mut nodes: Vec<Node> = order.iter().map(|&at| all[at].clone()).collect();
-            preference.sort(&mut nodes, &Timings::default(), Duration::ZERO);
+            preference.sort(&mut nodes, &Timings::default(), || Duration::ZERO);
             ids(&nodes)
         };
         assert_eq!(sorted([0, 1, 2, 3, 4, 5]), [0, 3, 1, 2, 4, 5]);
@@ -238,7 +241,7 @@ mod tests {
         timings.set(all[1].address.ip(), Duration::from_millis(3), seconds(1), seconds(10));
         let first = |now: Duration| {
             let mut nodes: Vec<Node> = all.iter().take(2).cloned().collect();
-            preference.sort(&mut nodes, &timings, now);
+            preference.sort(&mut nodes, &timings, || now);
             nodes[0].id
         };
         assert_eq!(first(seconds(2)), 1);

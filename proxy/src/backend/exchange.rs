@@ -9,7 +9,7 @@
 use super::nodes::Node;
 use crate::core::Core;
 use base::http::client::{Connection, Framing};
-use base::http::{Headers, RequestHead, ResponseHead};
+use base::http::{HeadParts, Headers, RequestHead, ResponseHead};
 use base::io::{self, Pipe};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -43,11 +43,11 @@ impl Exchange {
     pub async fn open(
         core: &Rc<Core>,
         node: &Node,
-        head: &RequestHead,
+        head: impl Into<HeadParts<'_>>,
         framing: Framing,
         deadline: Duration,
     ) -> std::io::Result<(Exchange, ResponseHead)> {
-        Self::start(core, node, head, &Opening::Head(framing), deadline).await
+        Self::start(core, node, head.into(), &Opening::Head(framing), deadline).await
     }
 
     /// Sends `head` and the whole body in one write and reads the answer, which is the final one. `deadline` as with `open`.
@@ -58,13 +58,13 @@ impl Exchange {
         body: &Bytes,
         deadline: Duration,
     ) -> std::io::Result<(Exchange, ResponseHead)> {
-        Self::start(core, node, head, &Opening::Whole(body.clone()), deadline).await
+        Self::start(core, node, head.into(), &Opening::Whole(body.clone()), deadline).await
     }
 
     async fn start(
         core: &Rc<Core>,
         node: &Node,
-        head: &RequestHead,
+        head: HeadParts<'_>,
         opening: &Opening,
         deadline: Duration,
     ) -> std::io::Result<(Exchange, ResponseHead)> {
@@ -85,7 +85,7 @@ impl Exchange {
     async fn on(
         core: &Rc<Core>,
         connection: Connection,
-        head: &RequestHead,
+        head: HeadParts<'_>,
         opening: &Opening,
         deadline: Duration,
         repeated: bool,

@@ -128,8 +128,9 @@ impl Hedge {
     }
 
     /// Puts overtaken nodes behind the others.
-    pub fn sort(&self, nodes: &mut [Node], now: Duration) {
+    pub fn sort(&self, nodes: &mut [Node], now: impl FnOnce() -> Duration) {
         if !self.overtaken.is_empty() {
+            let now = now();
             nodes.sort_by_key(|node| self.overtaken.get(&node.id).is_some_and(|known| known.last_until > now));
         }
     }
@@ -232,7 +233,7 @@ mod tests {
     fn an_overtaken_node_is_tried_last_for_longer_each_time_and_comes_back() {
         let order = |hedge: &Hedge, now: Duration| {
             let mut nodes = vec![node(1), node(2), node(3)];
-            hedge.sort(&mut nodes, now);
+            hedge.sort(&mut nodes, || now);
             nodes.iter().map(|node| node.id).collect::<Vec<_>>()
         };
         let mut hedge = Hedge::default();

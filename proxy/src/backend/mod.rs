@@ -156,8 +156,8 @@ impl Backend {
 
     fn candidates_after(&self, preference: &Preference, placement: &Placement, first: Vec<Node>) -> Candidates {
         let sort = |nodes: &mut [Node]| {
-            preference.sort(nodes, &self.timings.borrow(), now());
-            placement.ring.hedge().sort(nodes, now());
+            preference.sort(nodes, &self.timings.borrow(), now);
+            placement.ring.hedge().sort(nodes, now);
         };
         let (ring, tries) = (placement.ring.clone(), self.request_node_count);
         Candidates::new(ring, placement.partition, tries, io::random_u64, sort, first)

@@ -71,9 +71,14 @@ impl Nodes {
         self.ring.partition(hash)
     }
 
+    /// How many primaries a partition has, if there are so many devices.
+    pub fn replicas(&self) -> usize {
+        self.ring.replicas()
+    }
+
     /// Those of a partition, in the ring's order.
     pub fn primaries(&self, partition: u32) -> impl Iterator<Item = Node> + '_ {
-        self.ring.primaries(partition).into_iter().filter_map(|device| self.node(device))
+        self.ring.primary_ids(partition).filter_map(|id| self.nodes.get(id as usize)?.clone())
     }
 
     /// The others, in the order to try.
@@ -120,7 +125,8 @@ impl Candidates {
         sort: impl FnOnce(&mut [Node]),
         preferred: Vec<Node>,
     ) -> Candidates {
-        let mut primaries: VecDeque<Node> = ring.primaries(partition).collect();
+        let mut primaries = VecDeque::with_capacity(ring.replicas());
+        primaries.extend(ring.primaries(partition));
         let replicas = primaries.len();
         let tries_left = tries.unwrap_or(2 * replicas).max(replicas);
         let mut handoffs = None;

@@ -15,7 +15,7 @@ use super::quorum::{Best, Quorum};
 use crate::core::Core;
 use base::http::client::Framing;
 use base::http::server::LocalFuture;
-use base::http::{Headers, Method, ResponseHead, Status};
+use base::http::{HeadParts, Headers, Method, ResponseHead, Status};
 use base::io;
 use base::names::Path;
 use base::timestamp::Timestamp;
@@ -59,7 +59,7 @@ pub struct Source {
 /// The end of a search.
 pub enum Found {
     /// A 2xx, 304 or 416, with its body still to be read.
-    Source(Box<Source>),
+    Source(Source),
     /// No node had it: what to say.
     Nothing(ResponseHead),
 }
@@ -97,10 +97,10 @@ type Answer = std::io::Result<(Option<Exchange>, ResponseHead, Duration)>;
 
 /// Asks one node. A body that nobody wants has been read.
 async fn ask(core: &Rc<Core>, read: &Read, node: &Node) -> Answer {
-    let head =
-        outgoing::head(read.method, node, read.placement.partition, &read.path, &read.query, read.headers.clone());
+    let target = outgoing::target(node, read.placement.partition, &read.path, &read.query);
+    let head = HeadParts { method: read.method, target: &target, headers: &read.headers };
     let asked = io::monotonic();
-    let (exchange, head) = Exchange::open(core, node, &head, Framing::None, read.deadline).await?;
+    let (exchange, head) = Exchange::open(core, node, head, Framing::None, read.deadline).await?;
     let took = io::monotonic().since(asked);
     if is_good(head.status) {
         return Ok((Some(exchange), head, took));
@@ -220,7 +220,7 @@ impl<'a> Search<'a> {
 
     fn found(self) -> Found {
         match self.best {
-            Some((_, source)) => Found::Source(Box::new(source)),
+            Some((_, source)) => Found::Source(source),
             None => Found::Nothing(self.verdict.best()),
         }
     }

@@ -51,7 +51,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
                 source.head.headers.get_str("X-Backend-Storage-Policy-Index").and_then(|text| text.parse().ok());
             let policy = core.config.policies.iter().find(|policy| policy.index == index.unwrap_or(0));
             let sharding = source.head.headers.get_str("X-Container-Sysmeta-Sharding").is_some_and(is_true);
-            let response = show_sharding(&request, listing::answer(core, *source, &request), sharding);
+            let response = show_sharding(&request, listing::answer(core, source, &request), sharding);
             match policy {
                 Some(policy) => response.header("X-Storage-Policy", policy.name().to_owned()),
                 None => response,

@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::middleware::catch_errors::transaction_id;
 use crate::middleware::listing_formats::collect;
 use crate::middleware::work::Pile;
-use crate::request::{Authority, ClientRequest};
+use crate::request::{Authority, ClientRequest, RequestParts};
 use base::http::client::Framing;
 use base::http::{Headers, Method, RequestHead};
 use base::io;
@@ -158,8 +158,9 @@ impl Queue {
     fn request(&self, method: Method, path: Path, timestamp: Timestamp) -> ClientRequest {
         let mut headers = Headers::new();
         headers.set(ALLOW_RESERVED_NAMES, "true");
-        let made = ClientRequest::made(method, path, self.trans_id(), Rc::default(), timestamp);
-        ClientRequest { headers, authority: Authority::Granted, is_owner: true, source: Some("EXP"), ..made }
+        let mut made = RequestParts::made(method, path, self.trans_id(), Rc::default(), timestamp).by("EXP");
+        (made.headers, made.authority, made.is_owner) = (headers, Authority::Granted, true);
+        made
     }
 
     fn trans_id(&self) -> Rc<str> {

@@ -1,10 +1,10 @@
 //! catch_errors: every answer carries a transaction id, and a panic costs one request, not the core.
 
+use base::digits;
 use base::http::RequestHead;
 use base::http::server::Response;
 use base::quote::quote_into;
 use base::scratch;
-use std::fmt::Write;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -18,8 +18,11 @@ const EXTRA_MAX: usize = 32;
 /// `tx` + 21 hex digits of chance + `-` + 10 hex digits of the time + the cluster's `trans_id_suffix` [+ `-` + the client's own].
 pub fn transaction_id(suffix: &str, head: &RequestHead, now: Duration, chance: u64, more_chance: u64) -> Rc<str> {
     let id = scratch::bytes(|id| {
-        // Written to a buffer that grows: it cannot fail.
-        let _ = write!(id, "tx{chance:016x}{:05x}-{:010x}", more_chance & 0xf_ffff, now.as_secs());
+        id.extend_from_slice(b"tx");
+        id.extend(digits::last_hex(chance, 16));
+        id.extend(digits::last_hex(more_chance, 5));
+        id.extend_from_slice(b"-");
+        id.extend(digits::last_hex(now.as_secs(), 10));
         if !suffix.is_empty() {
             quote_into(id, suffix.as_bytes());
         }

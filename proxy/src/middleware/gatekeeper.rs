@@ -78,7 +78,7 @@ fn is_extension(name: &[u8]) -> bool {
 
 /// A name or value that would end its line is a second header (CVE-2014-3497 and its kin); it is dropped whole.
 fn is_one_line(bytes: &[u8]) -> bool {
-    !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    !bytes.iter().fold(false, |found, byte| found | matches!(byte, b'\r' | b'\n' | 0))
 }
 
 fn has_prefix(name: &[u8], prefixes: &[&str]) -> bool {

@@ -9,8 +9,9 @@ use crate::respond;
 use base::http::server::Response;
 use base::http::{Method, Status};
 use base::names::Path;
-use base::quote::{quote, unquote};
+use base::quote::{is_plain, quote, unquote};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Where the member answers unless told otherwise.
@@ -37,8 +38,8 @@ enum Version {
 /// What the path behind `list_endpoints_path` asks for; `None` when the path is no business of this member.
 pub(crate) fn behind(prefix: &str, encoded: &[u8]) -> Option<String> {
     // One spelling of the percent signs, as all of Swift's middleware see paths.
-    let path = quote(&unquote(encoded));
-    path.strip_prefix(prefix).map(str::to_owned)
+    let spelled = if is_plain(encoded) { Cow::Borrowed(encoded) } else { quote(&unquote(encoded)).into_bytes().into() };
+    std::str::from_utf8(&spelled).ok()?.strip_prefix(prefix).map(str::to_owned)
 }
 
 /// The answer for what stands behind the prefix. `application` knows the rings.

@@ -76,6 +76,12 @@ impl ObjectVersioning {
 
 impl Application for ObjectVersioning {
     fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+        // Nearly all are of a container that is known to keep no versions.
+        if request.path.object.is_some()
+            && self.application.known_container(&request).is_some_and(|fields| is_plain(&fields, &request))
+        {
+            return self.next.call(request);
+        }
         let layer = self.clone();
         let is_listing = request.method == Method::Get;
         match (&request.path.container, &request.path.object, request.method) {
@@ -148,16 +154,17 @@ impl Place {
 }
 
 async fn object(layer: ObjectVersioning, request: ClientRequest) -> Response {
-    let fields = match layer.application.known_container(&request) {
-        Some(known) => known,
-        None => layer.application.container_headers(&request).await,
-    };
-    let is_plain = versions_container(&fields).is_none();
-    if is_plain && request.query.get("version-id").is_none_or(<[u8]>::is_empty) {
+    let fields = layer.application.container_headers(&request).await;
+    if is_plain(&fields, &request) {
         return layer.next.call(request).await;
     }
     // Boxed: the future of an object without versions stays small.
     Box::pin(versioned(layer, request, fields)).await.unwrap_or_else(|refused| *refused)
+}
+
+/// Whether neither the container nor the request knows of versions.
+fn is_plain(fields: &Headers, request: &ClientRequest) -> bool {
+    versions_container(fields).is_none() && request.query.get("version-id").is_none_or(<[u8]>::is_empty)
 }
 
 async fn versioned(layer: ObjectVersioning, request: ClientRequest, fields: Fields) -> Refused<Response> {

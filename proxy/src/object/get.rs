@@ -40,7 +40,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Result<R
         tombstones: true,
     };
     match find(core, &read, &mut candidates).await {
-        Found::Source(source) => Ok(answer(core, *source, read, candidates)),
+        Found::Source(source) => Ok(answer(core, source, read, candidates)),
         Found::Nothing(head) => {
             let mut response = respond::standard(head.status);
             if head.status.0 == 412 {

@@ -153,7 +153,7 @@ impl Resuming {
         }
         // Ends: candidates are finite.
         while let Found::Source(source) = find(&self.resume.core, &read, &mut self.resume.candidates).await {
-            let Source { node, exchange, head } = *source;
+            let Source { node, exchange, head } = source;
             let same_place = head.headers.get_str("Content-Range").and_then(content_range) == Some((first, last));
             if head.status.0 == 206 && same_place && Identity::of(&head.headers) == self.identity {
                 tracing::info!(node = %node.name, first, "body goes on from another node");

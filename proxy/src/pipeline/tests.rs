@@ -41,7 +41,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// A request of the account's owner; `path` without the version.
 pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
-    ClientRequest {
+    Box::new(RequestParts {
         method,
         path: Path::parse(path.as_bytes()).unwrap(),
         query: Query::default(),
@@ -59,7 +59,7 @@ pub(crate) fn request(method: Method, path: &str) -> ClientRequest {
         remote: "127.0.0.1".parse().unwrap(),
         source: None,
         parent: None,
-    }
+    })
 }
 
 /// A body, whole.

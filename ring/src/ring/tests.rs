@@ -38,6 +38,7 @@ fn primaries_and_handoffs_are_swifts() {
         for (partition, nodes) in expected["parts"].as_object().unwrap() {
             let number = partition.parse().unwrap();
             assert_eq!(ids(ring.primaries(number)), numbers(&nodes["primary"]), "{name} {partition}");
+            assert!(ring.primary_ids(number).eq(ring.primaries(number).iter().map(|device| device.id)));
             assert_eq!(ids(ring.handoffs(number)), numbers(&nodes["handoffs"]), "{name} {partition}");
             compared += 1;
         }
@@ -139,6 +140,8 @@ proptest! {
             }
         }
         prop_assert_eq!(ids(ring.primaries(partition as u32)), expected);
+        let known = ring.primaries(partition as u32).into_iter().map(|device| device.id);
+        prop_assert!(ring.primary_ids(partition as u32).eq(known));
     }
 
     #[test]

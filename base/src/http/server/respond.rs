@@ -64,17 +64,20 @@ pub(super) async fn send(wire: &Wire, speech: Speech, response: Response) -> Sen
     let mut out = outlet::take();
     encode::response_head(&mut out, &head, plan.framing, persistence, &date_now());
     let mut sender = Sender { wire, sent: 0, chunked: plan.framing == BodyFraming::Chunked };
-    let result = if !wire.step(Role::Server, Step::Head) {
-        Err(io::Error::other("a second response"))
-    } else if plan.sends_body {
-        match body {
-            ResponseBody::Empty => wire.write_whole(out.split().freeze()).await,
-            ResponseBody::Full(bytes) => sender.full(&mut out, bytes).await,
-            ResponseBody::Stream { length, source } => sender.stream(out.split().freeze(), length, source).await,
-        }
+    let is_due = wire.step(Role::Server, Step::Head);
+    let rest = if is_due && plan.sends_body {
+        sender.copy(&mut out, body)
     } else {
         drop(body);
+        ResponseBody::Empty
+    };
+    let result = if !is_due {
+        Err(io::Error::other("a second response"))
+    } else if matches!(rest, ResponseBody::Empty) {
         wire.write_whole(out.split().freeze()).await
+    } else {
+        // Boxed: with it, each connection that waits would have the space for a body in pieces.
+        Box::pin(sender.rest(out.split().freeze(), rest)).await
     };
     outlet::give_back(out);
     let complete = result.is_ok() && wire.step(Role::Server, Step::End);
@@ -95,13 +98,28 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    async fn full(&mut self, head: &mut BytesMut, mut bytes: Bytes) -> io::Result<()> {
-        if bytes.len() <= COPY_MAX {
-            head.extend_from_slice(&bytes);
-            self.count(bytes.len());
-            return self.wire.write_whole(head.split().freeze()).await;
+    /// A body that is worth it is put behind its head; any other is given back.
+    fn copy(&mut self, head: &mut BytesMut, body: ResponseBody) -> ResponseBody {
+        match body {
+            ResponseBody::Full(bytes) if bytes.len() <= COPY_MAX => {
+                head.extend_from_slice(&bytes);
+                self.count(bytes.len());
+                ResponseBody::Empty
+            }
+            body => body,
         }
-        let mut parts = vec![head.split().freeze(), self.split(&mut bytes)];
+    }
+
+    async fn rest(&mut self, head: Bytes, body: ResponseBody) -> io::Result<()> {
+        match body {
+            ResponseBody::Empty => self.wire.write_whole(head).await,
+            ResponseBody::Full(bytes) => self.full(head, bytes).await,
+            ResponseBody::Stream { length, source } => self.stream(head, length, source).await,
+        }
+    }
+
+    async fn full(&mut self, head: Bytes, mut bytes: Bytes) -> io::Result<()> {
+        let mut parts = vec![head, self.split(&mut bytes)];
         // Ends: every turn takes bytes from the body.
         loop {
             self.wire.write(std::mem::take(&mut parts)).await?;

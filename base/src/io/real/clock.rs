@@ -4,9 +4,6 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::cell::Cell;
 use std::time::Duration;
 
-/// The runtime's wheel ends at about two years; nothing here waits that long on purpose.
-const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
-
 pub(in crate::io) fn monotonic_nanos() -> u64 {
     nanos(clock_gettime(ClockId::Monotonic))
 }
@@ -44,10 +41,4 @@ fn seed() -> u64 {
         // Only before the kernel's pool is ready or under a filter: the clock and the thread's address differ enough.
         _ => monotonic_nanos() ^ (&raw const bytes).addr() as u64,
     }
-}
-
-pub(in crate::io) use monoio::time::Sleep;
-
-pub(in crate::io) fn sleep(duration: Duration) -> Sleep {
-    monoio::time::sleep(duration.min(SLEEP_MAX))
 }

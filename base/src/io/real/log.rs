@@ -115,7 +115,7 @@ fn append(write: impl FnOnce(&mut Vec<u8>)) {
         } else if !gathered.is_due {
             gathered.is_due = true;
             task::spawn(async {
-                super::clock::sleep(EVERY).await;
+                super::timers::sleep(EVERY).await;
                 GATHERED.with_borrow_mut(|gathered| {
                     gathered.is_due = false;
                     hand_over(std::mem::take(&mut gathered.lines));

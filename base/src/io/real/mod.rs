@@ -25,7 +25,9 @@ pub(super) mod net;
 pub(super) mod oneshot;
 pub(super) mod pipe;
 pub(super) mod task;
+pub(super) mod timers;
 pub(super) mod volume;
+mod wheel;
 mod zeros;
 
 pub(super) use blocking::Running;
@@ -100,6 +102,7 @@ fn run_on<F: Future>(
     if let Some(Some(behind)) = core.behind.get() {
         behind.close();
     }
+    timers::end();
     drop(installed);
     if idle {
         drop(runtime);
@@ -218,7 +221,7 @@ impl Core {
         }
         for _ in 0..DRAIN_ROUNDS {
             // Also runs what the shutdown woke, so that tasks see the end and drop their handles.
-            clock::sleep(DRAIN_PAUSE).await;
+            timers::sleep(DRAIN_PAUSE).await;
             if buffers::buffers_out() == 0 {
                 return true;
             }

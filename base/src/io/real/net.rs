@@ -95,7 +95,7 @@ impl Listener {
                 Err(Errno::AGAIN) => self.wait_readable().await?,
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
                     tracing::warn!(%error, "cannot accept a connection now, waiting");
-                    super::clock::sleep(EXHAUSTED_PAUSE).await;
+                    super::timers::sleep(EXHAUSTED_PAUSE).await;
                 }
                 Err(error) => return Err(error.into()),
             }

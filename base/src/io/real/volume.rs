@@ -84,7 +84,7 @@ impl Volume {
             });
             writing.await.unwrap_or_else(|| Err(io::Error::other("writing zeros panicked")))?;
             offset += length;
-            super::clock::sleep(pause).await;
+            super::timers::sleep(pause).await;
         }
         self.lane.pool.run(move || zeros.finish()).await
     }
@@ -104,7 +104,7 @@ impl Volume {
         let writing = super::task::spawn(async move {
             // Ends: with the one chunk under way, as no other starts.
             while zeroing.get() {
-                super::clock::sleep(ZEROING_WAIT).await;
+                super::timers::sleep(ZEROING_WAIT).await;
             }
             lane.pool.start_disk(End::Heard, write).await
         });

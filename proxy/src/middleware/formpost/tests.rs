@@ -44,7 +44,7 @@ impl Application for Layers {
                 }
             }
             let status = if body.is_err() { 400 } else { store.statuses.borrow_mut().pop().unwrap_or(201) };
-            let ClientRequest { path, headers, authority, .. } = request;
+            let crate::request::RequestParts { path, headers, authority, .. } = *request;
             store.puts.borrow_mut().push(Put { path, headers, authority, body });
             let text = if status == 201 { "" } else { "some bad news" };
             let response = Response::full(Status(status), "text/html; charset=UTF-8", text);

@@ -109,8 +109,8 @@ pub(super) async fn delete(layer: ObjectVersioning, mut request: ClientRequest) 
 /// GET and HEAD: bytes of both containers; rows of links show what they stand for.
 pub(super) async fn read(layer: ObjectVersioning, request: ClientRequest) -> Refused<Response> {
     let asks_versions = request.query.get("versions").is_some();
-    let asked = request.subrequest(request.method, request.path.clone()).by("OV");
-    let asked = ClientRequest { query: request.query.clone(), headers: request.headers.clone(), ..asked };
+    let mut asked = request.subrequest(request.method, request.path.clone()).by("OV");
+    (asked.query, asked.headers) = (request.query.clone(), request.headers.clone());
     let mut response = layer.next.call(request).await;
     if let Some(enabled) = response.head.headers.get(STORED_ENABLED).cloned() {
         response.head.headers.set(ENABLED, enabled);

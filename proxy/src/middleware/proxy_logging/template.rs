@@ -202,6 +202,10 @@ fn quote_into(line: &mut Vec<u8>, value: &[u8]) {
     let is_plain = |byte: u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'~' | b':' | b'/' | b'{' | b'}')
     };
+    // Nearly all are; all of their bytes are looked at, so that the compiler can take many at once.
+    if value.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
+        return line.extend_from_slice(value);
+    }
     let mut rest = value;
     // Ends: every turn but the last takes a byte.
     while let Some(at) = rest.iter().position(|&byte| !is_plain(byte))

@@ -32,7 +32,7 @@ async fn send(pipeline: &Pipeline, method: Method, target: &str, fields: &[(&'st
     }
     let is_upload = method == Method::Put && target.matches('/').count() > 3 && !head.headers.contains("X-Copy-From");
     let body = RequestBody::full(if is_upload { "bytes" } else { "" });
-    pipeline.answer(Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await
+    pipeline.answer(&mut Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await
 }
 
 /// The status of a request with a token.

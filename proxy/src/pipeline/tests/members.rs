@@ -29,7 +29,7 @@ pub(super) async fn send(
         head.headers.append(*name, (*value).to_owned());
     }
     let body = RequestBody::full(body.to_owned());
-    pipeline.answer(Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await
+    pipeline.answer(&mut Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await
 }
 
 /// A form with one file of at most `size` bytes, signed with `key` for this address; its boundary is `b`.

@@ -22,7 +22,7 @@ async fn send(
     }
     let body = RequestBody::full(if method == Method::Put { "bytes" } else { "" });
     let pipeline = Pipeline::new(Rc::clone(&world.core));
-    pipeline.answer(Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await
+    pipeline.answer(&mut Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn cve_2014_3497_a_name_in_an_answer_splits_no_line() {
         ] {
             let head = RequestHead::new(Method::Get, target);
             let body = RequestBody::full("");
-            let response = pipeline.answer(Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await;
+            let response = pipeline.answer(&mut Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await;
             assert_eq!(response.head.status, Status(401), "{target}");
             let realm = response.head.headers.get_str("Www-Authenticate").expect("a challenge");
             assert!(!realm.contains(['\r', '\n', '<']), "{realm:?}");

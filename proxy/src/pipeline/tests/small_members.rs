@@ -28,7 +28,7 @@ async fn send(pipeline: &Pipeline, method: Method, target: &str, fields: &[(&'st
         head.headers.append(*name, *value);
     }
     let body = RequestBody::full(if method == Method::Put { "bytes" } else { "" });
-    pipeline.answer(Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await
+    pipeline.answer(&mut Request { head, body, peer: "127.0.0.1:9".parse().unwrap() }).await
 }
 
 async fn status(pipeline: &Pipeline, method: Method, target: &str) -> u16 {
@@ -239,8 +239,8 @@ fn lines_of_a_copy(members: &'static str) -> Vec<String> {
             for (name, value) in fields {
                 head.headers.append(name, value);
             }
-            let request = Request { head, body: RequestBody::full(""), peer: "127.0.0.1:9".parse().unwrap() };
-            let mut response = pipeline.answer(request).await;
+            let mut request = Request { head, body: RequestBody::full(""), peer: "127.0.0.1:9".parse().unwrap() };
+            let mut response = pipeline.answer(&mut request).await;
             assert_eq!(response.head.status.0, 201);
             if let Some(finish) = response.on_finish.take() {
                 finish(Finished { received: 0, sent: 0, complete: true });

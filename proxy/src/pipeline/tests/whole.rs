@@ -22,7 +22,7 @@ fn run(head: RequestHead) -> Response {
             }
         });
         let pipeline = Pipeline::around(Rc::new(crate::config::tests::sample()), application);
-        pipeline.answer(Request { head, body: RequestBody::full(""), peer: "127.0.0.1:9".parse().unwrap() }).await
+        pipeline.answer(&mut Request { head, body: RequestBody::full(""), peer: "127.0.0.1:9".parse().unwrap() }).await
     })
 }
 
@@ -70,8 +70,8 @@ fn players_learn_which_sites_may_use_this_one() {
     let ask = |config: crate::config::Config, method| {
         let pipeline = Pipeline::around(Rc::new(config), Fake::new(|_| Response::empty(Status(204))));
         let head = RequestHead::new(method, "/crossdomain.xml");
-        let request = Request { head, body: RequestBody::full(""), peer: "127.0.0.1:9".parse().unwrap() };
-        async move { pipeline.answer(request).await }
+        let mut request = Request { head, body: RequestBody::full(""), peer: "127.0.0.1:9".parse().unwrap() };
+        async move { pipeline.answer(&mut request).await }
     };
     let (found, other, off) = sim.run({
         let plain = crate::config::tests::sample();
