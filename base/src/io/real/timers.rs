@@ -162,3 +162,40 @@ pub(super) fn end() {
     });
     drop((due, keeper));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::on_both;
+    use super::*;
+    use crate::io;
+
+    fn timers_in_use() -> usize {
+        TIMERS.with_borrow(|timers| timers.wheel.in_use())
+    }
+
+    #[test]
+    fn no_wait_ends_early_and_one_that_is_given_up_leaves_nothing() {
+        on_both(|| async {
+            // With the deadline of the test itself, which is armed when this waits for the first time.
+            io::sleep(Duration::from_micros(1)).await;
+            let before = timers_in_use();
+            // The long one first: the keeper must be woken for those that come after it.
+            let waits = [LONG + Duration::from_millis(30), Duration::from_millis(40), Duration::from_micros(1)];
+            let waits = waits.map(|wait| {
+                io::spawn(async move {
+                    let begun = monotonic_nanos();
+                    io::sleep(wait).await;
+                    assert!(u128::from(monotonic_nanos() - begun) >= wait.as_nanos(), "{wait:?}");
+                })
+            });
+            for _ in 0..20 {
+                let given_up = io::timeout(Duration::from_millis(1), io::sleep(LONG * 3600)).await;
+                assert!(given_up.is_err());
+            }
+            for wait in waits {
+                wait.await.expect("it did not panic");
+            }
+            assert_eq!(timers_in_use(), before);
+        });
+    }
+}

@@ -109,6 +109,13 @@ impl Wheel {
         [near, far].into_iter().flatten().min()
     }
 
+    /// Timers that were armed and not disarmed.
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> usize {
+        let unused = std::iter::successors(Some(self.free), |number| Some(self.timers.get(*number as usize)?.behind));
+        self.timers.len() - unused.take_while(|number| *number != NONE).count()
+    }
+
     /// Hands out all of them, whenever they are due.
     pub(super) fn clear(&mut self, due: &mut Vec<Waker>) {
         for number in 0..self.timers.len() {
