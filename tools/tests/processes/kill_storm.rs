@@ -12,8 +12,8 @@ use tools::proof::history::History;
 use tools::proof::{load, node, verify};
 
 const CLIENTS: u32 = 50;
-/// Longest life of a node under load before it is killed; twice that after a life in which it acknowledged nothing, as on a machine that is
-/// busy with other things, up to the second.
+/// Longest life of a node under load before it is killed; twice that after a long one in which it acknowledged nothing, as on a machine that
+/// is busy with other things, up to the second.
 const LIFE_MS_MAX: u64 = 200;
 const LIFE_MS_MAX_BUSY: u64 = 12_800;
 
@@ -61,9 +61,8 @@ fn storm(options: &[&str]) {
         })
         .unwrap();
         killer.join().unwrap();
-        if history.borrow().acknowledged() == before {
-            life_ms_max = (2 * life_ms_max).min(LIFE_MS_MAX_BUSY);
-        }
+        let was_idle = history.borrow().acknowledged() == before && 2 * life.as_millis() > u128::from(life_ms_max);
+        life_ms_max = if was_idle { 2 * life_ms_max } else { life_ms_max / 2 }.clamp(LIFE_MS_MAX, LIFE_MS_MAX_BUSY);
     }
     restarts.sort();
     let acknowledged = history.borrow().acknowledged();
