@@ -111,12 +111,16 @@ impl Bed {
         writer.publish(&self.config, version, metadata).await.unwrap();
     }
 
-    /// Takes the first version of an object out of use, as a reader does that finds it damaged.
-    pub(super) async fn quarantine(&self, name: &str) {
+    pub(super) fn files(&self, name: &str) -> super::Files {
         let hash = self.hash(name);
         let partition = super::store::partition(hash, PART_POWER);
         let stock = stock::Files::new(self.device.clone(), 0, partition, &hash, name.to_owned().into());
-        let files = super::Files::new(self.store().clone(), stock, 0, hash);
+        super::Files::new(self.store().clone(), stock, 0, hash)
+    }
+
+    /// Takes the first version of an object out of use, as a reader does that finds it damaged.
+    pub(super) async fn quarantine(&self, name: &str) {
+        let files = self.files(name);
         if let Some(held) = files.entry().await.unwrap().held.first() {
             files.quarantine_held(*held, "on purpose").await;
         }

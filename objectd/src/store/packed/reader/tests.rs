@@ -65,3 +65,21 @@ fn what_was_read_twice_is_not_read_again_until_it_is_replaced() {
         assert_eq!(object.body.read(0, 5).await.unwrap_err().kind(), ErrorKind::InvalidData);
     });
 }
+
+#[test]
+fn a_kept_record_is_given_to_none_but_who_means_its_object_and_version() {
+    on_a_node(async |_, _| {
+        let bed = Bed::open(Path::new(ROOT), "packed").await;
+        for name in [HOT, COLD] {
+            bed.put(name, 10, b"first").await;
+            seen(&bed, name).await.unwrap();
+        }
+        seen(&bed, HOT).await.unwrap();
+        let (hot, cold) = (bed.files(HOT), bed.files(COLD));
+        let [of_hot, of_cold] = [hot.entry().await.unwrap().held[0], cold.entry().await.unwrap().held[0]];
+        let at = of_hot.place.at().unwrap();
+        assert!(hot.kept(of_hot, at).is_some());
+        assert!(cold.kept(of_hot, at).is_none(), "another object");
+        assert!(hot.kept(Held { place: of_cold.place, ..of_hot }, at).is_none(), "another version");
+    });
+}
