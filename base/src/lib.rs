@@ -11,6 +11,7 @@ pub mod http;
 pub mod io;
 pub mod json;
 pub mod limits;
+pub mod marks;
 pub mod memcache;
 pub mod names;
 pub mod quote;

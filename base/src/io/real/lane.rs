@@ -9,7 +9,6 @@
 //!   memory may answer.
 
 use super::blocking::{End, Pool};
-
 use crate::io::{Instant, monotonic};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::cell::Cell;

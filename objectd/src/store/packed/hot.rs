@@ -10,6 +10,7 @@
 //! - What is asked for once takes no space: only a mark that it was. So a walk over all objects drives nothing out.
 
 use super::entry::At;
+use base::marks::Marks;
 use std::collections::BTreeMap;
 
 /// Of one store: a thousand objects of 4 KiB, which is little beside the page cache and enough for what is asked for all the time.
@@ -26,7 +27,7 @@ pub(super) struct Hot<V> {
     young: BTreeMap<Spot, (V, usize)>,
     old: BTreeMap<Spot, (V, usize)>,
     young_bytes: usize,
-    marks: Vec<u32>,
+    marks: Marks<MARKS>,
 }
 
 /// Volume and offset.
@@ -34,7 +35,7 @@ type Spot = (u32, u64);
 
 impl<V> Default for Hot<V> {
     fn default() -> Self {
-        Hot { young: BTreeMap::new(), old: BTreeMap::new(), young_bytes: 0, marks: Vec::new() }
+        Hot { young: BTreeMap::new(), old: BTreeMap::new(), young_bytes: 0, marks: Marks::new() }
     }
 }
 
@@ -55,13 +56,7 @@ impl<V: Clone> Hot<V> {
         if bytes > RECORD_BYTES_MAX {
             return false;
         }
-        if self.marks.is_empty() {
-            self.marks = vec![0; MARKS];
-        }
-        let mixed = (u64::from(at.volume) << 40 ^ at.offset).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mark = u32::try_from(mixed >> 20 & 0xffff_ffff).unwrap_or_default() | 1;
-        let place = usize::try_from(mixed >> 52).unwrap_or_default() % MARKS;
-        self.marks.get_mut(place).is_some_and(|known| std::mem::replace(known, mark) == mark)
+        self.marks.was_asked_for(at.volume, at.offset)
     }
 
     /// Keeps it, `bytes` long.

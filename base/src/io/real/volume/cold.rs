@@ -18,6 +18,7 @@
 use crate::io::real::buffers::{Limited, Spare};
 use crate::io::real::fs::borrow;
 use crate::io::real::lane::{Lane, SECTOR};
+use crate::marks::Marks;
 use bytes::{Bytes, BytesMut};
 use rustix::fs::{Mode, OFlags};
 use std::cell::{Cell, RefCell};
@@ -33,7 +34,7 @@ const SEEN: usize = 64 * 1024;
 
 thread_local! {
     /// What was read last, by a hash of its place.
-    static READ_ONCE: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    static READ_ONCE: RefCell<Marks<SEEN>> = const { RefCell::new(Marks::new()) };
     /// The kernel knows `cachestat`.
     static KNOWS_CACHE: Cell<bool> = const { Cell::new(true) };
     static NUMBERS: Cell<u32> = const { Cell::new(0) };
@@ -90,15 +91,7 @@ impl Cold {
 
     /// Whether it was read before, as far as is remembered; from now on it was.
     fn was_read(&self, offset: u64) -> bool {
-        let place = (u64::from(self.number) << 40 ^ offset).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let (slot, mark) = (place >> 48, u32::try_from(place >> 16 & 0xffff_ffff).unwrap_or_default() | 1);
-        READ_ONCE.with_borrow_mut(|seen| {
-            if seen.is_empty() {
-                *seen = vec![0; SEEN];
-            }
-            let slot = usize::try_from(slot).unwrap_or_default() % SEEN;
-            seen.get_mut(slot).is_some_and(|known| std::mem::replace(known, mark) == mark)
-        })
+        READ_ONCE.with_borrow_mut(|marks| marks.was_asked_for(self.number, offset))
     }
 
     fn direct(&self, file: BorrowedFd<'_>) -> Option<Rc<monoio::fs::File>> {
