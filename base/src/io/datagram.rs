@@ -49,6 +49,15 @@ impl Datagrams {
         }
     }
 
+    /// Sends whole lines to the peer of a connected socket, as many in a datagram as `max` bytes take, the last line's end left out. The
+    /// thread that writes the log does so: no system call of this core. What finds no room is lost.
+    pub fn send_lines(&self, lines: Vec<u8>, max: usize) {
+        match &self.0 {
+            DatagramsInner::Real(datagrams) => datagrams.send_lines(lines, max),
+            DatagramsInner::Sim(datagrams) => datagrams.send_lines(&lines, max),
+        }
+    }
+
     /// The next datagram, cut after `max` bytes, and who sent it.
     pub async fn receive(&self, max: usize) -> io::Result<(Bytes, SocketAddr)> {
         match &self.0 {

@@ -16,6 +16,7 @@ mod datagram;
 pub mod fs;
 pub mod hashing;
 pub mod kv;
+mod lines;
 pub mod maintenance;
 pub mod post;
 pub mod real;

@@ -5,18 +5,20 @@
 //! - Sending and receiving never wait in the kernel; what waits is a poll operation that owns nothing, so dropping it loses nothing.
 //! - A socket's descriptor stays open while its handle lives (`net::Registered`).
 
+use super::log::{self, Metrics};
 use super::net::{Registered, family};
 use bytes::Bytes;
 use monoio::net::udp::UdpSocket;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, SocketType, ipproto};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 pub(in crate::io) struct Datagrams {
     udp: Rc<UdpSocket>,
@@ -25,6 +27,8 @@ pub(in crate::io) struct Datagrams {
     /// The poll for the next datagram, kept when a `receive` is dropped, so that there is one at a time.
     readable: RefCell<Option<Readable>>,
     registered: Registered,
+    /// The same socket for the thread that sends lines; `None` when there was no descriptor left for it.
+    of_the_writer: OnceCell<Option<Arc<OwnedFd>>>,
 }
 
 type Readable = Pin<Box<dyn Future<Output = io::Result<()>>>>;
@@ -56,6 +60,7 @@ impl Datagrams {
             is_connected: peer.is_some(),
             readable: RefCell::default(),
             registered,
+            of_the_writer: OnceCell::new(),
         })
     }
 
@@ -74,6 +79,16 @@ impl Datagrams {
             // A datagram that finds no room is one that was lost.
             Ok(_) | Err(Errno::AGAIN | Errno::NOBUFS) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(in crate::io) fn send_lines(&self, lines: Vec<u8>, datagram_max: usize) {
+        let socket = self.of_the_writer.get_or_init(|| {
+            let copied = self.registered.borrow().try_clone_to_owned();
+            copied.map(Arc::new).ok()
+        });
+        if let Some(socket) = socket.clone() {
+            log::send_metrics(Metrics { socket, lines, datagram_max });
         }
     }
 

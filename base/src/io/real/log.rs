@@ -1,4 +1,4 @@
-//! The process's log: every core gathers its lines, one thread writes them.
+//! The process's log and the metrics it tells: every core gathers its lines, one thread writes them and sends those of metrics.
 //!
 //! A line costs a core a copy and no system call. The thread looks for lines every [`EVERY`] while there are any, and every
 //! [`EVERY_QUIET`] after a quiet second; it never waits to be woken, which would cost the core that hands it a line a system call.
@@ -9,16 +9,20 @@
 //!   together with what other processes write.
 //! - Nothing is dropped: when the thread is [`QUEUE_MAX`] batches behind, the core writes itself, and waits as every program does whose
 //!   log is not read.
+//! - Metrics wait for nobody and nobody waits for them: those that the queue or the socket has no room for are lost.
 //! - A line is on its way within [`EVERY`] and the thread's next look; `finish` waits for all of them. What a killed process had gathered since is lost.
 
+use super::super::lines;
 use super::{CORE, task};
 use crate::digits;
 use crate::http::date;
+use rustix::net::SendFlags;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::OnceLock;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How long a core gathers, and how often the thread looks.
@@ -47,8 +51,27 @@ struct Writer {
 
 enum Batch {
     Lines(Vec<u8>),
+    Metrics(Metrics),
     /// Answered when everything before it is written.
     Flush(SyncSender<()>),
+}
+
+/// Whole lines for whoever a connected UDP socket speaks to.
+pub(super) struct Metrics {
+    pub(super) socket: Arc<OwnedFd>,
+    pub(super) lines: Vec<u8>,
+    /// Bytes of a datagram, unless a single line is longer.
+    pub(super) datagram_max: usize,
+}
+
+impl Metrics {
+    /// Sends them here and now; what the socket refuses is lost.
+    pub(super) fn send(&self) {
+        for datagram in lines::pieces(&self.lines, self.datagram_max) {
+            let datagram = datagram.strip_suffix(b"\n").unwrap_or(datagram);
+            let _ = rustix::net::send(&self.socket, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        }
+    }
 }
 
 thread_local! {
@@ -176,6 +199,15 @@ fn hand_over(lines: Vec<u8>) {
     }
 }
 
+/// Leaves metrics to the thread, at most [`EVERY_QUIET`] from now; the caller sends them itself where there is none.
+pub(super) fn send_metrics(metrics: Metrics) {
+    match WRITER.get() {
+        // A thread that is this far behind has a log to write first.
+        Some(writer) => drop(writer.queue.try_send(Batch::Metrics(metrics))),
+        None => metrics.send(),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a thread of its own, which may sleep")]
 fn write_batches(file: &File, batches: &Receiver<Batch>) {
     let mut quiet = 0;
@@ -192,6 +224,7 @@ fn write_batches(file: &File, batches: &Receiver<Batch>) {
         quiet = 0;
         match next {
             Some(Batch::Lines(lines)) => write_all(file, &lines),
+            Some(Batch::Metrics(metrics)) => metrics.send(),
             Some(Batch::Flush(done)) => {
                 // Nobody waits any more when this fails.
                 let _ = done.try_send(());
@@ -203,31 +236,9 @@ fn write_batches(file: &File, batches: &Receiver<Batch>) {
 
 /// An error has nowhere to be told.
 fn write_all(mut file: &File, lines: &[u8]) {
-    for piece in pieces(lines) {
+    for piece in lines::pieces(lines, WRITE_MAX) {
         let _ = file.write_all(piece);
     }
-}
-
-/// Cuts behind lines, so that no piece is longer than `WRITE_MAX` unless its only line is.
-fn pieces(mut lines: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        if lines.is_empty() {
-            return None;
-        }
-        let window = lines.get(..WRITE_MAX).unwrap_or(lines);
-        let end = if window.len() == lines.len() { Some(lines.len()) } else { after_last_line(window) };
-        let end = end.unwrap_or_else(|| {
-            let newline = lines.iter().position(|byte| *byte == b'\n');
-            newline.map_or(lines.len(), |place| place + 1)
-        });
-        let (piece, rest) = lines.split_at(end);
-        lines = rest;
-        Some(piece)
-    })
-}
-
-fn after_last_line(window: &[u8]) -> Option<usize> {
-    window.iter().rposition(|byte| *byte == b'\n').map(|place| place + 1)
 }
 
 #[cfg(test)]
@@ -239,20 +250,5 @@ mod tests {
         let mut out = Vec::new();
         put_time(&mut out, Duration::new(1_402_464_678, 1_234_999));
         assert_eq!(out, b"2014-06-11T05:31:18.001234Z");
-    }
-
-    #[test]
-    fn pieces_end_with_lines_and_are_all_there() {
-        let long = [vec![b'x'; 3 * WRITE_MAX], vec![b'\n']].concat();
-        for lines in [vec![], b"one\n".to_vec(), b"no end".to_vec(), b"a line\n".repeat(2000), long.clone()] {
-            let cut: Vec<&[u8]> = pieces(&lines).collect();
-            assert_eq!(cut.concat(), lines);
-            for piece in &cut {
-                assert!(piece.len() <= WRITE_MAX || piece.iter().filter(|byte| **byte == b'\n').count() <= 1);
-                assert!(piece.ends_with(b"\n") || lines == b"no end");
-            }
-        }
-        let mixed = [b"short\n".as_slice(), &long, b"short\n"].concat();
-        assert_eq!(pieces(&mixed).map(<[u8]>::len).collect::<Vec<_>>(), [6, 3 * WRITE_MAX + 1, 6]);
     }
 }

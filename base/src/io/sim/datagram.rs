@@ -5,6 +5,7 @@
 //! - A datagram arrives whole or not at all, never at a node that is down or behind a partition when it would arrive.
 //! - What waits at a socket is bounded: what finds no room is lost.
 
+use super::super::lines;
 use super::NodeId;
 use super::net::{free_port, ip_of};
 use super::sockets::latency;
@@ -95,6 +96,14 @@ impl Datagrams {
             world.at(arrival, Timer::Datagram(Box::new(datagram)));
         }
         Ok(())
+    }
+
+    pub(in crate::io) fn send_lines(&self, lines: &[u8], max: usize) {
+        for datagram in lines::pieces(lines, max) {
+            let datagram = datagram.strip_suffix(b"\n").unwrap_or(datagram);
+            // Connected, so the peer is the target; what fails is lost as others are.
+            let _ = self.send(&Bytes::copy_from_slice(datagram), self.address);
+        }
     }
 
     pub(in crate::io) async fn receive(&self, max: usize) -> io::Result<(Bytes, SocketAddr)> {

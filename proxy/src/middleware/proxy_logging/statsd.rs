@@ -3,20 +3,20 @@
 //!
 //! # Invariants
 //!
-//! - A request never waits for them: its lines are put aside, and a task of the core sends what has gathered, as datagrams.
-//! - What waits is bounded; what finds no room is lost, as any datagram may be. One core sends for itself.
+//! - A request never waits for them: its lines are put aside, and a task of the core leaves what has gathered to the thread that writes
+//!   the log, which sends it.
+//! - What waits is bounded; what finds no room is lost, as any datagram may be.
 
 use super::Entry;
 use base::http::server::Finished;
 use base::http::{Method, head};
 use base::io::{self, Datagrams, Instant};
-use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-/// How often what has gathered is sent.
+/// How often what has gathered goes to be sent.
 const EVERY: Duration = Duration::from_millis(100);
 /// A datagram of this size passes an Ethernet whole.
 const DATAGRAM_MAX: usize = 1432;
@@ -48,7 +48,7 @@ pub struct Settings {
 pub(crate) struct Statsd {
     settings: Settings,
     waiting: RefCell<String>,
-    socket: RefCell<Option<(Rc<Datagrams>, SocketAddr)>>,
+    socket: RefCell<Option<Rc<Datagrams>>>,
     retry_at: Cell<Option<Instant>>,
 }
 
@@ -117,20 +117,18 @@ impl Statsd {
         waiting.push('\n');
     }
 
-    /// Sends what has gathered.
+    /// Leaves what has gathered to be sent.
     async fn flush(&self) {
         let lines = std::mem::take(&mut *self.waiting.borrow_mut());
         if lines.is_empty() {
             return;
         }
-        let Some((socket, target)) = self.target().await else { return };
-        for datagram in datagrams(&lines) {
-            // Nobody listens there at the moment: said once in a while by whoever watches the metrics.
-            let _ = socket.send(&Bytes::copy_from_slice(datagram.as_bytes()), target);
+        if let Some(socket) = self.socket().await {
+            socket.send_lines(lines.into_bytes(), DATAGRAM_MAX);
         }
     }
 
-    async fn target(&self) -> Option<(Rc<Datagrams>, SocketAddr)> {
+    async fn socket(&self) -> Option<Rc<Datagrams>> {
         if let Some(known) = self.socket.borrow().clone() {
             return Some(known);
         }
@@ -142,7 +140,7 @@ impl Statsd {
             let is_v4 = |address: &&SocketAddr| address.is_ipv4();
             all.iter().find(is_v4).or(all.first()).copied()
         });
-        let opened = address.and_then(|address| Some((Rc::new(Datagrams::connect(address).ok()?), address)));
+        let opened = address.and_then(|address| Datagrams::connect(address).ok().map(Rc::new));
         if opened.is_none() {
             tracing::warn!(host = %self.settings.host, "no StatsD server there, its metrics are lost");
             self.retry_at.set(Some(io::monotonic().after(RETRY)));
@@ -159,21 +157,6 @@ async fn send(statsd: Weak<Statsd>) {
         let Some(statsd) = statsd.upgrade() else { return };
         statsd.flush().await;
     }
-}
-
-/// As many whole lines as one datagram takes.
-fn datagrams(lines: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let (mut start, mut end) = (0, 0);
-    for line in lines.split_inclusive('\n') {
-        if end > start && end + line.len() - start > DATAGRAM_MAX {
-            found.extend(lines.get(start..end));
-            start = end;
-        }
-        end += line.len();
-    }
-    found.extend(lines.get(start..end).filter(|last| !last.is_empty()));
-    found.into_iter().map(|datagram| datagram.trim_end_matches('\n')).collect()
 }
 
 /// To four places, as Swift rounds them.
