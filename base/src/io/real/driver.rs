@@ -3,9 +3,12 @@
 //! SINGLE_ISSUER and COOP_TASKRUN save a quarter of the CPU of a small request. DEFER_TASKRUN would save more, but
 //! monoio only reaps completions when its run queue is empty, so a busy core would starve its sockets.
 
+use super::early;
 use monoio::time::TimeDriver;
 use monoio::{FusionRuntime, IoUringDriver, LegacyDriver, RuntimeBuilder};
+use rustix::fd::RawFd;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -39,6 +42,7 @@ pub(super) fn build() -> io::Result<(Runtime, bool)> {
 
 /// The slower one, on request.
 pub(super) fn epoll() -> io::Result<(Runtime, bool)> {
+    early::set_ring(None);
     Ok((RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.into(), true))
 }
 
@@ -71,7 +75,37 @@ fn ring_with(flags: bool) -> io::Result<Runtime> {
         ring.setup_single_issuer().setup_coop_taskrun();
     }
     let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(RING_ENTRIES).uring_builder(ring);
-    Ok(builder.enable_timer().build()?.into())
+    let (runtime, ring) = with_its_ring(|| builder.enable_timer().build())?;
+    early::set_ring(ring);
+    Ok(runtime.into())
+}
+
+/// What `build` makes, and the descriptor of the ring in it, which the runtime keeps to itself: the one that was not there before. `None`
+/// when that cannot be told.
+fn with_its_ring<T>(build: impl FnOnce() -> io::Result<T>) -> io::Result<(T, Option<RawFd>)> {
+    /// Cores start together; each must see its own ring appear.
+    #[expect(clippy::disallowed_types, reason = "taken once by a core, before it runs")]
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let turn = ONE_AT_A_TIME.lock();
+    let before = rings();
+    let built = build()?;
+    let mut new = rings();
+    new.retain(|ring| !before.contains(ring));
+    drop(turn);
+    match new[..] {
+        [ring] => Ok((built, Some(ring))),
+        _ => Ok((built, None)),
+    }
+}
+
+/// Descriptors of all rings of this process.
+#[expect(clippy::disallowed_methods, reason = "the core does not run yet")]
+fn rings() -> Vec<RawFd> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let is_ring =
+        |path: &PathBuf| std::fs::read_link(path).is_ok_and(|target| target.ends_with("anon_inode:[io_uring]"));
+    paths.filter(is_ring).filter_map(|path| path.file_name()?.to_str()?.parse().ok()).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the core does not run yet")]
@@ -89,5 +123,25 @@ fn say_once(error: &io::Error) {
     static SAID: AtomicBool = AtomicBool::new(false);
     if !SAID.swap(true, Ordering::Relaxed) {
         eprintln!("martlet: io_uring is not available here ({error}); going on with epoll, which is slower on disks");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_knows_its_ring_even_when_many_start_together() {
+        let rings: Vec<_> = std::thread::scope(|scope| {
+            let start = || {
+                let (_ring, found) = with_its_ring(|| io_uring::IoUring::new(8)).expect("a ring");
+                // Others of this process may make rings at the same time; what is found is a ring then, or nothing.
+                assert!(found.is_none_or(|found| rings().contains(&found)));
+                found
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert!(rings.iter().any(Option::is_some), "{rings:?}");
     }
 }

@@ -9,6 +9,7 @@
 //!   memory may answer.
 
 use super::blocking::{End, Pool};
+use super::turns::Turns;
 use crate::io::{Instant, monotonic};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::cell::Cell;
@@ -23,6 +24,8 @@ use std::time::Duration;
 pub(in crate::io) struct Lane {
     root: PathBuf,
     pub(super) pool: Pool,
+    /// Turns of reads past the page cache.
+    pub(super) turns: Turns,
     /// Reads past the page cache that the ring has.
     reads: Cell<u32>,
     /// When the last of them came, or the first of them left.
@@ -30,6 +33,8 @@ pub(in crate::io) struct Lane {
     is_probing: Cell<bool>,
 }
 
+/// Reads that a disk has at a time, of one core: what SATA's disks queue, and more than an NVMe needs for all that a core can answer.
+const READS_MAX: usize = 32;
 /// Sectors as disks have them at least.
 pub(super) const SECTOR: usize = 512;
 /// A read that was given up after this long may be one that the disk does not answer.
@@ -48,6 +53,7 @@ impl Lane {
         Ok(Lane {
             root: root.to_owned(),
             pool,
+            turns: Turns::new(READS_MAX),
             reads: Cell::new(0),
             reads_heard: Cell::new(Instant::from_nanos(0)),
             is_probing: Cell::new(false),

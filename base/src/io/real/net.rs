@@ -11,6 +11,7 @@
 
 use super::buffers::{Gather, Sending, Spare};
 use super::core;
+use super::early;
 use super::pipe::Pipe;
 use bytes::{Buf, Bytes, BytesMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
@@ -190,6 +191,7 @@ impl Stream {
         let mut sending = Sending::new(bytes);
         // Ends: every turn sends at least a byte or returns.
         while !sending.bytes.is_empty() {
+            early::prepared();
             let (result, back) = half.get().write(sending).await;
             sending = back;
             match result {
@@ -213,6 +215,7 @@ impl Stream {
         let mut gather = Gather::new(parts);
         // Ends: every turn sends at least a byte or returns.
         while !gather.is_done() {
+            early::prepared();
             let (result, back) = half.get().writev(gather).await;
             gather = back;
             match result {

@@ -16,6 +16,7 @@
 #![expect(unsafe_code, reason = "a system call that rustix does not have")]
 
 use crate::io::real::buffers::{Limited, Spare};
+use crate::io::real::early;
 use crate::io::real::fs::borrow;
 use crate::io::real::lane::{Lane, SECTOR};
 use crate::marks::Marks;
@@ -126,11 +127,14 @@ async fn read_sectors(lane: &Rc<Lane>, file: &monoio::fs::File, offset: u64, len
     let pad = buffer.as_ptr().align_offset(SECTOR).min(SECTOR);
     buffer.resize(pad, 0);
     let mut from = offset - skipped as u64;
+    let turn = lane.turns.next().await;
     // Ends: every turn reads at least a sector, or the end of the file was reached.
     while buffer.len() < pad + skipped + length {
         let left = pad + wanted - buffer.len();
         let reading = lane.reading(borrow(file), from);
+        let on_disk = early::Reading::begin();
         let (result, limited) = file.read_at(Limited::new(Spare::new(buffer), left), from).await;
+        drop(on_disk);
         reading.came();
         buffer = limited.into_buffer();
         match result {
@@ -145,6 +149,7 @@ async fn read_sectors(lane: &Rc<Lane>, file: &monoio::fs::File, offset: u64, len
             Err(error) => return Err(error),
         }
     }
+    turn.end().await;
     let bytes = buffer.freeze();
     let from = (pad + skipped).min(bytes.len());
     Ok(bytes.slice(from..(from + length).min(bytes.len())))
