@@ -37,6 +37,8 @@ const RING_BYTES_MAX: usize = 256 * 1024 * 1024;
 const LOCK_FILE: &str = "martlet.lock";
 /// Directory of the key-value environment.
 const ROWS_DIRECTORY: &str = "martlet-db";
+/// Rows on their way there.
+const JOURNAL_FILE: &str = "martlet-db.journal";
 
 /// One core's view of its node.
 pub struct Node {
@@ -308,6 +310,9 @@ impl Device {
         let rows = Kv::open(&root.join(ROWS_DIRECTORY), db::TABLES)
             .await
             .map_err(|error| explain(&error, format!("{}: cannot open {ROWS_DIRECTORY}: {error}", root.display())))?;
+        let intake = Intake::open(rows.clone(), root.join(JOURNAL_FILE))
+            .await
+            .map_err(|error| explain(&error, format!("{}: cannot use {JOURNAL_FILE}: {error}", root.display())))?;
         let packed = if config.packed {
             let store = packed::Store::open(&root, config).await;
             Some(store.map_err(|error| explain(&error, format!("{}: the packed store: {error}", root.display())))?)
@@ -318,7 +323,7 @@ impl Device {
         Ok(Device {
             name: name.to_owned(),
             root,
-            intake: Rc::new(Intake::new(rows.clone())),
+            intake: Rc::new(intake),
             rows,
             packed,
             busy,

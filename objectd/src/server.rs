@@ -69,6 +69,12 @@ pub async fn run_core_beside(config: Rc<Config>, core: usize, letters: Letters, 
     if !node.settled(DRAIN_DEADLINE).await {
         tracing::warn!(core, "background writes were cut at the end of the drain");
     }
+    if io::timeout(DRAIN_DEADLINE, container::finish(&node)).await.is_err() {
+        tracing::warn!(
+            core,
+            "rows stay in the journal at the end of the drain; the next start moves them into the database"
+        );
+    }
     if io::timeout(DRAIN_DEADLINE, maintain::finish(&node)).await.is_err() {
         tracing::warn!(core, "the last checkpoint was cut at the end of the drain");
     }

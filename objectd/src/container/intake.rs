@@ -1,12 +1,13 @@
-//! Rows of objects on their way into the database of a device: what comes while a commit runs goes into the next, in one transaction, the
-//! rows of one container together. Those of the owning core and those that other cores send wait in one line, or the commits of the one would
+//! Rows of objects on their way into the database of a device: what comes while a batch is written goes into the next: into the journal, or in one
+//! transaction, the rows of one container together. Those of the owning core and those that other cores send wait in one line, or the batches of the one would
 //! alternate with those of the others and be half as large.
 //!
 //! # Invariants
 //!
-//! - A row is `Ok` only after the commit that holds it.
+//! - A row is `Ok` only after it is durable: in the journal, or with the commit that holds it.
 //! - A row that cannot be merged does not fail its neighbours: the batch is taken apart and each is tried alone.
 
+use super::journal::{Bounds, Hold, Journal, Outcome};
 use crate::batches::Batches;
 use crate::db::lifecycle::{self, Change};
 use crate::db::object_row::ObjectUpdate;
@@ -14,6 +15,7 @@ use base::hash_path::NameHash;
 use base::io;
 use base::io::kv::{Kv, WriteTxn};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,27 +35,69 @@ pub(crate) type Taken = Result<bool, String>;
 
 /// The way into one database. One per device, on the core that owns it.
 pub(crate) struct Intake {
-    rows: Kv,
+    goal: Goal,
     batches: Rc<Batches<Row, Taken>>,
 }
 
+#[derive(Clone)]
+struct Goal {
+    rows: Kv,
+    journal: Option<Rc<Journal>>,
+}
+
 impl Intake {
+    /// Straight into the database.
+    #[cfg(test)]
     pub(crate) fn new(rows: Kv) -> Intake {
-        Intake { rows, batches: Rc::default() }
+        Intake { goal: Goal { rows, journal: None }, batches: Rc::default() }
     }
 
-    /// Merges a row: durable when it answers `Ok(true)`.
+    /// With a journal in the file `path`; what waits in it is in the database when this answers.
+    pub(crate) async fn open(rows: Kv, path: PathBuf) -> std::io::Result<Intake> {
+        Intake::open_bounded(rows, path, Bounds::default()).await
+    }
+
+    pub(super) async fn open_bounded(rows: Kv, path: PathBuf, bounds: Bounds) -> std::io::Result<Intake> {
+        let journal = Some(Journal::open(rows.clone(), path, bounds).await?);
+        Ok(Intake { goal: Goal { rows, journal }, batches: Rc::default() })
+    }
+
+    /// Merges a row: durable when it answers `Ok(true)`, and in the database as soon as it is asked for (`settle`).
     pub(crate) async fn merge(&self, row: Row) -> Taken {
-        let rows = self.rows.clone();
-        let taken = self.batches.add(row, move |batch| merge(rows.clone(), batch)).await;
+        let goal = self.goal.clone();
+        let taken = self.batches.add(row, move |batch| merge(goal.clone(), batch)).await;
         taken.unwrap_or_else(too_many)
     }
 
     /// Merges those that came together.
     pub(crate) async fn merge_all(&self, batch: Vec<Row>) -> Vec<Taken> {
-        let rows = self.rows.clone();
-        let taken = self.batches.add_all(batch, move |batch| merge(rows.clone(), batch)).await;
+        let goal = self.goal.clone();
+        let taken = self.batches.add_all(batch, move |batch| merge(goal.clone(), batch)).await;
         taken.into_iter().map(|taken| taken.unwrap_or_else(too_many)).collect()
+    }
+
+    /// Whoever looks at a container calls this first: rows of it that were merged before are in the database when it answers `Ok`.
+    pub(crate) async fn settle(&self, hash: &NameHash) -> Result<(), String> {
+        match &self.goal.journal {
+            Some(journal) => journal.settle(hash).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same for whoever looks at all of them.
+    pub(crate) async fn settle_all(&self) -> Result<(), String> {
+        match &self.goal.journal {
+            Some(journal) => journal.settle_all().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whoever makes the database forget containers holds this meanwhile.
+    pub(crate) async fn hold(&self) -> Result<Option<Hold>, String> {
+        match &self.goal.journal {
+            Some(journal) => journal.hold().await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -70,13 +114,33 @@ struct Group {
     places: Vec<usize>,
 }
 
-async fn merge(rows: Kv, batch: Vec<Row>) -> Vec<Taken> {
+async fn merge(goal: Goal, batch: Vec<Row>) -> Vec<Taken> {
     let count = batch.len();
+    let Some(journal) = &goal.journal else { return merge_now(&goal.rows, &Arc::new(grouped(batch)), count).await };
+    let batch = match journal.append(batch).await {
+        Outcome::Taken => return vec![Ok(true); count],
+        Outcome::Failed(why) => return vec![Err(why); count],
+        Outcome::Refused(batch) => batch,
+    };
+    let epoch = journal.epoch();
     let groups = Arc::new(grouped(batch));
-    match write(&rows, groups.clone(), count).await {
+    let taken = merge_now(&goal.rows, &groups, count).await;
+    for group in groups.iter() {
+        let is_there = |place: &usize| matches!(taken.get(*place), Some(Ok(true)));
+        let merged = group.places.iter().filter(|place| is_there(place)).count();
+        if merged > 0 {
+            journal.learn(&group.hash, merged, epoch);
+        }
+    }
+    taken
+}
+
+/// Into the database.
+async fn merge_now(rows: &Kv, groups: &Arc<Vec<Group>>, count: usize) -> Vec<Taken> {
+    match write(rows, groups.clone(), count).await {
         Ok(taken) => taken.into_iter().map(Ok).collect(),
         Err(error) if count == 1 => vec![Err(error.to_string())],
-        Err(_) => merge_each(&rows, &groups, count).await,
+        Err(_) => merge_each(rows, groups, count).await,
     }
 }
 

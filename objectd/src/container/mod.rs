@@ -7,6 +7,7 @@ mod delete;
 mod get;
 mod head;
 mod intake;
+mod journal;
 mod post;
 mod put;
 mod row_delete;
@@ -66,8 +67,20 @@ pub async fn handle(node: Rc<Node>, request: Request) -> Response {
     serve(&service, &head, &mut body).await
 }
 
+/// The end of a node: no row is left in a journal.
+pub async fn finish(node: &Node) {
+    for device in node.devices() {
+        if let Err(error) = device.intake.settle_all().await {
+            tracing::warn!(device = %device.name, error, "rows stay in the journal; the next start tries again");
+        }
+    }
+}
+
 /// Answers a request whose device and name are known.
 pub(crate) async fn serve(service: &Service, head: &RequestHead, body: &mut RequestBody) -> Response {
+    if let Err(refusal) = settle(service, head).await {
+        return refusal;
+    }
     let answer: Answer = match (head.method, &service.path.container, &service.path.object) {
         (Method::Options, ..) => Ok(options()),
         (_, None, _) => Err(service::invalid_path(head)),
@@ -83,6 +96,17 @@ pub(crate) async fn serve(service: &Service, head: &RequestHead, body: &mut Requ
         _ => Err(reply::status(405)),
     };
     answer.unwrap_or_else(|refusal| refusal)
+}
+
+/// Has the rows of the container that wait in the journal moved into the database, where a request looks at more than one row.
+async fn settle(service: &Service, head: &RequestHead) -> Result<(), Response> {
+    let is_row = service.path.object.is_some() || head.method == Method::Update;
+    let settled = if is_row { Ok(()) } else { service.intake.settle(&service.hash).await };
+    match (settled, head.method) {
+        // Where the disk is full, what the database has is still to be had; rows that wait are listed later, as updates under way are.
+        (Ok(()), _) | (Err(_), Method::Get | Method::Head) => Ok(()),
+        (Err(why), _) => Err(service.failed(&std::io::Error::other(why))),
+    }
 }
 
 fn options() -> Response {

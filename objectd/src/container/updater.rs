@@ -138,6 +138,9 @@ async fn pass_device(
     device: &Device,
     suppressed: &mut BTreeMap<String, io::Instant>,
 ) -> std::io::Result<()> {
+    if let Err(error) = device.intake.settle_all().await {
+        tracing::warn!(device = %device.name, error, "accounts are told without the rows that wait in the journal");
+    }
     let mut position = Vec::new();
     // Ends: `position` moves through the keys of `pending` in order, and the pass stops at its end.
     loop {
@@ -196,6 +199,8 @@ async fn tell_primaries(node: &Rc<Node>, info: &Info) -> bool {
 /// Removes what is old enough from one device's rows; shared with the account service, whose rows lie beside.
 pub(crate) async fn reclaim(node: &Rc<Node>, device: &Device) -> std::io::Result<usize> {
     let before = Timestamp::from_unix(io::unix_time().saturating_sub(node.config.reclaim_age));
+    // A row in the journal belongs to a container that is there.
+    let _hold = device.intake.hold().await.map_err(std::io::Error::other)?;
     let (mut position, mut forgotten) = (Vec::new(), 0);
     // Ends: every step moves behind at least one grave or is done.
     loop {

@@ -34,7 +34,7 @@ use base::io::kv::{Read, Table, WriteTxn};
 use std::io;
 
 /// Tables of a device's environment, in the order of the constants below.
-pub const TABLES: &[&str] = &["info", "rows", "pending", "order", "graves"];
+pub const TABLES: &[&str] = &["info", "rows", "pending", "order", "graves", "journal"];
 
 /// Database → info record.
 pub const INFO: Table = Table(0);
@@ -46,6 +46,8 @@ pub const PENDING: Table = Table(2);
 pub const ORDER: Table = Table(3);
 /// (time, tombstone or deleted database): what `reclaim` forgets next.
 pub const GRAVES: Table = Table(4);
+/// What of the journal of rows is in the tables above (`container::journal`).
+pub const JOURNAL: Table = Table(5);
 
 /// A transaction that changes. `kv::WriteTxn` on a device; a map in tests of cores.
 pub trait Write: Read {

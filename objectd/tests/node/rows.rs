@@ -173,3 +173,46 @@ fn an_account_follows_its_containers_through_cuts_and_crashes() {
         run(seed);
     }
 }
+
+async fn delete_row(name: &str, timestamp: &str) -> u16 {
+    container(Method::Delete, &format!("/c/{name}"), &[("X-Timestamp", timestamp)]).await.0
+}
+
+/// Rows that wait in the journal count for whoever looks, and are there behind a power cut.
+#[test]
+fn rows_are_seen_as_soon_as_they_are_answered_and_outlive_power_cuts() {
+    for seed in 0..3 {
+        let sim = Sim::new(seed, SimOptions::default());
+        let cluster = Cluster::new(&sim);
+        sim.run(async move {
+            sleep(SECOND).await;
+            assert_eq!(container(Method::Put, "/c", &[("X-Timestamp", "101.00000")]).await.0, 201);
+            // So many that the journal takes the last ones.
+            for round in 1..=3 {
+                for n in 0..40 {
+                    assert_eq!(put_row(&format!("{round}-{n}"), "10", "103.00000").await, 201);
+                }
+                if round == 2 {
+                    cluster.restart().await;
+                }
+                assert_eq!(container(Method::Get, "/c", &[]).await.1.lines().count(), round * 40);
+            }
+            for round in 1..=3 {
+                for n in 0..40 {
+                    assert_eq!(delete_row(&format!("{round}-{n}"), "104.00000").await, 204);
+                }
+            }
+            assert_eq!(put_row("last", "10", "105.00000").await, 201);
+            assert_eq!(container(Method::Delete, "/c", &[("X-Timestamp", "106.00000")]).await.0, 409, "not empty");
+            for n in 0..40 {
+                assert_eq!(put_row(&format!("4-{n}"), "10", "107.00000").await, 201);
+            }
+            for n in 0..40 {
+                assert_eq!(delete_row(&format!("4-{n}"), "108.00000").await, 204);
+            }
+            assert_eq!(delete_row("last", "108.00000").await, 204);
+            assert_eq!(container(Method::Delete, "/c", &[("X-Timestamp", "109.00000")]).await.0, 204, "empty");
+        });
+        assert!(sim.panics().is_empty(), "seed {seed}: {:?}", sim.panics());
+    }
+}

@@ -13,6 +13,7 @@ use super::{core, lane_of};
 
 use crate::io::fs::{Entry, Metadata, Space};
 use bytes::{Bytes, BytesMut};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File as StdFile;
 use std::io;
@@ -73,6 +74,13 @@ impl File {
 pub(super) fn borrow(file: &monoio::fs::File) -> BorrowedFd<'_> {
     // SAFETY: the file keeps its descriptor open, and the result cannot outlive the borrow of the file.
     unsafe { BorrowedFd::borrow_raw(file.as_raw_fd()) }
+}
+
+/// Opens the same file once more, in another way. Its inode is in memory, so this does not wait for the disk.
+pub(super) fn once_more(file: BorrowedFd<'_>, flags: OFlags) -> io::Result<monoio::fs::File> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let file = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?;
+    monoio::fs::File::from_std(StdFile::from(file))
 }
 
 pub(super) async fn ring_read(file: &monoio::fs::File, mut offset: u64, length: usize) -> io::Result<Bytes> {

@@ -26,7 +26,7 @@ pub(in crate::io) struct Lane {
     pub(super) pool: Pool,
     /// Turns of reads past the page cache.
     pub(super) turns: Turns,
-    /// Reads past the page cache that the ring has.
+    /// Reads and writes past the page cache that the ring has.
     reads: Cell<u32>,
     /// When the last of them came, or the first of them left.
     reads_heard: Cell<Instant>,
@@ -71,7 +71,7 @@ impl Lane {
         &self.root
     }
 
-    /// Counts a read past the page cache, of `file` at `sector`, until it came or is given up.
+    /// Counts a read or a write past the page cache, of `file` at `sector`, until it came or is given up.
     pub(super) fn reading<'f>(self: &Rc<Self>, file: BorrowedFd<'f>, sector: u64) -> Reading<'f> {
         let since = monotonic();
         if self.reads.replace(self.reads.get() + 1) == 0 {
@@ -103,7 +103,7 @@ impl Lane {
     }
 }
 
-/// A read that the ring has.
+/// A read or a write that the ring has.
 pub(super) struct Reading<'f> {
     lane: Rc<Lane>,
     file: BorrowedFd<'f>,

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the door")]
 
 mod cold;
+mod past;
 
 use super::blocking::End;
 use super::fs::{borrow, ring_read};
@@ -12,6 +13,7 @@ use super::zeros::{self, Zeros};
 use super::{core, disk, lane_of};
 use bytes::Bytes;
 use cold::Cold;
+use past::Past;
 use rustix::fs::{Advice, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::{Cell, OnceCell};
@@ -34,6 +36,7 @@ pub(in crate::io) struct Volume {
     written: Cell<bool>,
     /// Zeros are on their way to the disk: a write must not be overtaken by them.
     zeroing: Rc<Cell<bool>>,
+    past: Past,
 }
 
 enum Handle {
@@ -60,7 +63,14 @@ impl Volume {
             true => Handle::Threads(Arc::new(file)),
             false => Handle::Ring(monoio::fs::File::from_std(file)?, OnceCell::new(), Cold::new()),
         };
-        Ok(Volume { lane, handle, length, written: Cell::new(may_hold_data), zeroing: Rc::default() })
+        Ok(Volume {
+            lane,
+            handle,
+            length,
+            written: Cell::new(may_hold_data),
+            zeroing: Rc::default(),
+            past: Past::default(),
+        })
     }
 
     pub(in crate::io) fn len(&self) -> u64 {
@@ -109,6 +119,16 @@ impl Volume {
             lane.pool.start_disk(End::Heard, write).await
         });
         writing.await.unwrap_or_else(|| Err(io::Error::other("the write panicked")))
+    }
+
+    pub(in crate::io) async fn write_past(&self, offset: u64, parts: Vec<Bytes>) -> io::Result<()> {
+        if let (Handle::Ring(file, ..), false) = (&self.handle, self.zeroing.get()) {
+            self.written.set(true);
+            if let Some(result) = self.past.write(&self.lane, borrow(file), offset, &parts).await {
+                return result;
+            }
+        }
+        self.write(offset, parts).await
     }
 
     fn writer(&self) -> io::Result<Arc<File>> {

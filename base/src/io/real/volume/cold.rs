@@ -17,13 +17,12 @@
 
 use crate::io::real::buffers::{Limited, Spare};
 use crate::io::real::early;
-use crate::io::real::fs::borrow;
+use crate::io::real::fs::{borrow, once_more};
 use crate::io::real::lane::{Lane, SECTOR};
 use crate::marks::Marks;
 use bytes::{Bytes, BytesMut};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use std::cell::{Cell, RefCell};
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
@@ -98,7 +97,7 @@ impl Cold {
     fn direct(&self, file: BorrowedFd<'_>) -> Option<Rc<monoio::fs::File>> {
         let mut direct = self.direct.borrow_mut();
         if let Direct::Unopened = *direct {
-            *direct = match open(file) {
+            *direct = match once_more(file, OFlags::RDONLY | OFlags::DIRECT) {
                 Ok(file) => Direct::Open(Rc::new(file)),
                 Err(error) => {
                     tracing::debug!(%error, "no reads past the page cache");
@@ -111,13 +110,6 @@ impl Cold {
             Direct::Unopened | Direct::Impossible => None,
         }
     }
-}
-
-/// The same file once more. Its inode is in memory, so this does not wait for the disk.
-fn open(file: BorrowedFd<'_>) -> io::Result<monoio::fs::File> {
-    let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
-    let file = rustix::fs::open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags, Mode::empty())?;
-    monoio::fs::File::from_std(File::from(file))
 }
 
 async fn read_sectors(lane: &Rc<Lane>, file: &monoio::fs::File, offset: u64, length: usize) -> io::Result<Bytes> {

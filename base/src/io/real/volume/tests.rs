@@ -52,6 +52,40 @@ fn a_volume_keeps_what_is_written_anywhere_in_it() {
 }
 
 #[test]
+fn what_is_written_past_the_page_cache_is_read_like_the_rest() {
+    on_both(|| async {
+        let dir = directory();
+        let path = dir.path().join("v");
+        let volume = Rc::new(fs::Volume::create(&path, 1 << 20).await.unwrap());
+        volume.prewrite(Duration::ZERO).await.unwrap();
+        assert_eq!(volume.read(8192, 4096).await.unwrap(), vec![0; 4096], "in the page cache now");
+        let content = pattern(40_960);
+        let parts: Vec<Bytes> = content.chunks(1000).map(|chunk| content.slice_ref(chunk)).collect();
+        volume.write_past(4096, parts).await.unwrap();
+        assert_eq!(volume.read(4096, 40_960).await.unwrap(), content);
+        volume.write(8192, vec![pattern(4096)]).await.unwrap();
+        volume.write_past(12_288, vec![pattern(4096)]).await.unwrap();
+        assert_eq!(volume.read(8192, 8192).await.unwrap(), [pattern(4096), pattern(4096)].concat());
+        let refused = volume.write_past(512, vec![pattern(4096)]).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        {
+            let mut writing = std::pin::pin!(volume.write_past(65_536, vec![pattern(8192)]));
+            let first = std::future::poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await;
+            assert!(first.is_pending());
+        }
+        drop(volume);
+        let volume = fs::Volume::open(&path).await.unwrap();
+        for _ in 0..200 {
+            if volume.read(65_536, 8192).await.unwrap() == pattern(8192) {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        panic!("a write that was given up did not happen");
+    });
+}
+
+#[test]
 fn a_volume_that_does_not_fit_leaves_nothing() {
     on_both(|| async {
         let dir = directory();
