@@ -48,14 +48,46 @@ pub(crate) async fn edited<E: Edit>(mut response: Response, edit: E) -> Response
     response
 }
 
-/// A whole page.
+/// A whole page, or rows of one with what stands before and behind them.
 pub(crate) fn page<E: Edit>(edit: &E, body: Bytes) -> Bytes {
-    if memmem::find(&body, E::MARK).is_none() {
+    let (mut changed, mut rest) = (Vec::new(), &*body);
+    // Ends: every turn takes a row, or more, from the rest.
+    while let Some(at) = memmem::find(rest, E::MARK) {
+        let (before, from_mark) = rest.split_at(at);
+        let start = last_row(before).unwrap_or(0);
+        let end = position(memmem::find_iter(from_mark, BETWEEN), from_mark).map_or(rest.len(), |next| at + next);
+        let (before, marked) = rest.split_at(start);
+        let (marked, behind) = marked.split_at(end - start);
+        changed.extend_from_slice(before);
+        row(edit, marked, &mut changed);
+        rest = behind;
+    }
+    if changed.is_empty() {
         return body;
     }
-    let Ok(mut rows) = serde_json::from_slice::<Vec<Map<String, Value>>>(&body) else { return body };
-    rows.iter_mut().for_each(|row| edit.edit(row));
-    serde_json::to_vec(&rows).map_or(body, Bytes::from)
+    changed.extend_from_slice(rest);
+    changed.into()
+}
+
+/// A marked row, or more where they are not told apart, with what stands before and behind it.
+fn row<E: Edit>(edit: &E, text: &[u8], changed: &mut Vec<u8>) {
+    let is_row = |byte: &u8| matches!(byte, b'{' | b'}');
+    let from = text.iter().position(is_row).unwrap_or(text.len());
+    let to = text.iter().rposition(is_row).map_or(from, |last| last + 1);
+    let (before, rest) = text.split_at(from);
+    let (inner, behind) = rest.split_at(to - from);
+    changed.extend_from_slice(before);
+    match serde_json::from_slice::<Vec<Map<String, Value>>>(&[b"[", inner, b"]"].concat()) {
+        Ok(mut rows) => {
+            for (place, row) in rows.iter_mut().enumerate() {
+                edit.edit(row);
+                changed.extend_from_slice(if place == 0 { b"" } else { b", " });
+                changed.extend_from_slice(&serde_json::to_vec(row).unwrap_or_default());
+            }
+        }
+        Err(_) => changed.extend_from_slice(inner),
+    }
+    changed.extend_from_slice(behind);
 }
 
 /// A page in pieces.
@@ -93,7 +125,7 @@ impl<E: Edit> Edited<E> {
             let Some(piece) = self.source.next().await.transpose()? else {
                 self.is_over = true;
                 let rest = std::mem::take(&mut self.held).freeze();
-                return Ok((!rest.is_empty()).then(|| self.rows(rest)));
+                return Ok((!rest.is_empty()).then(|| page(&self.edit, rest)));
             };
             let mut came = piece;
             if !self.held.is_empty() {
@@ -128,7 +160,7 @@ impl<E: Edit> Edited<E> {
         if self.mark.find(rows).is_none() {
             return came;
         }
-        let rows = self.rows(came.slice_ref(rows));
+        let rows = page(&self.edit, came.slice_ref(rows));
         Bytes::from([before, &rows, begun].concat())
     }
 
@@ -146,21 +178,6 @@ impl<E: Edit> Edited<E> {
         let at_seam = [&self.seam, came.get(..BETWEEN.len() + 1).unwrap_or(came)].concat();
         let found = position(self.between.find_iter(&at_seam), &at_seam).map(|at| at.saturating_sub(self.seam.len()));
         found.or_else(|| position(self.between.find_iter(came), came))
-    }
-
-    /// Whole rows, with what stands before and behind them.
-    fn rows(&self, rows: Bytes) -> Bytes {
-        if self.mark.find(&rows).is_none() {
-            return rows;
-        }
-        let is_row = |byte: &u8| matches!(byte, b'{' | b'}');
-        let from = rows.iter().position(is_row).unwrap_or(rows.len());
-        let to = rows.iter().rposition(is_row).map_or(from, |last| last + 1);
-        let (before, rest) = rows.split_at(from);
-        let (inner, behind) = rest.split_at(to - from);
-        let changed = page(&self.edit, Bytes::from([b"[", inner, b"]"].concat()));
-        let changed = changed.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(inner);
-        Bytes::from([before, changed, behind].concat())
     }
 }
 

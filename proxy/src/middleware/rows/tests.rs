@@ -73,8 +73,13 @@ proptest! {
         cuts.sort_unstable();
         let pieces = cuts.windows(2).map(|cut| Ok(Bytes::from(whole[cut[0]..cut[1]].to_owned()))).collect();
         let (pieces, _) = sent(pieces);
-        let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
-        prop_assert_eq!(read(&pieces.concat()), read(&page(&Unmark, whole.into())));
+        let read = |bytes: &[u8]| serde_json::from_slice::<Vec<Map<String, Value>>>(bytes).unwrap();
+        let mut expected = read(whole.as_bytes());
+        expected.iter_mut().for_each(|row| Unmark.edit(row));
+        prop_assert_eq!(read(&pieces.concat()), expected.clone());
+        prop_assert_eq!(read(&page(&Unmark, whole.into())), expected.clone());
+        let compact = serde_json::to_vec(&read(json(&rows).as_bytes())).unwrap();
+        prop_assert_eq!(read(&page(&Unmark, compact.into())), expected);
     }
 }
 
