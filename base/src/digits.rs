@@ -2,7 +2,21 @@
 //! into every answer and every line of a log.
 
 /// Of the largest number.
-const DIGITS_MAX: usize = 20;
+pub const DIGITS_MAX: usize = 20;
+
+/// As many digits as it has, written into `space`.
+pub fn written(number: u64, space: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let (mut rest, mut from) = (number, DIGITS_MAX);
+    for digit in space.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        from -= 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    space.get(from..).unwrap_or_default()
+}
 
 /// As many digits as it has.
 pub fn all(number: u64) -> impl Iterator<Item = u8> {
@@ -47,6 +61,7 @@ mod tests {
         #[test]
         fn digits_are_those_of_the_formatting_machinery(number: u64, count in 1_u32..20) {
             prop_assert_eq!(all(number).collect::<Vec<_>>(), number.to_string().into_bytes());
+            prop_assert_eq!(written(number, &mut [b'x'; DIGITS_MAX]).to_vec(), number.to_string().into_bytes());
             let width = usize::try_from(count).unwrap();
             let expected = format!("{:0width$}", number % 10_u64.pow(count));
             prop_assert_eq!(last(number, count).collect::<Vec<_>>(), expected.into_bytes());
@@ -60,6 +75,8 @@ mod tests {
     #[test]
     fn nothing_and_the_most_have_their_digits() {
         assert_eq!(all(0).collect::<Vec<_>>(), b"0");
+        assert_eq!(written(0, &mut [0; DIGITS_MAX]), b"0");
+        assert_eq!(written(u64::MAX, &mut [0; DIGITS_MAX]), b"18446744073709551615");
         assert_eq!(all(u64::MAX).collect::<Vec<_>>(), b"18446744073709551615");
     }
 }

@@ -12,7 +12,7 @@ pub struct HashPath {
 }
 
 /// MD5 of a salted path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameHash(pub [u8; 16]);
 
 impl HashPath {

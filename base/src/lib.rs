@@ -14,6 +14,7 @@ pub mod limits;
 pub mod marks;
 pub mod memcache;
 pub mod names;
+pub mod pieces;
 pub mod quote;
 pub mod range;
 pub mod recon;

@@ -47,6 +47,10 @@ impl Timestamp {
         };
         Ok(Self { raw, offset })
     }
+    /// The normal form, as it is written; `None` for any other, which `parse` may know.
+    pub fn parse_normal(text: &[u8]) -> Option<Self> {
+        parse_normal(text).map(|raw| Self { raw, offset: 0 })
+    }
     /// 10 µs units.
     pub fn raw(self) -> u64 {
         self.raw
@@ -100,32 +104,8 @@ impl Timestamp {
     }
     /// `2014-06-11T05:31:17.041880`, as listings show it.
     pub fn isoformat(self) -> String {
-        let mut text = String::with_capacity(26);
-        self.push_isoformat(&mut text);
-        text
-    }
-    /// Writes [`isoformat`](Self::isoformat) behind what is there: ten thousand times for one page of a listing.
-    pub fn push_isoformat(self, text: &mut String) {
-        let seconds = self.seconds();
-        let (year, month, day) = civil_from_days(seconds / 86_400);
-        let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-        let micros = self.raw % UNITS_PER_SECOND * 10;
-        // Divided by constants and put in place: a third of what the formatting machinery takes.
-        let mut form = *b"0000-00-00T00:00:00.000000";
-        let mut put = |from: usize, to: usize, mut number: u64| {
-            for place in form.get_mut(from..to).into_iter().flatten().rev() {
-                *place = b'0' + u8::try_from(number % 10).unwrap_or(0);
-                number /= 10;
-            }
-        };
-        put(0, 4, year);
-        put(5, 7, month);
-        put(8, 10, day);
-        put(11, 13, hour);
-        put(14, 16, minute);
-        put(17, 19, second);
-        put(20, 26, micros);
-        text.push_str(std::str::from_utf8(&form).unwrap_or_default());
+        let form = IsoForm::default().of(self).to_vec();
+        String::from_utf8(form).unwrap_or_default()
     }
     /// The reverse of [`isoformat`](Self::isoformat): exactly that form, one to six decimals.
     pub fn from_isoformat(text: &str) -> Result<Self, InvalidTimestamp> {
@@ -159,6 +139,51 @@ impl Timestamp {
     }
 }
 
+/// Writes [`isoformat`](Timestamp::isoformat) ten thousand times for one page of a listing: what the last one had in common is not made again.
+#[derive(Clone, Debug)]
+pub struct IsoForm {
+    form: [u8; 26],
+    /// Of the day and of the second that the form shows.
+    day: u64,
+    second: u64,
+}
+
+impl Default for IsoForm {
+    fn default() -> Self {
+        IsoForm { form: *b"0000-00-00T00:00:00.000000", day: u64::MAX, second: u64::MAX }
+    }
+}
+
+impl IsoForm {
+    /// The form of this time, until the next is asked for.
+    pub fn of(&mut self, time: Timestamp) -> &[u8; 26] {
+        let (second, day) = (time.seconds(), time.seconds() / 86_400);
+        if day != self.day {
+            let (year, month, date) = civil_from_days(day);
+            self.put(0, 4, year);
+            self.put(5, 7, month);
+            self.put(8, 10, date);
+            self.day = day;
+        }
+        if second != self.second {
+            self.put(11, 13, second / 3_600 % 24);
+            self.put(14, 16, second / 60 % 60);
+            self.put(17, 19, second % 60);
+            self.second = second;
+        }
+        self.put(20, 25, time.raw % UNITS_PER_SECOND);
+        &self.form
+    }
+
+    /// Divided by a constant and put in place: a third of what the formatting machinery takes.
+    fn put(&mut self, from: usize, to: usize, mut number: u64) {
+        for place in self.form.get_mut(from..to).into_iter().flatten().rev() {
+            *place = b'0' + u8::try_from(number % 10).unwrap_or(0);
+            number /= 10;
+        }
+    }
+}
+
 /// Seconds of an `X-Delete-At` value: fraction dropped, clamped to ten digits; `None` when it is no number.
 pub fn delete_at_seconds(text: &str) -> Option<u64> {
     let seconds = parse_number(text).ok().filter(|seconds| !seconds.is_nan())?;
@@ -185,6 +210,11 @@ pub fn decode(
     text: &str,
     explicit: bool,
 ) -> Result<(Timestamp, Option<Timestamp>, Option<Timestamp>), InvalidTimestamp> {
+    // Nearly all objects have one time, in its common form.
+    if let Some(raw) = parse_normal(text.as_bytes()) {
+        let (time, same) = (Timestamp { raw, offset: 0 }, |time| (!explicit).then_some(time));
+        return Ok((time, same(time), same(time)));
+    }
     let (first, deltas) = text.split_at(text.find(['+', '-']).unwrap_or(text.len()));
     let t1 = Timestamp::parse(first)?;
     let (second, third) = match deltas.get(1..).and_then(|rest| rest.find(['+', '-'])) {

@@ -151,6 +151,11 @@ impl Connection {
         inner.write(vec![encode::last_chunk(trailers)]).await
     }
 
+    /// The head of the answer to come will bring its body along, or the beginning of it: one read may take up to [`BODY_CHUNK`] of both.
+    pub fn expect_body(&self) {
+        self.inner.inlet.offer(Some(BODY_CHUNK));
+    }
+
     /// The next response head, `100 Continue` included (the caller asked for it with `Expect`).
     pub async fn read_head(&self) -> io::Result<ResponseHead> {
         let inner = &self.inner;
@@ -196,6 +201,11 @@ impl Connection {
                 Event::Head(_) => return Err(invalid("a head inside a body")),
             }
         }
+    }
+
+    /// Whether bytes behind those that were taken are here already.
+    pub fn has_bytes(&self) -> bool {
+        self.inner.inlet.has_bytes()
     }
 
     /// Takes bytes of the response's body into an empty pipe, unseen. Gives how many; 0 when they are to be had by `read_data`: bytes that were
@@ -297,6 +307,7 @@ impl Connection {
         }
         inner.framing.set(framing);
         inner.trailers.replace(None);
+        inner.inlet.offer(None);
         inner.inlet.shrink();
         inner.reader.borrow_mut().expect_answer_to(head.method);
         let mut out = outlet::take();

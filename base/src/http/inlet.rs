@@ -57,6 +57,11 @@ impl Inlet {
         Self { stream, buffer, head_space: Cell::new(head_space), parked: RefCell::new(None) }
     }
 
+    /// So much space is offered to a head from now on, and `None` as much as usual: some bring their body along.
+    pub(super) fn offer(&self, space: Option<usize>) {
+        self.head_space.set(space.unwrap_or(HEAD_SPACE));
+    }
+
     pub(super) fn stream(&self) -> &Stream {
         &self.stream
     }

@@ -103,6 +103,11 @@ pub trait BodySource {
     /// The next piece; `None` at the end. An error cuts the connection: the client sees a body that is too short.
     fn next(&mut self) -> LocalFuture<'_, Option<io::Result<Bytes>>>;
 
+    /// Whether the next piece, or the beginning of it, is here already: then it leaves in one write with the one before.
+    fn is_here(&self) -> bool {
+        false
+    }
+
     /// A source that only passes on what comes on a connection may put the next bytes into an empty pipe instead, unseen. Gives how many; 0 when
     /// `next` has to be asked.
     fn next_to<'a>(&'a mut self, _pipe: &'a mut Pipe) -> LocalFuture<'a, io::Result<usize>> {

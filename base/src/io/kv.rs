@@ -60,7 +60,7 @@ impl Kv {
         }
     }
 
-    /// As `read`, for a body that looks at a handful of keys: it may run on the core itself, when it seems that nothing waits for the disk.
+    /// As `read`, for a body that takes some ten microseconds: it may run on the core itself, when it seems that nothing waits for the disk.
     pub async fn look_up<T, F>(&self, body: F) -> io::Result<T>
     where
         T: Send + 'static,
@@ -68,7 +68,7 @@ impl Kv {
     {
         match &self.0 {
             KvInner::Real(kv) => kv.look_up(body).await,
-            KvInner::Sim(kv) => kv.read(body).await,
+            KvInner::Sim(kv) => Box::pin(kv.read(body)).await,
         }
     }
 

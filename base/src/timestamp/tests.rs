@@ -117,6 +117,16 @@ proptest! {
     }
 
     #[test]
+    fn a_form_that_is_used_again_shows_each_time(times in proptest::collection::vec((0..3_u64, 0..3_u64, 0..3_u64), 1..20)) {
+        let mut form = IsoForm::default();
+        for (days, seconds, units) in times {
+            let time = Timestamp::from_raw((days * 86_400 + seconds) * UNITS_PER_SECOND + units, 0);
+            let shown = std::str::from_utf8(form.of(time)).unwrap().to_owned();
+            prop_assert_eq!(Timestamp::from_isoformat(&shown), Ok(time));
+        }
+    }
+
+    #[test]
     fn the_short_cut_and_the_double_agree(raw in 0..=RAW_MAX) {
         let normal = Timestamp::from_raw(raw, 0).normal();
         prop_assert_eq!(raw_of_seconds(normal.parse().unwrap()), Ok(raw));

@@ -2,9 +2,11 @@
 
 use super::{absent, with_info};
 use crate::db::info::Info;
+use crate::db::page;
 use crate::db::render::Renderer;
 use crate::db::service::{self, Answer, Service};
 use base::http::RequestHead;
+use base::pieces;
 use base::quote::Query;
 
 /// Live rows of all policies.
@@ -14,9 +16,9 @@ pub(super) async fn get(service: &Service, head: &RequestHead) -> Answer {
     let format = service::format(head, &query)?;
     let renderer = Renderer::new(service::listing_of(service), format);
 
-    let (info, renderer) = service.list(selection, None, renderer).await?;
+    let (info, response) = page::list(service, selection, None, renderer, pieces::are_asked(&head.headers)).await?;
     let Some(info) = info.as_ref().filter(|info| !Info::is_deleted(info)) else {
         return Err(absent(404, "", info.as_ref()));
     };
-    Ok(with_info(service, service::listed(format, renderer.finish()), info))
+    Ok(with_info(service, response, info))
 }

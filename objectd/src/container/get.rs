@@ -2,11 +2,14 @@
 
 use super::{requested_policy, with_info};
 use crate::db::info::Info;
+use crate::db::page;
 use crate::db::render::Renderer;
 use crate::db::service::{self, Answer, Service};
 use crate::reply;
 use base::http::RequestHead;
+use base::pieces;
 use base::quote::Query;
+use base::scratch;
 
 /// Rows of the asked policy, else of the container's. Asked for shard ranges, it answers that there are none: no container
 /// is sharded here.
@@ -22,11 +25,11 @@ pub(super) async fn get(service: &Service, head: &RequestHead) -> Answer {
     }
     let renderer = Renderer::new(service::listing_of(service), format);
 
-    let (info, renderer) = service.list(selection, policy, renderer).await?;
+    let (info, response) = page::list(service, selection, policy, renderer, pieces::are_asked(&head.headers)).await?;
     let Some(info) = info.as_ref().filter(|info| !Info::is_deleted(info)) else {
         return Err(with_info(reply::status(404), info.as_ref()));
     };
-    let response = with_info(service::listed(format, renderer.finish()), Some(info));
+    let response = with_info(response, Some(info));
     if asks_shards {
         let format = head.headers.get_str("X-Backend-Record-Shard-Format").unwrap_or("full").to_ascii_lowercase();
         return Ok(response
@@ -35,5 +38,5 @@ pub(super) async fn get(service: &Service, head: &RequestHead) -> Answer {
     }
     Ok(response
         .header("X-Backend-Record-Type", "object")
-        .header("X-Backend-Record-Storage-Policy-Index", policy.unwrap_or(info.policy).to_string()))
+        .header("X-Backend-Record-Storage-Policy-Index", scratch::number(policy.unwrap_or(info.policy).into())))
 }

@@ -25,7 +25,9 @@ use crate::reply;
 use base::http::server::{Request, RequestBody, Response};
 use base::http::{Method, RequestHead};
 use base::names::BackendPath;
+use base::scratch;
 use base::timestamp::Timestamp;
+use bytes::Bytes;
 use std::rc::Rc;
 
 pub(crate) use intake::{Intake, Row, Taken};
@@ -128,18 +130,18 @@ fn requested_policy(service: &Service, head: &RequestHead) -> Result<Option<u32>
 /// container that is there its counts, times and metadata.
 fn with_info(mut response: Response, info: Option<&Info>) -> Response {
     let headers = &mut response.head.headers;
-    let time = |pick: fn(&Info) -> Timestamp| info.map_or(Timestamp::ZERO, pick).internal();
+    let time = |pick: fn(&Info) -> Timestamp| info.map_or(Timestamp::ZERO, pick).internal_field();
     headers.set("X-Backend-Timestamp", time(|info| info.created_at));
     headers.set("X-Backend-Put-Timestamp", time(|info| info.put));
     headers.set("X-Backend-Delete-Timestamp", time(|info| info.delete));
     headers.set("X-Backend-Status-Changed-At", time(|info| info.status_changed_at));
-    headers.set("X-Backend-Storage-Policy-Index", info.map_or(0, |info| info.policy).to_string());
+    headers.set("X-Backend-Storage-Policy-Index", scratch::number(info.map_or(0, |info| info.policy).into()));
     if let Some(info) = info.filter(|info| !info.is_deleted()) {
         let stats = info.stats_of(info.policy);
-        headers.set("X-Container-Object-Count", stats.objects.to_string());
-        headers.set("X-Container-Bytes-Used", stats.bytes.to_string());
-        headers.set("X-Timestamp", info.created_at.normal());
-        headers.set("X-Put-Timestamp", info.put.normal());
+        headers.set("X-Container-Object-Count", count(stats.objects));
+        headers.set("X-Container-Bytes-Used", count(stats.bytes));
+        headers.set("X-Timestamp", info.created_at.normal_field());
+        headers.set("X-Put-Timestamp", info.put.normal_field());
         headers.set("X-Backend-Sharding-State", "unsharded");
         headers.set("Last-Modified", base::http::date::format(info.put.ceil_seconds()));
         for (name, value) in info.shown_metadata() {
@@ -147,4 +149,9 @@ fn with_info(mut response: Response, info: Option<&Info>) -> Response {
         }
     }
     response
+}
+
+/// Of a field; below zero where deletions were merged before what they delete.
+fn count(number: i64) -> Bytes {
+    u64::try_from(number).map_or_else(|_| scratch::text(&number.to_string()), scratch::number)
 }

@@ -226,7 +226,12 @@ fn count(length: usize) -> u32 {
 
 /// The record of a database, if there is one.
 pub fn load(read: &impl Read, kind: Kind, hash: &NameHash) -> io::Result<Option<Info>> {
-    read.get(INFO, &key::info(kind, hash))?.map(Info::decode).transpose()
+    stored(read, kind, hash)?.map(Info::decode).transpose()
+}
+
+/// The same as it is stored.
+pub fn stored<'r>(read: &'r impl Read, kind: Kind, hash: &NameHash) -> io::Result<Option<&'r [u8]>> {
+    read.get(INFO, &key::info(kind, hash))
 }
 
 /// Writes `now` and keeps `pending` and `graves` in step with it; `before` is what was loaded in this transaction.

@@ -4,8 +4,8 @@
 //!
 //! - A walk visits at most `limit` rows and collapsed prefixes; a collapsed prefix costs one seek, however many rows it
 //!   holds.
-//! - One `advance` visits at most `budget` keys, so that a read transaction stays short; the next one goes on where it
-//!   stopped, in a newer view.
+//! - One `advance` visits at most `budget` keys, and no more when its sink has enough, so that a read transaction stays short; the
+//!   next one goes on where it stopped, in a newer view.
 //! - `reverse` gives the same entries in the opposite order when nothing limits them.
 
 use super::ROWS;
@@ -15,7 +15,7 @@ use std::io;
 use std::ops::Bound;
 
 /// What to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selection {
     /// Most entries.
     pub limit: usize,
@@ -35,14 +35,17 @@ pub struct Selection {
     pub show_reserved: bool,
 }
 
-/// One entry, borrowed from the environment.
+/// One entry, borrowed from the environment: names are text, but nobody has looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry<'a> {
     /// A row: its name and its value.
-    Row(&'a str, &'a [u8]),
+    Row(&'a [u8], &'a [u8]),
     /// A collapsed prefix, delimiter included.
-    Subdir(&'a str),
+    Subdir(&'a [u8]),
 }
+
+/// Takes entries; answers whether it has space for another.
+pub type Sink<'s> = dyn FnMut(Entry<'_>) -> io::Result<bool> + 's;
 
 /// One end of a range of names or keys.
 type Edge = Bound<Vec<u8>>;
@@ -66,7 +69,8 @@ pub struct Walk {
 /// Why a scan ended.
 enum Stop {
     End,
-    Budget,
+    /// Behind the last row that was seen; what is next was not looked at.
+    Pause,
     Skip(Vec<u8>),
 }
 
@@ -113,25 +117,24 @@ impl Walk {
         self.taken
     }
 
-    /// Goes on for at most `budget` keys. True when the listing is complete.
-    pub fn advance(
-        &mut self,
-        read: &impl Read,
-        budget: usize,
-        sink: &mut dyn FnMut(Entry<'_>) -> io::Result<()>,
-    ) -> io::Result<bool> {
-        let mut seen = 0;
+    /// Goes on for at most `budget` keys, or until `sink` has enough. True when the listing is complete.
+    pub fn advance(&mut self, read: &impl Read, budget: usize, sink: &mut Sink<'_>) -> io::Result<bool> {
+        let (mut seen, mut is_full) = (0, false);
         // Ends: every turn but the last sees at least one key, and a turn that sees none returns.
         loop {
             if self.taken >= self.limit {
                 return Ok(true);
             }
-            if seen >= budget {
+            if seen >= budget || is_full {
                 return Ok(false);
             }
-            match self.scan(read, budget, &mut seen, sink)? {
+            match self.scan(read, budget - seen, &mut seen, &mut |entry| {
+                let has_space = sink(entry)?;
+                is_full = !has_space;
+                Ok(has_space)
+            })? {
                 Stop::End => return Ok(true),
-                Stop::Budget => return Ok(false),
+                Stop::Pause => {}
                 Stop::Skip(subdir) if self.reverse => {
                     // A row that is exactly the collapsed prefix is shown by `path`, and was collapsed otherwise.
                     self.to = if self.is_path { Bound::Included(subdir) } else { Bound::Excluded(subdir) };
@@ -144,43 +147,37 @@ impl Walk {
         }
     }
 
-    /// One uninterrupted run of rows.
-    fn scan(
-        &mut self,
-        read: &impl Read,
-        budget: usize,
-        seen: &mut usize,
-        sink: &mut dyn FnMut(Entry<'_>) -> io::Result<()>,
-    ) -> io::Result<Stop> {
+    /// One uninterrupted run of at most `budget` rows.
+    fn scan(&mut self, read: &impl Read, budget: usize, seen: &mut usize, sink: &mut Sink<'_>) -> io::Result<Stop> {
         let Some((from, to)) = self.key_bounds() else {
             return Ok(Stop::End);
         };
-        let mut stop = Stop::End;
-        let mut last = Vec::new();
+        let (mut stop, mut left, mut last) = (Stop::End, budget, Vec::new());
         read.scan(ROWS, borrowed(&from), borrowed(&to), self.reverse, &mut |(row_key, value)| {
-            if self.taken >= self.limit || *seen >= budget {
-                stop = Stop::Budget;
-                return Ok(false);
-            }
             *seen += 1;
+            left -= 1;
             let name = row_key.get(self.range.len()..).unwrap_or_default();
-            last.clear();
-            last.extend_from_slice(name);
             if let Some(subdir) = self.collapsed(name) {
                 if !self.is_path && subdir != self.lower_marker {
-                    sink(Entry::Subdir(text(subdir)?))?;
+                    sink(Entry::Subdir(subdir))?;
                     self.taken += 1;
                 }
                 stop = Stop::Skip(subdir.to_vec());
                 return Ok(false);
             }
+            let mut goes_on = left > 0;
             if !(self.is_path && name == self.prefix) {
-                sink(Entry::Row(text(name)?, value))?;
+                goes_on &= sink(Entry::Row(name, value))?;
                 self.taken += 1;
             }
-            Ok(true)
+            if goes_on && self.taken < self.limit {
+                return Ok(true);
+            }
+            stop = Stop::Pause;
+            last.extend_from_slice(name);
+            Ok(false)
         })?;
-        if matches!(stop, Stop::Budget) && !last.is_empty() {
+        if matches!(stop, Stop::Pause) {
             if self.reverse {
                 self.to = Bound::Excluded(last);
             } else {
@@ -235,8 +232,4 @@ fn edge(bound: &Edge) -> Option<&[u8]> {
 
 fn borrowed(bound: &Edge) -> Bound<&[u8]> {
     bound.as_ref().map(Vec::as_slice)
-}
-
-fn text(name: &[u8]) -> io::Result<&str> {
-    std::str::from_utf8(name).map_err(|_| super::codec::corrupt("name of a row"))
 }

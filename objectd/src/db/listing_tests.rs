@@ -50,20 +50,23 @@ fn model(names: &BTreeSet<String>, selection: &Selection) -> Vec<(bool, String)>
     entries
 }
 
-fn listed(memory: &Memory, policy: u32, selection: &Selection, budget: usize) -> Vec<(bool, String)> {
+/// By a sink that has space for so many entries at a time.
+fn listed(memory: &Memory, policy: u32, selection: &Selection, budget: usize, space: usize) -> Vec<(bool, String)> {
     let mut walk = Walk::new(key::row_prefix(&hash("c"), State::Live, policy), selection);
     let mut entries = Vec::new();
     for _ in 0..10_000 {
+        let full_at = entries.len() + space;
         let done = walk
             .advance(memory, budget, &mut |entry| {
+                assert!(entries.len() < full_at, "nothing is given to a sink that has enough");
                 entries.push(match entry {
                     Entry::Row(name, value) => {
                         assert!(!ObjectRow::decode(value)?.deleted);
-                        (false, name.to_owned())
+                        (false, String::from_utf8(name.to_vec()).unwrap())
                     }
-                    Entry::Subdir(name) => (true, name.to_owned()),
+                    Entry::Subdir(name) => (true, String::from_utf8(name.to_vec()).unwrap()),
                 });
-                Ok(())
+                Ok(entries.len() < full_at)
             })
             .unwrap();
         if done {
@@ -144,7 +147,7 @@ fn a_collapsed_prefix_and_its_tombstones_cost_one_seek() {
         let mut found = 0;
         let done = walk.advance(&read, 1_000, &mut |_| {
             found += 1;
-            Ok(())
+            Ok(true)
         });
         assert!(done.unwrap());
         assert_eq!((found, read.1.get()), (2, 2), "reverse {reverse}");
@@ -183,8 +186,10 @@ proptest! {
                 .collect();
             for (selection, budget) in &selections {
                 let expected = model(&names, selection);
-                prop_assert_eq!(listed(&memory, policy, selection, *budget), expected.clone(), "{:?}", selection);
-                prop_assert_eq!(listed(&memory, policy, selection, 1000), expected, "{:?}", selection);
+                for (budget, space) in [(*budget, 1000), (1000, *budget), (1000, 1000)] {
+                    let found = listed(&memory, policy, selection, budget, space);
+                    prop_assert_eq!(found, expected.clone(), "{:?} {} {}", selection, budget, space);
+                }
             }
         }
     }

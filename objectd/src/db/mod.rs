@@ -6,18 +6,21 @@
 //! LMDB, on the simulator's map and on a plain map in tests; `container/` and `account/` only speak HTTP.
 //!
 //! Read in this order: `key`, `codec` (bytes), `info`, `object_row`, `container_row` (values), `merge`, `lifecycle`
-//! (changes), `listing`, `render` (reading), `reclaim` (forgetting), `service` (what the two services share).
+//! (changes), `listing`, `render`, `page` (reading), `reclaim` (forgetting), `service` (what the two services share).
 
 pub mod chexor;
 pub mod codec;
 pub mod container_row;
 pub mod content_type;
 pub mod info;
+mod kept;
 pub mod key;
 pub mod lifecycle;
 pub mod listing;
 pub mod merge;
 pub mod object_row;
+pub mod page;
+mod pen;
 pub mod policies;
 pub mod reclaim;
 pub mod render;

@@ -7,12 +7,13 @@
 //! Little-endian; nothing may follow. Name and policy are in the key. `created_at` holds up to three times (data, content
 //! type, metadata) in Swift's encoding and is kept as text, because the database's hash is made of that text.
 
-use super::codec::{Reader, Writer, corrupt};
+use super::codec::{Writer, corrupt};
 use super::content_type::{join_swift_bytes, split_swift_bytes};
 use base::timestamp::{self, Timestamp};
 use std::io;
 
 const VERSION: u8 = 1;
+const WHAT: &str = "object row";
 
 /// A row without its name and policy, borrowed from the environment or made by a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,19 +87,47 @@ impl<T: AsRef<str>> ObjectRow<T> {
 impl<'a> ObjectRow<&'a str> {
     /// Reads it back; anything `encode` could not have written is refused.
     pub fn decode(bytes: &'a [u8]) -> io::Result<Self> {
-        let mut from = Reader::new(bytes, "object row");
-        from.version(VERSION)?;
-        let row = ObjectRow {
-            deleted: from.flag()?,
-            row_id: from.u64()?,
-            size: from.i64()?,
-            created_at: from.text()?,
-            content_type: from.text()?,
-            etag: from.text()?,
-        };
-        from.end()?;
-        Ok(row)
+        let ObjectRow { row_id, deleted, size, created_at, content_type, etag } = ObjectRow::take_apart(bytes)?;
+        let text = |text| std::str::from_utf8(text).map_err(|_| corrupt(WHAT));
+        let (created_at, content_type, etag) = (text(created_at)?, text(content_type)?, text(etag)?);
+        Ok(ObjectRow { row_id, deleted, size, created_at, content_type, etag })
     }
+}
+
+impl<'a> ObjectRow<&'a [u8]> {
+    /// As `decode`, but nobody has looked whether its texts are texts.
+    pub fn take_apart(bytes: &'a [u8]) -> io::Result<Self> {
+        parts(bytes).ok_or_else(|| corrupt(WHAT))
+    }
+
+    /// When its metadata was written.
+    pub fn metadata_time(&self) -> io::Result<Timestamp> {
+        // Nearly all objects have one time.
+        if let Some(time) = Timestamp::parse_normal(self.created_at) {
+            return Ok(time);
+        }
+        let text = std::str::from_utf8(self.created_at).map_err(|_| corrupt(WHAT))?;
+        times(text).map(|[_, _, metadata]| metadata)
+    }
+}
+
+// Not with a `Reader`: ten thousand times for one page of a listing.
+fn parts(bytes: &[u8]) -> Option<ObjectRow<&[u8]>> {
+    let ([version, deleted], rest) = bytes.split_first_chunk()?;
+    let (row_id, rest) = rest.split_first_chunk()?;
+    let (size, rest) = rest.split_first_chunk()?;
+    let (created_at, rest) = text(rest)?;
+    let (content_type, rest) = text(rest)?;
+    let (etag, rest) = text(rest)?;
+    let is_ours = *version == VERSION && *deleted <= 1 && rest.is_empty();
+    let (row_id, deleted, size) = (u64::from_le_bytes(*row_id), *deleted == 1, i64::from_le_bytes(*size));
+    is_ours.then_some(ObjectRow { row_id, deleted, size, created_at, content_type, etag })
+}
+
+#[inline]
+fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
 }
 
 impl ObjectUpdate {

@@ -1,18 +1,20 @@
 //! Core: listings as bytes: plain, JSON as Python writes it, XML as Swift's two servers write it.
 
+mod xml;
+
+use super::codec::corrupt;
 use super::container_row::{self, ContainerRow};
 use super::content_type::split_shown;
 use super::listing::Entry;
 use super::object_row::ObjectRow;
+use super::pen::Pen;
 use super::policies::Policies;
 use base::digits;
-use base::timestamp::Timestamp;
-use std::borrow::Cow;
-use std::fmt::Write as _;
+use base::timestamp::IsoForm;
 use std::io;
 
 /// How a listing is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Names, one per line.
     Plain,
@@ -50,238 +52,244 @@ pub enum Listing {
 pub struct Renderer {
     listing: Listing,
     format: Format,
-    out: String,
-    entries: usize,
+    out: Pen,
+    has_entries: bool,
+    times: IsoForm,
+    types: LastType,
 }
 
 impl Renderer {
     /// An empty one.
     pub fn new(listing: Listing, format: Format) -> Self {
-        let out = if format == Format::Json { "[".to_owned() } else { String::new() };
-        Self { listing, format, out, entries: 0 }
+        Self {
+            listing,
+            format,
+            out: Pen::default(),
+            has_entries: false,
+            times: IsoForm::default(),
+            types: LastType::default(),
+        }
+    }
+
+    /// Its format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Makes space for so many bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
+    /// Bytes written and not taken.
+    pub fn written(&self) -> usize {
+        self.out.written()
+    }
+
+    /// Takes what was written. What comes later stands behind it.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.out.take()
     }
 
     /// Adds an entry.
     pub fn entry(&mut self, entry: Entry<'_>) -> io::Result<()> {
         let out = &mut self.out;
-        if self.format == Format::Json && self.entries > 0 {
-            out.push_str(", ");
+        match (std::mem::replace(&mut self.has_entries, true), self.format) {
+            (true, Format::Json) => out.constant(b", "),
+            (true, _) => {}
+            (false, format) => open(out, format, &self.listing),
         }
-        self.entries += 1;
         match (self.format, entry, &self.listing) {
             (Format::Plain, Entry::Row(name, _) | Entry::Subdir(name), _) => {
-                out.push_str(name);
-                out.push('\n');
+                out.text(text(name)?);
+                out.constant(b"\n");
+                Ok(())
             }
             (Format::Json, Entry::Subdir(name), _) => {
-                out.push_str("{\"subdir\": ");
-                json_text(out, name);
-                out.push('}');
+                out.constant(b"{\"subdir\": ");
+                json_text(out, name)?;
+                out.constant(b"}");
+                Ok(())
             }
-            (Format::Json, Entry::Row(name, value), Listing::Objects(_)) => object_json(out, name, value)?,
+            (Format::Json, Entry::Row(name, value), Listing::Objects(_)) => {
+                object_json(out, name, value, &mut self.times, &mut self.types)
+            }
             (Format::Json, Entry::Row(name, value), Listing::Containers(_, policies)) => {
-                container_json(out, name, value, policies)?;
+                container_json(out, name, value, policies, &mut self.times)
             }
-            (_, Entry::Subdir(name), Listing::Objects(_)) => {
-                out.push_str("<subdir name=\"");
-                xml_attribute(out, name);
-                out.push_str("\"><name>");
-                xml_text(out, name);
-                out.push_str("</name></subdir>");
+            (_, Entry::Subdir(name), listing) => {
+                xml::subdir(out, text(name)?, listing);
+                Ok(())
             }
-            (_, Entry::Subdir(name), Listing::Containers(..)) => {
-                out.push_str("<subdir name=");
-                quoted_attribute(out, name);
-                out.push_str(" />\n");
-            }
-            (_, Entry::Row(name, value), Listing::Objects(_)) => object_xml(out, name, value)?,
+            (_, Entry::Row(name, value), Listing::Objects(_)) => xml::object(out, text(name)?, value, &mut self.times),
             (_, Entry::Row(name, value), Listing::Containers(_, policies)) => {
-                container_xml(out, name, value, policies)?
+                xml::container(out, text(name)?, value, policies, &mut self.times)
             }
         }
-        Ok(())
     }
 
-    /// The whole body.
-    pub fn finish(self) -> String {
-        let mut out = String::new();
-        match (self.format, &self.listing) {
-            (Format::Plain, _) => return self.out,
-            (Format::Json, _) => return self.out + "]",
-            (_, Listing::Objects(container)) => {
-                out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<container name=\"");
-                xml_attribute(&mut out, container);
-                if self.entries == 0 {
-                    return out + "\" />";
-                }
-                out.push_str("\">");
-                out.push_str(&self.out);
-                out.push_str("</container>");
-            }
-            (_, Listing::Containers(account, _)) => {
-                out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<account name=");
-                quoted_attribute(&mut out, account);
-                out.push_str(">\n");
-                out.push_str(&self.out);
-                out.push_str("</account>");
-            }
+    /// The end of the body, behind what was taken before; all of it when nothing was.
+    pub fn finish(mut self) -> Vec<u8> {
+        let out = &mut self.out;
+        match self.format {
+            Format::Plain => {}
+            Format::Json => out.text(if self.has_entries { "]" } else { "[]" }),
+            Format::Xml | Format::TextXml => xml::close(out, &self.listing, self.has_entries),
         }
-        out
+        self.out.take()
     }
 }
 
-/// What an object's entry shows: size, content type, metadata time.
-fn shown<'a>(row: &ObjectRow<&'a str>) -> io::Result<(i64, Cow<'a, str>, Timestamp)> {
-    let (content_type, swift_bytes) = split_shown(row.content_type);
-    let size = swift_bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(row.size);
-    let [_, _, metadata] = row.times()?;
-    Ok((size, content_type, metadata))
-}
-
-fn number(out: &mut String, number: i64) {
-    if number < 0 {
-        out.push('-');
+/// What stands before the first entry.
+fn open(out: &mut Pen, format: Format, listing: &Listing) {
+    match format {
+        Format::Plain => {}
+        Format::Json => out.constant(b"["),
+        Format::Xml | Format::TextXml => xml::open(out, listing),
     }
-    out.extend(digits::all(number.unsigned_abs()).map(char::from));
 }
 
-fn object_json(out: &mut String, name: &str, value: &[u8]) -> io::Result<()> {
-    let row = ObjectRow::decode(value)?;
-    let (size, content_type, modified) = shown(&row)?;
-    out.push_str("{\"bytes\": ");
-    number(out, size);
-    out.push_str(", \"hash\": ");
-    json_text(out, row.etag);
-    out.push_str(", \"name\": ");
-    json_text(out, name);
-    out.push_str(", \"content_type\": ");
-    json_text(out, &content_type);
-    out.push_str(", \"last_modified\": \"");
-    modified.push_isoformat(out);
-    out.push_str("\"}");
+fn text(bytes: &[u8]) -> io::Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| corrupt("text of a row"))
+}
+
+/// The content type of the last row, and what became of it: most rows have that of the row before.
+#[derive(Clone, Debug, Default)]
+struct LastType {
+    stored: Vec<u8>,
+    shown: Vec<u8>,
+    /// Shown as the size of a row, instead of its own.
+    size: Option<i64>,
+}
+
+impl LastType {
+    fn of(&mut self, stored: &[u8]) -> io::Result<&LastType> {
+        if self.shown.is_empty() || self.stored != stored {
+            let (content_type, swift_bytes) = split_shown(text(stored)?);
+            let mut shown = Pen::default();
+            json_text(&mut shown, content_type.as_bytes())?;
+            let size = swift_bytes.and_then(|bytes| bytes.parse().ok());
+            *self = LastType { stored: stored.to_vec(), shown: shown.take(), size };
+        }
+        Ok(self)
+    }
+}
+
+fn object_json(out: &mut Pen, name: &[u8], value: &[u8], times: &mut IsoForm, types: &mut LastType) -> io::Result<()> {
+    let row = ObjectRow::take_apart(value)?;
+    let content_type = types.of(row.content_type)?;
+    let modified = row.metadata_time()?;
+    out.constant(b"{\"bytes\": ");
+    out.number(content_type.size.unwrap_or(row.size));
+    out.constant(b", \"hash\": ");
+    json_text(out, row.etag)?;
+    out.constant(b", \"name\": ");
+    json_text(out, name)?;
+    out.constant(b", \"content_type\": ");
+    out.bytes(&content_type.shown);
+    out.constant(b", \"last_modified\": \"");
+    out.constant(times.of(modified));
+    out.constant(b"\"}");
     Ok(())
 }
 
-fn object_xml(out: &mut String, name: &str, value: &[u8]) -> io::Result<()> {
-    let row = ObjectRow::decode(value)?;
-    let (size, content_type, modified) = shown(&row)?;
-    out.push_str("<object><name>");
-    xml_text(out, name);
-    out.push_str("</name><hash>");
-    xml_text(out, row.etag);
-    out.push_str("</hash><bytes>");
-    number(out, size);
-    out.push_str("</bytes><content_type>");
-    xml_text(out, &content_type);
-    out.push_str("</content_type><last_modified>");
-    modified.push_isoformat(out);
-    out.push_str("</last_modified></object>");
-    Ok(())
-}
-
-fn container_json(out: &mut String, name: &str, value: &[u8], policies: &Policies) -> io::Result<()> {
+fn container_json(
+    out: &mut Pen,
+    name: &[u8],
+    value: &[u8],
+    policies: &Policies,
+    times: &mut IsoForm,
+) -> io::Result<()> {
     let row = ContainerRow::decode(value)?;
-    out.push_str("{\"name\": ");
-    json_text(out, name);
-    let modified = container_row::value(row.put).isoformat();
-    let _ = write!(out, ", \"count\": {}, \"bytes\": {}, \"last_modified\": \"{modified}\"", row.objects, row.bytes);
+    out.text("{\"name\": ");
+    json_text(out, name)?;
+    out.text(", \"count\": ");
+    out.number(row.objects);
+    out.text(", \"bytes\": ");
+    out.number(row.bytes);
+    out.text(", \"last_modified\": \"");
+    out.constant(times.of(container_row::value(row.put)));
+    out.text("\"");
     if let Some(policy) = policies.name(row.policy) {
-        out.push_str(", \"storage_policy\": ");
-        json_text(out, policy);
+        out.text(", \"storage_policy\": ");
+        json_text(out, policy.as_bytes())?;
     }
-    out.push('}');
-    Ok(())
-}
-
-fn container_xml(out: &mut String, name: &str, value: &[u8], policies: &Policies) -> io::Result<()> {
-    let row = ContainerRow::decode(value)?;
-    out.push_str("<container><name>");
-    xml_text(out, name);
-    let modified = container_row::value(row.put).isoformat();
-    let _ = write!(
-        out,
-        "</name><count>{}</count><bytes>{}</bytes><last_modified>{modified}</last_modified>",
-        row.objects, row.bytes
-    );
-    if let Some(policy) = policies.name(row.policy) {
-        out.push_str("<storage_policy>");
-        xml_text(out, policy);
-        out.push_str("</storage_policy>");
-    }
-    out.push_str("</container>\n");
+    out.text("}");
     Ok(())
 }
 
 /// A JSON string of ASCII only, with Python's choice of escapes.
-pub fn json_text(out: &mut String, text: &str) {
-    out.push('"');
+fn json_text(out: &mut Pen, bytes: &[u8]) -> io::Result<()> {
+    out.constant(b"\"");
     // Nearly all texts are plain to their end.
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-    let plain = text.bytes().position(|byte| !is_plain(&byte)).unwrap_or(text.len());
-    let (plain, rest) = text.split_at(plain);
-    out.push_str(plain);
-    for character in rest.chars() {
+    if is_plain(bytes) {
+        out.bytes(bytes);
+    } else {
+        escaped_json(out, text(bytes)?);
+    }
+    out.constant(b"\"");
+    Ok(())
+}
+
+/// Whether all are printable ASCII that JSON does not escape. Eight at a time: texts are too short for more.
+fn is_plain(bytes: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // Of a word, its bytes that are escaped have their highest bit set in the result; those above them may have it as well.
+    let escaped = |word: u64| {
+        let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let high = word | word.wrapping_add(ONES);
+        control | high | zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\')))
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut found = 0;
+    for word in words {
+        found |= escaped(u64::from_le_bytes(*word));
+    }
+    let mut last = u64::from_le_bytes([b' '; 8]);
+    for byte in rest {
+        last = last << 8 | u64::from(*byte);
+    }
+    (found | escaped(last)) & HIGH == 0
+}
+
+fn escaped_json(out: &mut Pen, text: &str) {
+    for character in text.chars() {
         match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            ' '..='~' => out.push(character),
+            '"' => out.text("\\\""),
+            '\\' => out.text("\\\\"),
+            '\n' => out.text("\\n"),
+            '\r' => out.text("\\r"),
+            '\t' => out.text("\\t"),
+            '\u{8}' => out.text("\\b"),
+            '\u{c}' => out.text("\\f"),
+            ' '..='~' => out.character(character),
             _ => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "\\u{unit:04x}");
+                    out.text("\\u");
+                    digits::last_hex((*unit).into(), 4).for_each(|digit| out.constant(&[digit]));
                 }
             }
         }
     }
-    out.push('"');
 }
 
-fn xml_text(out: &mut String, text: &str) {
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            _ => out.push(character),
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Inside double quotes.
-fn xml_attribute(out: &mut String, text: &str) {
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\r' => out.push_str("&#13;"),
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push_str("&#09;"),
-            _ => out.push(character),
+    #[test]
+    fn a_text_is_plain_when_json_has_nothing_to_escape_in_it() {
+        for length in 0..20 {
+            for byte in 0..=u8::MAX {
+                for place in 0..length {
+                    let mut bytes = vec![b'~'; length];
+                    bytes[place] = byte;
+                    let expected = matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+                    assert_eq!(is_plain(&bytes), expected, "{byte} at {place} of {length}");
+                }
+            }
         }
     }
-}
-
-/// With the quotes that need least escaping: the account server's habit.
-fn quoted_attribute(out: &mut String, text: &str) {
-    let quote = if text.contains('"') && !text.contains('\'') { '\'' } else { '"' };
-    out.push(quote);
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' if quote == '"' => out.push_str("&quot;"),
-            '\r' => out.push_str("&#13;"),
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push_str("&#9;"),
-            _ => out.push(character),
-        }
-    }
-    out.push(quote);
 }

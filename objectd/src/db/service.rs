@@ -2,11 +2,11 @@
 //! way from a decision in a core to the key-value environment and back.
 
 use super::info::{self, Info};
-use super::key::{self, Kind, State};
+use super::key::Kind;
 use super::lifecycle::Change;
-use super::listing::{Selection, Walk};
+use super::listing::Selection;
 use super::policies::Policies;
-use super::render::{Format, Listing, Renderer};
+use super::render::{Format, Listing};
 use crate::container::Intake;
 use crate::node::Node;
 use crate::reply;
@@ -14,7 +14,7 @@ use base::config::is_true;
 use base::hash_path::{HashPath, NameHash};
 use base::http::headers::title_case;
 use base::http::server::Response;
-use base::http::{Headers, RequestHead, Status};
+use base::http::{Headers, RequestHead};
 use base::io;
 use base::io::kv::Kv;
 use base::limits::Constraints;
@@ -24,10 +24,6 @@ use base::timestamp::Timestamp;
 use std::cmp::Reverse;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Keys one read transaction visits at most: some tens of microseconds each slice, so that no reader holds back the
-/// environment's free pages for long.
-pub const SLICE: usize = 1_000;
 
 /// Accounts that come into being by their first row (Swift's auto_create_account_prefix).
 const AUTO_CREATE_PREFIX: &str = ".";
@@ -247,46 +243,6 @@ impl Service {
         let (kind, hash) = (self.kind, self.hash);
         self.rows.read(move |read| info::load(read, kind, &hash)).await.map_err(|error| self.failed(&error))
     }
-
-    /// The info record and, unless it is missing or deleted, the listing: one transaction when a slice is enough.
-    pub async fn list(
-        &self,
-        selection: Selection,
-        policy: Option<u32>,
-        renderer: Renderer,
-    ) -> Result<(Option<Info>, Renderer), Response> {
-        let (kind, hash) = (self.kind, self.hash);
-        let first = self.rows.read(move |read| {
-            let Some(info) = info::load(read, kind, &hash)?.filter(|info| !info.is_deleted()) else {
-                return Ok((info::load(read, kind, &hash)?, None, renderer));
-            };
-            // Rows of an account lie in one range, whatever the policy of their containers.
-            let policy = if kind == Kind::Account { 0 } else { policy.unwrap_or(info.policy) };
-            let mut walk = Walk::new(key::row_prefix(&hash, State::Live, policy), &selection);
-            let mut renderer = renderer;
-            let done = walk.advance(read, SLICE, &mut |entry| renderer.entry(entry))?;
-            Ok((Some(info), (!done).then_some(walk), renderer))
-        });
-        let (info, mut walk, mut renderer) = first.await.map_err(|error| self.failed(&error))?;
-        // Ends: every slice moves the walk behind up to `SLICE` keys of a finite range, and at most `limit` are taken.
-        while let Some(mut here) = walk.take() {
-            let next = self.rows.read(move |read| {
-                let done = here.advance(read, SLICE, &mut |entry| renderer.entry(entry))?;
-                Ok(((!done).then_some(here), renderer))
-            });
-            (walk, renderer) = next.await.map_err(|error| self.failed(&error))?;
-        }
-        Ok((info, renderer))
-    }
-}
-
-/// The answer to a listing: an empty plain one is 204.
-pub fn listed(format: Format, body: String) -> Response {
-    let status = if format == Format::Plain && body.is_empty() { Status(204) } else { Status(200) };
-    if status.0 == 204 {
-        return Response::empty(status).header("Content-Type", format.content_type());
-    }
-    Response::full(status, format.content_type(), body)
 }
 
 /// What listings are made of, for each kind.

@@ -9,6 +9,7 @@ use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::{Response, ResponseBody};
 use base::http::{Method, ResponseHead, Status};
+use base::pieces;
 use std::rc::Rc;
 
 /// Asks the account's nodes. An account nobody has written to yet reads as empty when `account_autocreate`.
@@ -22,6 +23,7 @@ pub(super) async fn get(core: &Rc<Core>, request: ClientRequest) -> Response {
     let mut candidates = core.backend.candidates(&core.config, &placement);
     let mut headers = Origin::of(&request).headers();
     headers.set("Accept", "application/json");
+    pieces::ask(&mut headers);
     listing::show_reserved(&request, &mut headers);
     let read = Read {
         method: request.method,

@@ -11,6 +11,8 @@ use crate::core::Core;
 use base::http::client::{Connection, Framing};
 use base::http::{HeadParts, Headers, RequestHead, ResponseHead};
 use base::io::{self, Pipe};
+use base::limits::BODY_CHUNK;
+use base::pieces;
 use bytes::Bytes;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use std::time::Duration;
 const MAX_ANSWER_BODY: usize = 64 * 1024;
 
 /// Bytes of a body that need not be streamed when they are here already: no more than one read brings beside a head.
-const READY_MAX: usize = 8 * 1024;
+const READY_MAX: usize = BODY_CHUNK;
 
 /// What goes out before the first answer.
 enum Opening {
@@ -100,6 +102,10 @@ impl Exchange {
             if matches!(opening, Opening::Head(Framing::None | Framing::Length(0))) {
                 connection.finish().await?;
             }
+            // A page of a listing, or its first piece, was written together with its head.
+            if pieces::are_asked(head.headers) {
+                connection.expect_body();
+            }
             connection.read_head().await
         })
         .await??;
@@ -137,6 +143,11 @@ impl Exchange {
             self.give_back();
         }
         Ok(piece)
+    }
+
+    /// Whether more of the answer is here already.
+    pub fn has_bytes(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::has_bytes)
     }
 
     /// Takes bytes of the answer's body into an empty pipe; 0 when `read` has to be asked.

@@ -11,6 +11,7 @@ use crate::respond;
 use base::config::is_true;
 use base::http::Status;
 use base::http::server::Response;
+use base::pieces;
 use std::rc::Rc;
 
 /// Asks the container's nodes; its ACL decides who may see the answer.
@@ -30,6 +31,7 @@ pub(super) async fn get(core: &Rc<Core>, mut request: ClientRequest) -> Response
     let mut candidates = core.backend.candidates(&core.config, &placement);
     let mut headers = Origin::of(&request).headers();
     headers.set("Accept", "application/json");
+    pieces::ask(&mut headers);
     listing::show_reserved(&request, &mut headers);
     let read = Read {
         method: request.method,

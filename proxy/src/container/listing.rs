@@ -72,7 +72,7 @@ pub(crate) fn wants_newest(request: &ClientRequest) -> bool {
 }
 
 /// The client's answer: the source's status, cleaned fields, its body streamed.
-pub(crate) fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest) -> Response {
+pub(crate) fn answer(core: &Rc<Core>, mut source: Source, request: &ClientRequest) -> Response {
     let mut head = source.head;
     let hidden: &[String] = if request.is_owner { &[] } else { &core.config.swift_owner_headers };
     head.headers = respond::read_headers(head.headers, hidden);
@@ -83,6 +83,9 @@ pub(crate) fn answer(core: &Rc<Core>, source: Source, request: &ClientRequest) -
         return respond::response(head, ResponseBody::Empty);
     }
     head.headers.remove("Content-Length");
+    if let Some(page) = length.and_then(|length| source.exchange.take_ready(length)) {
+        return respond::response(head, ResponseBody::Full(page));
+    }
     let body = object::stream::Plain::new(source.exchange);
     respond::response(head, ResponseBody::Stream { length, source: Box::new(body) })
 }

@@ -1,9 +1,10 @@
 //! listing_formats: the application answers listings as JSON; the client gets plain text, JSON or XML as it asked.
 //!
-//! `format=` decides, else `Accept`. JSON passes as it is. Plain text and XML are made from the collected JSON, which is bounded
-//! by the rows of one page. An empty plain listing is 204, as is every HEAD.
+//! `format=` decides, else `Accept`. JSON passes as it is. Plain text is taken out of it as it comes; XML is made from the collected JSON, which is
+//! bounded by the rows of one page. An empty plain listing is 204, as is every HEAD.
 
 mod accept;
+mod lines;
 mod render;
 
 use crate::pipeline::Application;
@@ -17,7 +18,7 @@ use serde_json::Value;
 use std::rc::Rc;
 
 /// Most bytes of one page as JSON: 10,000 rows with names of 1,024 bytes that are all `\u` escapes stay below.
-const PAGE_MAX: usize = 96 * 1024 * 1024;
+pub(crate) const PAGE_MAX: usize = 96 * 1024 * 1024;
 
 /// The layer.
 pub struct ListingFormats {
@@ -72,18 +73,16 @@ impl Application for ListingFormats {
             if choice == "application/json" {
                 return as_json(response);
             }
-            let Some(rows) = rows_of(&mut response).await else { return respond::standard(Status(500)) };
-            let body = match (choice, &path.container) {
-                ("text/plain", _) => render::plain(&rows),
-                (_, None) => render::account_xml(&path.account, &rows),
-                (_, Some(container)) => render::container_xml(container, &rows),
-            };
-            response.head.status = Status(if body.is_empty() { 204 } else { 200 });
-            response.head.headers.remove("Content-Length");
-            if body.is_empty() {
-                response.head.headers.set("Content-Length", "0");
+            if choice == "text/plain" {
+                return as_text(response).await;
             }
-            response.body = if body.is_empty() { ResponseBody::Empty } else { ResponseBody::Full(body.into()) };
+            let Some(rows) = rows_of(&mut response).await else { return respond::standard(Status(500)) };
+            let body = match &path.container {
+                None => render::account_xml(&path.account, &rows),
+                Some(container) => render::container_xml(container, &rows),
+            };
+            response.head.headers.remove("Content-Length");
+            response.body = ResponseBody::Full(body.into());
             response
         })
     }
@@ -129,6 +128,27 @@ fn as_json(mut response: Response) -> Response {
         response.head.headers.remove("Content-Length");
         response.body = ResponseBody::Full(Bytes::from_static(b"[]"));
     }
+    response
+}
+
+/// Names, one per line: of a page in pieces as they come.
+async fn as_text(mut response: Response) -> Response {
+    let body = match response.body {
+        ResponseBody::Stream { length: None, source } => match lines::Lines::begin(source).await {
+            Ok(lines) => lines.map(|lines| ResponseBody::Stream { length: None, source: Box::new(lines) }),
+            Err(_) => return respond::standard(Status(500)),
+        },
+        body => match collect(body, PAGE_MAX).await.as_deref().and_then(lines::whole) {
+            Some(lines) => (!lines.is_empty()).then(|| ResponseBody::Full(lines.into())),
+            None => return respond::standard(Status(500)),
+        },
+    };
+    response.head.status = Status(if body.is_none() { 204 } else { 200 });
+    response.head.headers.remove("Content-Length");
+    if body.is_none() {
+        response.head.headers.set("Content-Length", "0");
+    }
+    response.body = body.unwrap_or(ResponseBody::Empty);
     response
 }
 

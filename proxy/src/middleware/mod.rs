@@ -31,6 +31,7 @@ pub mod proxy_logging;
 pub mod ratelimit;
 pub mod read_only;
 mod report;
+mod rows;
 pub mod segment_rate;
 pub mod slo;
 pub mod staticweb;

@@ -34,6 +34,10 @@ impl BodySource for Plain {
         Box::pin(async { self.exchange.read().await.transpose() })
     }
 
+    fn is_here(&self) -> bool {
+        self.exchange.has_bytes()
+    }
+
     fn next_to<'a>(&'a mut self, pipe: &'a mut Pipe) -> LocalFuture<'a, std::io::Result<usize>> {
         Box::pin(self.exchange.read_to(pipe))
     }

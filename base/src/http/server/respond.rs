@@ -22,6 +22,8 @@ use std::task::Poll;
 const COPY_MAX: usize = 4 * 1024;
 /// One write moves so much at most: its deadline is meant for a piece, not for a body.
 const WRITE_MAX: usize = 256 * 1024;
+/// Pieces of a body that are here already leave together, as long as they have no more parts: so a write moves no more than two of the largest.
+const PARTS_MAX: usize = 4;
 /// Shorter bodies are copied: most of them came with their head.
 const PIPED_MIN: u64 = 48 * 1024;
 
@@ -143,6 +145,10 @@ impl Sender<'_> {
             let last = match next {
                 Ok(Some(bytes)) => {
                     self.push_piece(&mut parts, bytes);
+                    if parts.len() < PARTS_MAX && pull.is_here() {
+                        next = pull.next().await;
+                        continue;
+                    }
                     false
                 }
                 Ok(None) => {
@@ -227,6 +233,11 @@ impl Pull {
         let piece = self.ready.split_to(self.ready.len().min(WRITE_MAX));
         self.took(piece.len())?;
         Ok(Some(piece))
+    }
+
+    /// Whether something comes without waiting.
+    fn is_here(&self) -> bool {
+        !self.ready.is_empty() || self.source.is_here()
     }
 
     /// Bytes put into the pipe; none when `next` has to be asked.

@@ -122,7 +122,8 @@ impl Kv {
             self.0.waits.ended(start);
             return result;
         }
-        self.read(body).await
+        // Boxed: rare, and large beside the rest.
+        Box::pin(self.read(body)).await
     }
 
     pub(in crate::io) async fn write<T, F>(&self, body: F) -> io::Result<T>

@@ -1,14 +1,8 @@
-//! Core: listings as plain text and as XML, byte for byte as Swift writes them.
+//! Core: listings as XML, byte for byte as Swift writes them.
 
 use serde_json::Value;
 
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
-
-/// One name per line; sub-directories by their prefix.
-pub(super) fn plain(rows: &[Value]) -> String {
-    let names = rows.iter().filter_map(|row| row.get("name").or_else(|| row.get("subdir")));
-    names.filter_map(Value::as_str).flat_map(|name| [name, "\n"]).collect()
-}
 
 /// The containers of an account.
 pub(super) fn account_xml(account: &str, rows: &[Value]) -> String {

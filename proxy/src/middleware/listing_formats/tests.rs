@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::pipeline::tests::{Fake, block_on, full_body, request};
+use base::http::server::BodySource;
 
 const OBJECTS: &str = r#"[{"bytes": 100, "hash": "781e5e245d69b566979b86e28d23f2c7", "name": "d&<>\"'", "content_type": "image/png", "last_modified": "2026-11-22T10:40:41.000000"}, {"subdir": "b/"}]"#;
 const CONTAINERS: &str = r#"[{"name": "a", "count": 0, "bytes": 0, "last_modified": "2026-11-22T10:40:10.000000", "storage_policy": "gold"}, {"subdir": "b-"}]"#;
@@ -99,4 +100,34 @@ fn objects_and_refusals_pass_untouched() {
     let mut wrong = request(Method::Get, "/v/c");
     wrong.headers.set("Accept", "image/png");
     assert_eq!(block_on(layer.call(wrong)).head.status, Status(406));
+}
+
+/// A body that comes in pieces.
+struct Pieces(Vec<&'static [u8]>);
+
+impl BodySource for Pieces {
+    fn next(&mut self) -> LocalFuture<'_, Option<std::io::Result<Bytes>>> {
+        let piece = (!self.0.is_empty()).then(|| Ok(Bytes::from_static(self.0.remove(0))));
+        Box::pin(std::future::ready(piece))
+    }
+}
+
+#[test]
+fn a_page_in_pieces_is_text_as_it_comes_wherever_it_is_cut() {
+    const PAGE: &[u8] = br#"[{"bytes": 1, "hash": "d; \"name\": \"no", "name": "a \"q\" \u00fc\\", "last_modified": "}, {"}, {"subdir": "\\\"}, {\"b/"}, {"name":"c","x":":"},{"name": ""}, {"hash": "name", "name": "subdir"}]"#;
+    const TEXT: &str = "a \"q\" \u{fc}\\\n\\\"}, {\"b/\nc\n\nsubdir\n";
+    assert_eq!(lines::whole(PAGE).as_deref(), Some(TEXT.as_bytes()));
+    for cut in 0..PAGE.len() {
+        let fake = Fake::new(move |_| {
+            let source = Box::new(Pieces(vec![&PAGE[..cut], &PAGE[cut..]]));
+            Response::stream(Status(200), None, source).header("Content-Type", "application/json")
+        });
+        let response = block_on(ListingFormats::new(fake).call(request(Method::Get, "/v/c")));
+        assert_eq!(response.head.status, Status(200));
+        let text = block_on(collect(response.body, PAGE_MAX)).expect("it does not end early");
+        assert_eq!(text, TEXT.as_bytes(), "cut at {cut}");
+    }
+    for wrong in ["{", "[{\"name\": \"a\"}", "[{\"name\": 1}]", "[{\"name\": \"a]"] {
+        assert_eq!(lines::whole(wrong.as_bytes()), None, "{wrong}");
+    }
 }

@@ -1,44 +1,29 @@
 //! Listings: the ETag of the whole stands behind the manifest's; it becomes a field of its own.
 
-use crate::middleware::listing_formats::collect;
+use crate::middleware::rows::{self, Edit};
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
-use crate::respond;
-use base::http::Status;
-use base::http::server::{LocalFuture, Response, ResponseBody};
-use bytes::Bytes;
-use memchr::memmem;
+use base::http::server::{LocalFuture, Response};
 use serde_json::{Map, Value};
 use std::rc::Rc;
-
-/// Most bytes of one page.
-const PAGE_MAX: usize = 96 * 1024 * 1024;
-const MARK: &[u8] = b"slo_etag";
 
 /// The listing, large objects with both ETags. A page without them passes as it is.
 pub(super) fn with_etags(next: Rc<dyn Application>, request: ClientRequest) -> LocalFuture<'static, Response> {
     Box::pin(async move {
-        let mut response = next.call(request).await;
+        let response = next.call(request).await;
         let is_json =
             response.head.headers.get("Content-Type").is_some_and(|kind| kind.starts_with(b"application/json"));
-        if response.head.status.0 != 200 || !is_json {
-            return response;
-        }
-        let body = std::mem::replace(&mut response.body, ResponseBody::Empty);
-        let Some(body) = collect(body, PAGE_MAX).await else { return respond::standard(Status(503)) };
-        response.head.headers.remove("Content-Length");
-        response.body = ResponseBody::Full(split(body));
-        response
+        if response.head.status.0 == 200 && is_json { rows::edited(response, Etags).await } else { response }
     })
 }
 
-fn split(body: Bytes) -> Bytes {
-    if memmem::find(&body, MARK).is_none() {
-        return body;
-    }
-    let Ok(mut rows) = serde_json::from_slice::<Vec<Map<String, Value>>>(&body) else { return body };
-    for row in &mut rows {
-        let Some(listed) = row.get("hash").and_then(Value::as_str) else { continue };
+struct Etags;
+
+impl Edit for Etags {
+    const MARK: &'static [u8] = b"slo_etag";
+
+    fn edit(&self, row: &mut Map<String, Value>) {
+        let Some(listed) = row.get("hash").and_then(Value::as_str) else { return };
         let mut parts = listed.split(';').map(str::trim);
         let mut hash = parts.next().unwrap_or_default().to_owned();
         let mut etag = None;
@@ -53,21 +38,21 @@ fn split(body: Bytes) -> Bytes {
             row.insert("slo_etag".into(), etag.into());
         }
     }
-    serde_json::to_vec(&rows).map_or(body, Bytes::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     #[test]
     fn large_objects_show_both_etags_and_other_rows_stay() {
         let body = br#"[{"name":"a","hash":"x"},{"name":"b","hash":"d4; a=b; slo_etag=q"},{"subdir":"slo_etag/"}]"#;
-        let rows: Value = serde_json::from_slice(&split(Bytes::from_static(body))).unwrap();
+        let rows: Value = serde_json::from_slice(&rows::page(&Etags, Bytes::from_static(body))).unwrap();
         assert_eq!(rows[0], serde_json::json!({"name": "a", "hash": "x"}));
         assert_eq!(rows[1], serde_json::json!({"name": "b", "hash": "d4; a=b", "slo_etag": "\"q\""}));
         assert_eq!(rows[2]["subdir"], "slo_etag/");
         let plain = Bytes::from_static(b"[{\"hash\":\"x\"}]");
-        assert_eq!(split(plain.clone()), plain);
+        assert_eq!(rows::page(&Etags, plain.clone()), plain);
     }
 }
