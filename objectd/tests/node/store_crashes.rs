@@ -190,10 +190,15 @@ fn attempt(layout: Layout, scenario: Scenario, seed: u64, fault: Option<(u64, Pl
         if ended.is_err() {
             violations.push("the scenario hangs".to_owned());
         }
-        // A name whose directory could not be synced for want of space was refused, and is shown until the power goes out.
-        if layout == Layout::Stock && matches!(fault, Some((_, Planned::StorageFull))) {
+        // A name whose directory could not be synced for want of space was refused, and is shown until the power goes out. On a packed device
+        // only large objects have names.
+        if matches!(fault, Some((_, Planned::StorageFull))) {
             for writer in &writers {
-                writer.borrow_mut().objects.iter_mut().for_each(|(_, known)| known.forget_what_was_seen());
+                for (_, known) in &mut writer.borrow_mut().objects {
+                    if layout == Layout::Stock || known.failed_bytes() > PACK_LIMIT {
+                        known.forget_what_was_seen();
+                    }
+                }
             }
         }
         // A batch that failed or was cut off may have left parts of its records; nobody was told of them.

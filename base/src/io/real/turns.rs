@@ -1,4 +1,4 @@
-//! Core: turns at a disk: how many reads it is given at a time, first come, first served.
+//! Driver: turns at a disk: how many reads it is given at a time, first come, first served.
 //!
 //! A disk that tells of its reads in bursts, and a core that answers bursts, work in turn and never together: all requests are at one of
 //! them. With a bound there are two groups, one at the disk and one at the core.

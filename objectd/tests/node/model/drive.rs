@@ -67,7 +67,7 @@ pub async fn perform(node: &Rc<Node>, writer: &Shared, object: usize, operation:
     let Some(answer) = answer else {
         writer.failed += 1;
         let _ = writer.first_failed.get_or_insert_with(|| shorten(&format!("{name}: {operation:?}")));
-        writer.objects[object].1.failed();
+        writer.objects[object].1.failed(operation);
         return false;
     };
     if let Err(possible) = writer.objects[object].1.answered(operation, outcomes, &answer) {

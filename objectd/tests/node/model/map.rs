@@ -250,11 +250,13 @@ pub struct Known {
     states: Vec<State>,
     /// What it may be again after a power cut, although a read saw something newer: an operation that failed may be shown and not durable.
     shaky: Vec<State>,
+    /// The longest body of a PUT that failed.
+    failed_bytes: usize,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Known { states: vec![State::default()], shaky: Vec::new() }
+        Known { states: vec![State::default()], shaky: Vec::new(), failed_bytes: 0 }
     }
 }
 
@@ -271,8 +273,16 @@ impl Known {
     }
 
     /// It was refused by the device, or broke off.
-    pub fn failed(&mut self) {
+    pub fn failed(&mut self, operation: &Operation) {
         self.shaky.extend(self.states.iter().cloned());
+        if let Verb::Put { content, .. } = &operation.verb {
+            self.failed_bytes = self.failed_bytes.max(content.bytes.len());
+        }
+    }
+
+    /// The longest body of a PUT that failed.
+    pub fn failed_bytes(&self) -> usize {
+        self.failed_bytes
     }
 
     /// The power went out, and what failed before may be undone even where it was seen.
