@@ -204,7 +204,7 @@ async fn write(rows: &Kv, groups: Arc<Vec<Group>>, count: usize) -> std::io::Res
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::db::key::{Kind, State};
     use crate::db::{TABLES, info, merge};
@@ -213,14 +213,15 @@ mod tests {
     use base::timestamp::Timestamp;
     use std::path::Path;
 
-    const THERE: NameHash = NameHash([1; 16]);
+    pub(in crate::container) const THERE: NameHash = NameHash([1; 16]);
     const NOWHERE: NameHash = NameHash([2; 16]);
 
-    fn time(raw: u64) -> Timestamp {
+    pub(in crate::container) fn time(raw: u64) -> Timestamp {
         Timestamp::from_raw(raw, 0)
     }
 
-    fn creation(hash: NameHash) -> Change {
+    /// A container that comes into being.
+    pub(in crate::container) fn creation(hash: NameHash) -> Change {
         Change {
             kind: Kind::Container,
             hash,

@@ -1,49 +1,26 @@
 //! The journal on a simulated disk: what is durable when, and what is not done twice.
 
 use super::state::{Bounds, TRUSTED_AFTER};
+use crate::container::intake::tests::{THERE, creation, time};
 use crate::container::{Intake, Row, Taken};
 use crate::db::key::{self, Kind, State};
-use crate::db::lifecycle::{self, Change};
+use crate::db::lifecycle;
 use crate::db::object_row::ObjectUpdate;
 use crate::db::{ROWS, TABLES, info, merge, reclaim};
 use base::hash_path::NameHash;
 use base::io;
 use base::io::kv::{Kv, Read};
 use base::io::sim::{NodeId, Planned, Sim, SimHandle, SimOptions};
-use base::limits::Constraints;
-use base::timestamp::Timestamp;
 use std::cell::RefCell;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-const THERE: NameHash = NameHash([1; 16]);
 /// So small that a half is written over within a test.
 const SMALL: Bounds = Bounds { half_bytes: 16 * 1024, rows: 12, age: Duration::from_millis(200) };
 /// So large that nothing is moved by itself.
 const PATIENT: Bounds = Bounds { half_bytes: 1024 * 1024, rows: 1000, age: Duration::from_secs(3600) };
-
-fn time(raw: u64) -> Timestamp {
-    Timestamp::from_raw(raw, 0)
-}
-
-fn creation() -> Change {
-    Change {
-        kind: Kind::Container,
-        hash: THERE,
-        account: "a".to_owned(),
-        container: "c".to_owned(),
-        time: time(1),
-        now: time(1),
-        id: "id".to_owned(),
-        policy: Some(0),
-        default_policy: 0,
-        metadata: Vec::new(),
-        constraints: Constraints::default(),
-        forget_before: Timestamp::ZERO,
-    }
-}
 
 fn row(name: &str, raw: u64) -> Row {
     let update = ObjectUpdate { deleted: false, size: 1, ..ObjectUpdate::deletion(name, 0, time(raw)) };
@@ -62,7 +39,7 @@ async fn open(bounds: Bounds) -> std::io::Result<(Kv, Intake)> {
 
 /// A container that the journal takes rows of.
 async fn trusted(rows: &Kv, intake: &Intake) {
-    rows.write(|write| lifecycle::put_container(write, &creation())).await.unwrap();
+    rows.write(|write| lifecycle::put_container(write, &creation(THERE))).await.unwrap();
     assert_eq!(trust(intake).await, vec![Ok(true); TRUSTED_AFTER]);
 }
 
