@@ -2,22 +2,39 @@
 //!
 //! What is stored beside Python daemons (manifests, values in memcached) is written so. Reading takes any JSON.
 
+use crate::digits::last_hex;
 use serde_json::Value;
 
 /// A string in quotes, what is not ASCII as `\u` escapes.
 pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
-    for part in Value::from(text).to_string().chars() {
-        if part.is_ascii() && part != '\u{7f}' {
-            quoted.push(part);
-        } else {
-            let mut units = [0; 2];
-            for unit in part.encode_utf16(&mut units) {
-                quoted.push_str(&format!("\\u{unit:04x}"));
+    quoted.push('"');
+    escape(text, |part| quoted.push_str(part));
+    quoted.push('"');
+    quoted
+}
+
+/// Gives what stands between the quotes of a string to `out`, part by part.
+pub fn escape(text: &str, mut out: impl FnMut(&str)) {
+    for character in text.chars() {
+        match character {
+            '"' => out("\\\""),
+            '\\' => out("\\\\"),
+            '\n' => out("\\n"),
+            '\r' => out("\\r"),
+            '\t' => out("\\t"),
+            '\u{8}' => out("\\b"),
+            '\u{c}' => out("\\f"),
+            ' '..='~' => out(character.encode_utf8(&mut [0; 4])),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    let mut space = *b"\\u0000";
+                    space.iter_mut().skip(2).zip(last_hex((*unit).into(), 4)).for_each(|(place, digit)| *place = digit);
+                    out(std::str::from_utf8(&space).unwrap_or_default());
+                }
             }
         }
     }
-    quoted
 }
 
 /// Any value.
@@ -78,6 +95,18 @@ mod tests {
         let written = r#"[1, -2.5, null, true, "a\"\u00fc\ud83d\ude00\u007f\n", {"b": [], "c": {}}]"#;
         assert_eq!(text(&value), written);
         assert_eq!(serde_json::from_str::<Value>(written).unwrap(), value);
+    }
+
+    #[test]
+    fn every_character_is_read_back_and_what_is_written_is_printable() {
+        let all: String = ('\0'..='\u{ff}').chain(['\u{20ac}', '\u{1f600}']).collect();
+        let quoted = quoted(&all);
+        assert!(quoted.chars().all(|character| matches!(character, ' '..='~')), "{quoted}");
+        assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), all);
+        assert!(
+            quoted.contains(r#"\b\t\n\u000b\f\r"#) && quoted.contains(r#"[\\]"#) && quoted.contains("!\\\"#"),
+            "{quoted}"
+        );
     }
 
     #[test]

@@ -27,6 +27,18 @@ where
     })
 }
 
+/// Lets other ready tasks go first; in the simulator perhaps.
+pub(super) fn yield_now() -> impl Future<Output = ()> {
+    let mut has_yielded = false;
+    std::future::poll_fn(move |context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
 /// Runs what keeps a processor busy, and waits for nothing, on a thread beside this core (in the simulator: here). It is under way when this
 /// returns, and dropped it goes on to its end. Who starts it waits for it before starting more: nothing else bounds them.
 pub fn compute<T, F>(work: F) -> Computing<T>

@@ -9,7 +9,7 @@ use super::listing::Entry;
 use super::object_row::ObjectRow;
 use super::pen::Pen;
 use super::policies::Policies;
-use base::digits;
+use base::json;
 use base::timestamp::IsoForm;
 use std::io;
 
@@ -225,7 +225,7 @@ fn json_text(out: &mut Pen, bytes: &[u8]) -> io::Result<()> {
     if is_plain(bytes) {
         out.bytes(bytes);
     } else {
-        escaped_json(out, text(bytes)?);
+        json::escape(text(bytes)?, |part| out.text(part));
     }
     out.constant(b"\"");
     Ok(())
@@ -252,27 +252,6 @@ fn is_plain(bytes: &[u8]) -> bool {
         last = last << 8 | u64::from(*byte);
     }
     (found | escaped(last)) & HIGH == 0
-}
-
-fn escaped_json(out: &mut Pen, text: &str) {
-    for character in text.chars() {
-        match character {
-            '"' => out.text("\\\""),
-            '\\' => out.text("\\\\"),
-            '\n' => out.text("\\n"),
-            '\r' => out.text("\\r"),
-            '\t' => out.text("\\t"),
-            '\u{8}' => out.text("\\b"),
-            '\u{c}' => out.text("\\f"),
-            ' '..='~' => out.character(character),
-            _ => {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    out.text("\\u");
-                    digits::last_hex((*unit).into(), 4).for_each(|digit| out.constant(&[digit]));
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@
 //! - Never more than the bound have a turn; a turn that ends, or is dropped, goes to whoever has waited longest.
 //! - Whoever stops waiting leaves the line, and passes on a turn that came too late.
 
+use crate::io::task::yield_now;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -82,16 +83,7 @@ impl Turn<'_> {
         let turns = self.turns;
         std::mem::forget(self);
         if turns.pass_on() {
-            let mut was_last = false;
-            poll_fn(|context| {
-                if was_last {
-                    return Poll::Ready(());
-                }
-                was_last = true;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            })
-            .await;
+            yield_now().await;
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::NodeId;
 use super::clock::sleep;
 use super::sockets::{self, Connection, End, Listening, Segment};
-use super::task::yield_now;
 use super::world::{World, current, try_current};
+use crate::io::task::yield_now;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::future::poll_fn;

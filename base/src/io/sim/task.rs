@@ -76,15 +76,3 @@ pub(crate) fn spawn_on<F: Future + 'static>(world: &World, node: NodeId, future:
     world.spawn(node, std::any::type_name::<F>(), Box::pin(wrapped));
     JoinHandle { state }
 }
-
-/// Lets other ready tasks go first, perhaps.
-pub(crate) fn yield_now() -> impl Future<Output = ()> {
-    let mut has_yielded = false;
-    std::future::poll_fn(move |context| {
-        if std::mem::replace(&mut has_yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-}

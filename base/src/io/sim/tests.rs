@@ -4,9 +4,9 @@ mod datagrams;
 mod steps;
 mod volumes;
 
-use super::task::yield_now;
 use super::*;
 use crate::io::kv::{Kv, Read, Table};
+use crate::io::task::yield_now;
 use crate::io::{Listener, Stream, fs, sleep, spawn, timeout};
 use bytes::{Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
