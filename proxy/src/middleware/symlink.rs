@@ -9,6 +9,7 @@ pub(crate) mod link;
 mod listing;
 
 use crate::config::Config;
+use crate::middleware::authorization;
 use crate::pipeline::Application;
 use crate::request::{Authority, ClientRequest, Parent, add_name};
 use crate::respond;
@@ -205,13 +206,9 @@ async fn check_target(
             let shown = listed.or_else(slo);
             Ok((found, shown))
         }
-        status => {
-            let mut refused = respond::standard(Status(status));
-            if let Some(challenge) = response.head.headers.get("Www-Authenticate") {
-                refused.head.headers.set("Www-Authenticate", challenge.clone());
-            }
-            Err(Box::new(refused))
-        }
+        // In the name of the link: who asks is told where he would have to have a right, not where the link leads.
+        401 => Err(Box::new(authorization::unauthorized(Some(&request.path.account)))),
+        status => Err(Box::new(respond::standard(Status(status)))),
     }
 }
 
@@ -260,4 +257,38 @@ fn conflict(text: &str, at: Option<&str>) -> Box<Response> {
         Some(at) => response.header("Content-Location", at.to_owned()),
         None => response,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::tests::{Fake, block_on, request};
+
+    /// What a PUT of a static link to `/v1/other/c/o` is answered when its target answers so.
+    fn put_to(target: u16) -> Response {
+        let application =
+            Fake::new(move |request: ClientRequest| match (request.method, request.path.account.as_str()) {
+                (Method::Head, "other") if target == 401 => authorization::unauthorized(Some("other")),
+                (Method::Head, "other") => {
+                    Response::empty(Status(target)).header("Etag", "tag").header("Content-Length", "5")
+                }
+                (Method::Put, "AUTH_test") => Response::empty(Status(201)),
+                _ => Response::empty(Status(500)),
+            });
+        let layer = Symlink::new(Rc::new(crate::config::tests::sample()), application);
+        let mut put = request(Method::Put, "/AUTH_test/c/link");
+        for (name, value) in [(link::TARGET, "c/o"), ("X-Symlink-Target-Account", "other"), (link::ETAG, "tag")] {
+            put.headers.set(name, value);
+        }
+        block_on(layer.call(put))
+    }
+
+    #[test]
+    fn who_may_not_see_the_target_of_a_static_link_is_refused_in_the_name_of_the_link() {
+        assert_eq!(put_to(200).head.status, Status(201));
+        let refused = put_to(401);
+        assert_eq!(refused.head.status, Status(401));
+        assert_eq!(refused.head.headers.get_str("Www-Authenticate"), Some("Swift realm=\"AUTH_test\""));
+        assert_eq!([put_to(403), put_to(404), put_to(503)].map(|refused| refused.head.status.0), [403, 409, 503]);
+    }
 }
