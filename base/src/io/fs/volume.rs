@@ -80,7 +80,7 @@ impl Volume {
         }
     }
 
-    /// As `write`, for what is only read at a start: past the page cache where that can be, and then without a thread. Worth it on a volume that is
+    /// As `write`, for what is not soon read: past the page cache where that can be, and then without a thread. Worth it on a volume that is
     /// written already (`prewrite`).
     pub async fn write_past(&self, offset: u64, parts: Vec<Bytes>) -> io::Result<()> {
         must_be_aligned(offset, &parts)?;

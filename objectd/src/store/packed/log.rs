@@ -333,7 +333,12 @@ impl Log {
         let total = bytes(&batch);
         let sequence = self.state.borrow().sequence;
         let (parts, places) = self.lay_out(&mut batch, &active, sequence, total);
-        if let Err(error) = active.volume.write(active.offset, parts).await {
+        // What is new is soon asked for. The rest (what may use the reserve: tombstones, what compaction moves) needs no place in memory.
+        let written = match batch.iter().all(|item| item.may_use_reserve) {
+            true => active.volume.write_past(active.offset, parts).await,
+            false => active.volume.write(active.offset, parts).await,
+        };
+        if let Err(error) = written {
             let failure = Failure::of(&error);
             self.fail(&error);
             return batch.iter().for_each(|item| item.answer.give(Err(failure)));

@@ -1,4 +1,4 @@
-//! Writes past the page cache, by the ring: for what is only read at a start.
+//! Writes past the page cache, by the ring: for what is not soon read.
 //!
 //! A write and a sync on a thread wake the thread and the core again, copy into the page cache, and walk it twice. Here the core asks the ring, and the
 //! kernel answers when the disk has it: the descriptor is open with O_DSYNC.
