@@ -1,4 +1,4 @@
-//! Workloads by name against any Swift endpoint, one storage node or a server of files, one report.
+//! Workloads by name against any Swift endpoint, an S3 store, one storage node or a server of files, one report.
 //!
 //! A workload is a verb and a size: `get-4k`, `put-1m`, `list-100`. Each connection is kept alive and has one request in flight; what a
 //! workload asks for is uploaded first and removed at the end. What the servers used is read from `/proc` for the processes named,
@@ -13,6 +13,7 @@ pub mod measure;
 mod plot;
 pub mod processes;
 mod report;
+pub mod s3;
 pub mod system_calls;
 pub mod target;
 pub mod workload;
@@ -55,6 +56,9 @@ pub struct Options {
     /// Directory that is served at --url; objects are written there and stay
     #[arg(long, requires = "url")]
     pub files: Option<PathBuf>,
+    /// Measure an S3 store at this URL instead, signed by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION
+    #[arg(long, conflicts_with_all = ["node", "url"])]
+    pub s3: Option<String>,
     /// Connections, each with one request in flight
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=16_384))]
     pub connections: u16,
@@ -134,15 +138,16 @@ fn run(options: &Options) -> Result<Report, String> {
 }
 
 async fn find(options: &Options) -> Result<Target, String> {
-    match (options.node, &options.url, &options.files) {
-        (Some(address), _, _) => Ok(Target::node(address, &options.device)),
-        (None, Some(url), Some(directory)) => Target::files(url, directory),
+    match (options.node, &options.url, &options.files, &options.s3) {
+        (Some(address), ..) => Ok(Target::node(address, &options.device)),
+        (None, Some(url), Some(directory), _) => Target::files(url, directory),
+        (None, _, _, Some(url)) => Target::s3(url, s3::Keys::of_environment()?),
         _ => {
             let [auth, user, key] = [("--auth", &options.auth), ("--user", &options.user), ("--key", &options.key)]
                 .map(|(name, value)| {
                     value
                         .as_deref()
-                        .ok_or_else(|| format!("{name} is needed, or --node or --url to measure without a proxy"))
+                        .ok_or_else(|| format!("{name} is needed, or --s3, --node or --url to measure another server"))
                 });
             Target::authenticate(auth?, user?, key?).await
         }

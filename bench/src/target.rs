@@ -1,7 +1,8 @@
-//! Driver: who is measured: a Swift endpoint, the object service of one storage node, or a server of files; and one request at a time over a
-//! kept-alive connection.
+//! Driver: who is measured: a Swift endpoint, an S3 store, the object service of one storage node, or a server of files; and one request at a time
+//! over a kept-alive connection.
 
 use crate::load::Verb;
+use crate::s3;
 use crate::workload::Workload;
 use base::http::client::{Connection, Framing};
 use base::http::{Method, RequestHead, ResponseHead};
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// Longest wait for one whole exchange: past it the request has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Container that the objects of a Swift endpoint are in; made when missing, removed at the end when it is empty.
+/// Container that the objects of a Swift endpoint are in, bucket of an S3 store; made when missing, removed at the end when it is empty.
 const CONTAINER: &str = "martlet-bench";
 
 /// MD5 of nothing: the ETag of an object without bytes.
@@ -35,6 +36,8 @@ pub struct Target {
 enum Kind {
     /// Through a proxy, with a token; the account's path.
     Swift { token: Bytes, account: String },
+    /// An S3 store: containers are buckets, and every request is signed.
+    S3(s3::Keys),
     /// Straight to a storage node, which has no rights and is told the time of each write.
     Node,
     /// Straight to a container's database: every upload is a row.
@@ -84,6 +87,12 @@ impl Target {
         }
     }
 
+    /// An S3 store at `url`, with the names of buckets in the path.
+    pub fn s3(url: &str, keys: s3::Keys) -> Result<Target, String> {
+        let (host, _) = split(url)?;
+        Ok(Target { address: resolve(&host)?, host, folder: format!("/{CONTAINER}/"), kind: Kind::S3(keys) })
+    }
+
     /// The object service of a storage node, its device `device`. No container hears of these objects.
     pub fn node(address: SocketAddr, device: &str) -> Target {
         Target { address, host: address.to_string(), folder: format!("/{device}/0/bench/bench/"), kind: Kind::Node }
@@ -106,19 +115,19 @@ impl Target {
     pub fn directory(&self) -> Option<&Path> {
         match &self.kind {
             Kind::Files(directory) => Some(directory),
-            Kind::Swift { .. } | Kind::Node | Kind::Rows => None,
+            Kind::Swift { .. } | Kind::S3(_) | Kind::Node | Kind::Rows => None,
         }
     }
 
     /// Whether it has containers and their listings.
     pub fn has_listings(&self) -> bool {
-        matches!(self.kind, Kind::Swift { .. })
+        matches!(self.kind, Kind::Swift { .. } | Kind::S3(_))
     }
 
     /// Whether it can do what a workload asks for.
     pub fn can(&self, workload: &Workload) -> bool {
         match &self.kind {
-            Kind::Swift { .. } => true,
+            Kind::Swift { .. } | Kind::S3(_) => true,
             Kind::Node => !matches!(workload.verb, Verb::List(_)),
             Kind::Rows => workload.verb == Verb::Put,
             Kind::Files(_) => workload.only_reads(),
@@ -128,17 +137,22 @@ impl Target {
     /// The same with its objects in another container; a target without containers as it is.
     pub fn in_container(&self, container: &str) -> Target {
         let mut target = self.clone();
-        if let Kind::Swift { account, .. } = &self.kind {
-            target.folder = format!("{account}/{container}/");
+        if self.has_listings() {
+            target.folder = format!("{}/{container}/", self.account_path());
         }
         target
     }
 
     /// The account's name; empty of a target without accounts.
     pub fn account(&self) -> &str {
+        self.account_path().rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What stands in front of a container.
+    fn account_path(&self) -> &str {
         match &self.kind {
-            Kind::Swift { account, .. } => account.rsplit('/').next().unwrap_or_default(),
-            Kind::Node | Kind::Rows | Kind::Files(_) => "",
+            Kind::Swift { account, .. } => account,
+            Kind::S3(_) | Kind::Node | Kind::Rows | Kind::Files(_) => "",
         }
     }
 
@@ -162,7 +176,7 @@ impl Target {
         self.folder_request(Method::Delete).await.map(drop)
     }
 
-    /// How many objects the container says it has; zero of a target without containers.
+    /// How many objects the container says it has; zero of a target without containers, and of one that does not say.
     pub async fn object_count(&self) -> Result<u64, String> {
         let answer = self.folder_request(Method::Head).await?;
         let count = answer.and_then(|answer| answer.headers.get_str("X-Container-Object-Count")?.parse().ok());
@@ -177,6 +191,8 @@ impl Target {
         let body = (method == Method::Put).then(Bytes::new);
         match self.client().exchange(&self.head(method, path.clone()), body).await {
             Ok((answer, _)) if answer.status.is_success() => Ok(Some(answer)),
+            // S3's word for a bucket that is there.
+            Ok((answer, _)) if method == Method::Put && answer.status.0 == 409 => Ok(Some(answer)),
             Ok((answer, _)) => Err(format!("{} {path} answered {}", method.as_str(), answer.status.0)),
             Err(error) => Err(format!("{} {path}: {error}", method.as_str())),
         }
@@ -185,7 +201,7 @@ impl Target {
     /// A request for an object.
     pub(crate) fn ask(&self, method: Method, name: &str) -> Ask {
         let status = match method {
-            Method::Put => 201,
+            Method::Put if !matches!(self.kind, Kind::S3(_)) => 201,
             Method::Delete => 204,
             _ => 200,
         };
@@ -202,15 +218,14 @@ impl Target {
 
     /// A request for a page of a listing.
     pub(crate) fn ask_page(&self, page: &Page) -> Ask {
-        let account = match &self.kind {
-            Kind::Swift { account, .. } => account.as_str(),
-            Kind::Node | Kind::Rows | Kind::Files(_) => "",
-        };
         let Page { container, limit, marker } = page;
-        let mut path = format!("{account}/{container}?format=json&limit={limit}");
+        let (words, marked) = match &self.kind {
+            Kind::S3(_) => (format!("list-type=2&max-keys={limit}"), "start-after"),
+            _ => (format!("format=json&limit={limit}"), "marker"),
+        };
+        let mut path = format!("{}/{container}?{words}", self.account_path());
         if !marker.is_empty() {
-            path.push_str("&marker=");
-            path.push_str(marker);
+            path.push_str(&format!("&{marked}={marker}"));
         }
         Ask { head: self.head(Method::Get, path), status: 200 }
     }
@@ -220,6 +235,7 @@ impl Target {
         head.headers.set("Host", self.host.clone());
         match &self.kind {
             Kind::Swift { token, .. } => head.headers.set("X-Auth-Token", token.clone()),
+            Kind::S3(keys) => keys.sign(&mut head, io::unix_time()),
             Kind::Node if !matches!(method, Method::Get | Method::Head) => {
                 head.headers.set("X-Timestamp", Timestamp::from_unix(io::unix_time()).internal());
                 head.headers.set("Content-Type", "application/octet-stream");

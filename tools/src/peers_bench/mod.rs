@@ -1,4 +1,4 @@
-//! `martlet bench-peers DIR`: Martlet beside what it is compared with, in one run: the Python Swift, nginx, itself.
+//! `martlet bench-peers DIR`: Martlet beside what it is compared with, in one run: the Python Swift, nginx, Garage, itself.
 //!
 //! Clusters of ours are started below DIR by this process; the peers are started by `bench/peers`, which says here where they are. Rows by
 //! name: `ratios` (rounds in which all take turns), `tail`, `idle`, `sick` (a device that is slow), and, only when asked for, `million`. A peer that is not named is left out, and its rows with it.
@@ -16,6 +16,7 @@ use crate::cluster::Cluster;
 use base::io::real;
 use bench::bars::{self, Row};
 use bench::processes::{self, Server};
+use bench::s3;
 use bench::system_calls::{self, Means};
 use bench::target::Target;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,12 @@ pub struct Options {
     /// Where it serves them
     #[arg(long, requires = "nginx")]
     nginx_url: Option<String>,
+    /// Folder of Garage, with the process ids of its nodes in run/*.pid; the keys are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    #[arg(long, requires = "garage_url")]
+    garage: Option<PathBuf>,
+    /// Its S3 service
+    #[arg(long, requires = "garage")]
+    garage_url: Option<String>,
     /// A file system of its own, on a block device that cgroup v1 may slow, for the row sick
     #[arg(long)]
     slow_disk: Option<PathBuf>,
@@ -66,6 +73,7 @@ struct Bench {
     means: Option<Means>,
     swift: Option<Peer>,
     nginx: Option<Peer>,
+    garage: Option<Peer>,
     slow_disk: Option<PathBuf>,
 }
 
@@ -137,8 +145,15 @@ fn prepare(options: &Options) -> Result<Bench, String> {
         }),
         _ => None,
     };
+    let garage = match (&options.garage, &options.garage_url) {
+        (Some(folder), Some(url)) => Some(Peer {
+            target: Target::s3(url, s3::Keys::of_environment()?)?,
+            servers: processes::servers(&[], Some(folder))?,
+        }),
+        _ => None,
+    };
     let Options { dir, rounds, scale, slow_disk, .. } = options.clone();
-    Ok(Bench { dir, rounds, scale, means: system_calls::means(), swift, nginx, slow_disk })
+    Ok(Bench { dir, rounds, scale, means: system_calls::means(), swift, nginx, garage, slow_disk })
 }
 
 impl Peer {

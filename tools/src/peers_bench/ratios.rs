@@ -20,7 +20,7 @@ struct Ratio {
     figure: Figure,
     over: Setting,
     under: Setting,
-    bar: Bar,
+    bar: Option<Bar>,
 }
 
 const fn setting(who: Who, workload: &'static str, connections: u16) -> Setting {
@@ -34,20 +34,25 @@ const fn swift(name: &'static str, workload: &'static str, connections: u16, lea
         figure: Figure::Cpu,
         over: setting(Who::Swift, workload, connections),
         under: setting(Who::Martlet, workload, connections),
-        bar: Bar::AtLeast(least),
+        bar: Some(Bar::AtLeast(least)),
     }
 }
 
 /// One of ours over nginx, the same workload over the same number of connections.
 const fn nginx(name: &'static str, figure: Figure, over: Setting, most: f64) -> Ratio {
     let under = setting(Who::Nginx, over.workload, over.connections);
-    Ratio { name, figure, over, under, bar: Bar::AtMost(most) }
+    Ratio { name, figure, over, under, bar: Some(Bar::AtMost(most)) }
+}
+
+/// Garage over Martlet: for comparison, without a bar.
+const fn garage(name: &'static str, workload: &'static str, connections: u16) -> Ratio {
+    Ratio { bar: None, over: setting(Who::Garage, workload, connections), ..swift(name, workload, connections, 0.0) }
 }
 
 /// The small GET that stands for all others.
 const SMALL: Setting = setting(Who::Martlet, "get-4k", 64);
 
-const RATIOS: [Ratio; 15] = [
+const RATIOS: [Ratio; 21] = [
     swift("CPU, Python Swift ÷ Martlet: GET 4 KiB", "get-4k", 16, 100.0),
     swift("CPU, Python Swift ÷ Martlet: HEAD", "head-4k", 16, 100.0),
     swift("CPU, Python Swift ÷ Martlet: list 100", "list-100", 16, 100.0),
@@ -67,8 +72,14 @@ const RATIOS: [Ratio; 15] = [
         figure: Figure::Cpu,
         over: SMALL,
         under: setting(Who::OneCore, "get-4k", 64),
-        bar: Bar::AtMost(1.05),
+        bar: Some(Bar::AtMost(1.05)),
     },
+    garage("CPU, Garage ÷ Martlet: GET 4 KiB", "get-4k", 16),
+    garage("CPU, Garage ÷ Martlet: list 100", "list-100", 16),
+    garage("CPU, Garage ÷ Martlet: PUT 4 KiB", "put-4k", 16),
+    garage("CPU, Garage ÷ Martlet: DELETE", "delete-4k", 16),
+    garage("CPU, Garage ÷ Martlet: GET 1 MiB", "get-1m", 8),
+    garage("CPU, Garage ÷ Martlet: PUT 1 MiB", "put-1m", 8),
 ];
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
@@ -92,7 +103,11 @@ impl Ratio {
         let [over, under] = [self.over, self.under].map(|setting| self.figures(rounds.of(setting)));
         let ratios = over.iter().zip(&under).map(|(over, under)| over / under).collect();
         let detail = format!("{} ÷ {}", micros(median(over)), micros(median(under)));
-        Row::barred(self.name, median(ratios), "", self.bar).of(detail)
+        let row = match self.bar {
+            Some(bar) => Row::barred(self.name, median(ratios), "", bar),
+            None => Row::figure(self.name, median(ratios), ""),
+        };
+        row.of(detail)
     }
 
     fn figures(&self, outcomes: &[Outcome]) -> Vec<f64> {

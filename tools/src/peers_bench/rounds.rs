@@ -22,6 +22,8 @@ pub(super) enum Who {
     Swift,
     /// nginx with static files.
     Nginx,
+    /// Garage, through its S3 service.
+    Garage,
 }
 
 /// One workload at one of them.
@@ -50,6 +52,7 @@ impl Who {
             Who::Martlet | Who::OneCore | Who::Objectd => true,
             Who::Swift => bench.swift.is_some(),
             Who::Nginx => bench.nginx.is_some(),
+            Who::Garage => bench.garage.is_some(),
         }
     }
 }
@@ -112,6 +115,7 @@ impl Ours {
             Who::Objectd => self.objectd.as_ref().map(of_node),
             Who::Swift => bench.swift.as_ref().map(of_peer),
             Who::Nginx => bench.nginx.as_ref().map(of_peer),
+            Who::Garage => bench.garage.as_ref().map(of_peer),
         };
         let (target, servers) = found.ok_or_else(|| format!("{:?} is not there", setting.who))?;
         Ok(Plan {
@@ -138,6 +142,8 @@ fn requests(bench: &Bench, setting: Setting) -> u64 {
         (Who::Swift, "put-1m") => 30,
         (Who::Swift, "put-4k" | "delete-4k") => 60,
         (Who::Swift, _) => 150,
+        (Who::Garage, "get-1m" | "put-1m" | "list-100" | "put-4k" | "delete-4k") => 200,
+        (Who::Garage, _) => 1000,
         (_, "get-100m") => 8,
         (_, "list-10000") => 200,
         (_, "get-1m") => 800,
