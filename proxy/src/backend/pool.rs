@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// Shorter than any server's keep-alive time, so that the peer rarely closes first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-/// Idle connections kept per backend port.
-const MAX_PER_ADDRESS: usize = 64;
+/// Idle connections kept per backend port: with fewer than a core has requests under way, each of the rest connects anew.
+const MAX_PER_ADDRESS: usize = 256;
 /// Idle connections kept by one core.
 const MAX_TOTAL: usize = 2048;
 

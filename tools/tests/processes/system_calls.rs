@@ -1,4 +1,4 @@
-//! System calls of small requests over 64 connections, counted by `martlet bench` for the processes of a cluster. Fails when a request takes more
+//! System calls of small requests over 200 connections, counted by `martlet bench` for the processes of a cluster. Fails when a request takes more
 //! than it did. What a core asks of its ring shares calls, the more the busier the machine is; so those are held to a ceiling of their own, and all
 //! others, of which a request takes a small part of one, to a ceiling that notices a single one more. Where nobody may count, it says so and passes.
 
@@ -27,7 +27,7 @@ const WORKLOADS: [&str; 2] = ["get-4k", "head-4k"];
 fn small_requests_take_no_more_system_calls_than_they_did() {
     let cluster = Cluster::start(&["--cores", "1"]);
     let folder = cluster.dir.to_str().expect("UTF-8");
-    let load = ["--cluster", folder, "--connections", "64", "--requests", "40000"];
+    let load = ["--cluster", folder, "--connections", "200", "--requests", "40000"];
     let report = cluster.bench(&[&WORKLOADS[..], &load].concat());
     let Some(means) = report["system_calls_counted_by"].as_str() else {
         return skipped("neither perf stat nor strace may count system calls here");
