@@ -63,6 +63,14 @@ impl Connection {
         Ok(Self::new(Stream::connect(address, deadline).await?, address))
     }
 
+    /// Connects to what may be a daemon of ours: by the machine's own way where it is near, else as `connect` does.
+    pub async fn connect_near(address: SocketAddr, deadline: Duration) -> io::Result<Connection> {
+        match Stream::connect_near(address) {
+            Ok(stream) => Ok(Self::new(stream, address)),
+            Err(_) => Self::connect(address, deadline).await,
+        }
+    }
+
     /// Speaks HTTP on a stream that stands.
     pub fn new(stream: Stream, address: SocketAddr) -> Connection {
         let inner = Inner {

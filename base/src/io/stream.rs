@@ -1,4 +1,4 @@
-//! TCP, real or simulated.
+//! Connections, real or simulated: TCP, and between daemons of one machine its own way.
 
 use super::{real, sim, simulated};
 use bytes::{Bytes, BytesMut};
@@ -24,6 +24,15 @@ impl Listener {
         }))
     }
 
+    /// Listens on the machine's own way to an address, where [`Stream::connect_near`] looks: beside its TCP port, for daemons of our own user.
+    /// Whoever comes has the address itself as his own. A name that is taken is `AddrInUse`; the simulator has no such way.
+    pub fn bind_near(address: SocketAddr) -> io::Result<Listener> {
+        if simulated() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(Listener(ListenerInner::Real(real::net::Listener::bind_near(address)?)))
+    }
+
     /// The address bound (tells the port when 0 was asked for).
     pub fn local_address(&self) -> SocketAddr {
         match &self.0 {
@@ -47,7 +56,7 @@ impl Listener {
     }
 }
 
-/// One TCP connection. Clones are the same connection; it closes when the last one goes. One read and one write
+/// One connection. Clones are the same connection; it closes when the last one goes. One read and one write
 /// may be in flight at a time.
 #[derive(Clone)]
 pub struct Stream(StreamInner);
@@ -66,6 +75,14 @@ impl Stream {
         } else {
             StreamInner::Real(real::net::Stream::connect(address, deadline).await?)
         }))
+    }
+
+    /// Connects to a daemon of ours on this machine by the machine's own way, without waiting. An error says only that TCP is the way.
+    pub fn connect_near(address: SocketAddr) -> io::Result<Stream> {
+        if simulated() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(Stream(StreamInner::Real(real::net::Stream::connect_near(address)?)))
     }
 
     /// Reads into the spare capacity behind `buffer`'s content (reserve first). Gives the bytes read, 0 at the end.

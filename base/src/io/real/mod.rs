@@ -22,6 +22,7 @@ pub(super) mod kv;
 pub(super) mod lane;
 pub mod log;
 mod mapped;
+mod near;
 pub(super) mod net;
 pub(super) mod oneshot;
 pub(super) mod pipe;

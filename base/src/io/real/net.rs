@@ -12,23 +12,24 @@
 use super::buffers::{Gather, Sending, Spare};
 use super::core;
 use super::early;
+use super::near;
 use super::pipe::Pipe;
 use bytes::{Buf, Bytes, BytesMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::net::{AddressFamily, RecvFlags, SocketAddrAny, SocketFlags, SocketType, ipproto, sockopt};
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Connections the kernel completes before we accept them; past it a client's SYN waits for its own retry.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 
 /// Accepted in a row before the other tasks of the core get their turn.
 const BURST_MAX: u32 = 32;
@@ -45,8 +46,11 @@ pub(in crate::io) async fn resolve(host: String, port: u16) -> io::Result<Vec<So
 type Readable = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
 pub(in crate::io) struct Listener {
+    /// For the runtime a descriptor, whichever kind of socket it is.
     tcp: Rc<TcpListener>,
     address: SocketAddr,
+    /// Listens beside the address, not on it.
+    is_near: bool,
     /// The poll for the next connection. Kept here when an `accept` is dropped, so that a caller who waits with a deadline
     /// over and over has one operation in flight and not one per try.
     readable: RefCell<Option<Readable>>,
@@ -66,11 +70,19 @@ impl Listener {
         sockopt::set_tcp_nodelay(&socket, true)?;
         rustix::net::bind(&socket, &address)?;
         rustix::net::listen(&socket, BACKLOG)?;
-        let listener = std::net::TcpListener::from(socket);
-        let address = listener.local_addr()?;
-        let tcp = TcpListener::from_std(listener)?;
+        let address = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
+        Listener::new(socket, address, false)
+    }
+
+    pub(in crate::io) fn bind_near(address: SocketAddr) -> io::Result<Listener> {
+        Listener::new(near::listen(address)?, address, true)
+    }
+
+    /// Takes a listening socket over.
+    fn new(socket: OwnedFd, address: SocketAddr, is_near: bool) -> io::Result<Listener> {
+        let tcp = Rc::new(TcpListener::from_std(socket.into())?);
         let registered = Registered::new(tcp.as_raw_fd());
-        Ok(Listener { tcp: Rc::new(tcp), address, readable: RefCell::default(), burst: Cell::new(0), registered })
+        Ok(Listener { tcp, address, is_near, readable: RefCell::default(), burst: Cell::new(0), registered })
     }
 
     pub(in crate::io) fn local_address(&self) -> SocketAddr {
@@ -87,12 +99,13 @@ impl Listener {
         // Ends: with a connection or an error of the listener; every other turn waits, or takes a dead connection out.
         loop {
             match rustix::net::acceptfrom_with(self.registered.borrow(), flags) {
-                Ok((socket, Some(peer))) => match SocketAddr::try_from(peer) {
-                    Ok(peer) => return Ok((Stream::new(socket, peer)?, peer)),
-                    Err(_) => continue,
-                },
+                Ok((socket, peer)) => {
+                    if let Some(peer) = self.welcome(&socket, peer) {
+                        return Ok((Stream::new(socket, peer)?, peer));
+                    }
+                }
                 // The peer gave up while it queued: not ours to tell.
-                Ok((_, None)) | Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
+                Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
                 Err(Errno::AGAIN) => self.wait_readable().await?,
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
                     tracing::warn!(%error, "cannot accept a connection now, waiting");
@@ -101,6 +114,11 @@ impl Listener {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Who it is that came; `None` for one who gave up while it queued, or may not come this way.
+    fn welcome(&self, socket: &OwnedFd, peer: Option<SocketAddrAny>) -> Option<SocketAddr> {
+        if self.is_near { near::is_of_our_user(socket).then_some(self.address) } else { peer?.try_into().ok() }
     }
 
     async fn wait_readable(&self) -> io::Result<()> {
@@ -166,14 +184,15 @@ impl Stream {
         let attempt = Attempt { registered: Some(registered) };
         crate::io::timeout(deadline, tcp.writable(false)).await??;
         let registered = attempt.succeed();
-        let socket = registered.borrow();
-        sockopt::socket_error(socket)??;
-        if !core().epoll {
-            // The ring takes non-blocking as "do not wait for me".
-            let flags = rustix::fs::fcntl_getfl(socket)?;
-            rustix::fs::fcntl_setfl(socket, flags - rustix::fs::OFlags::NONBLOCK)?;
-        }
+        sockopt::socket_error(registered.borrow())??;
+        wait_as_the_core_does(registered.borrow())?;
         Ok(Stream::from_tcp(tcp, address, registered))
+    }
+
+    pub(in crate::io) fn connect_near(address: SocketAddr) -> io::Result<Stream> {
+        let socket = near::connect(address)?;
+        wait_as_the_core_does(socket.as_fd())?;
+        Stream::new(socket, address)
     }
 
     pub(in crate::io) async fn read(&self, buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
@@ -274,8 +293,10 @@ impl Stream {
 
     pub(in crate::io) fn abort(&self) {
         // For TCP this is what dissolves a connection: a RST for the peer, and the socket is closed when the call returns. The
-        // close by the ring would come a turn later. An error means there is no connection.
-        let _ = rustix::net::connect_unspec(self.0.registered.borrow());
+        // close by the ring would come a turn later. An error means there is no connection, or that it is a near one.
+        if rustix::net::connect_unspec(self.0.registered.borrow()).is_err() {
+            self.shutdown();
+        }
     }
 
     pub(in crate::io) fn has_input(&self) -> bool {
@@ -309,6 +330,15 @@ async fn ready(half: &UnsafeCell<TcpStream>, direction: Direction) -> io::Result
 
 pub(super) fn family(address: SocketAddr) -> AddressFamily {
     if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
+}
+
+/// The ring takes non-blocking as "do not wait for me"; epoll needs it.
+fn wait_as_the_core_does(socket: BorrowedFd<'_>) -> io::Result<()> {
+    if !core().epoll {
+        let flags = rustix::fs::fcntl_getfl(socket)?;
+        rustix::fs::fcntl_setfl(socket, flags - rustix::fs::OFlags::NONBLOCK)?;
+    }
+    Ok(())
 }
 
 fn new_socket(address: SocketAddr) -> io::Result<OwnedFd> {

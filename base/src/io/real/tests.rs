@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(20);
 
 /// Runs `main` on a core of each kind.
@@ -23,7 +23,7 @@ pub(super) fn on_both<F: Future>(main: impl Fn() -> F) {
     run_on(options(), driver::epoll, limited).unwrap();
 }
 
-fn listener() -> Listener {
+pub(super) fn listener() -> Listener {
     Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap()
 }
 
@@ -35,7 +35,23 @@ async fn pair() -> (Stream, Stream) {
     (client, server)
 }
 
-async fn read_exactly(stream: &Stream, length: usize) -> Vec<u8> {
+async fn near_pair() -> (Stream, Stream) {
+    // Held for its port: the names of other tests are others.
+    let port = listener();
+    let address = port.local_address();
+    let listener = Listener::bind_near(address).unwrap();
+    let client = Stream::connect_near(address).unwrap();
+    let (server, peer) = listener.accept().await.unwrap();
+    assert_eq!((client.peer_address(), server.peer_address(), peer), (address, address, address));
+    (client, server)
+}
+
+/// One by TCP, one by the machine's own way.
+async fn pairs() -> [(Stream, Stream); 2] {
+    [pair().await, near_pair().await]
+}
+
+pub(super) async fn read_exactly(stream: &Stream, length: usize) -> Vec<u8> {
     let mut buffer = BytesMut::with_capacity(64 * 1024);
     while buffer.len() < length {
         buffer.reserve(16 * 1024);
@@ -54,83 +70,86 @@ pub(super) fn pattern(length: usize) -> Bytes {
 #[test]
 fn bytes_go_both_ways_at_once() {
     on_both(|| async {
-        let (client, server) = pair().await;
-        let content = pattern(3_000_000);
-        let (theirs, sent) = (server.clone(), content.clone());
-        let writing = spawn(async move { theirs.write_all(sent).await.unwrap() });
-        let (ours, sent) = (client.clone(), content.clone());
-        let parts: Vec<Bytes> = (0..3000).map(|part| sent.slice(part * 1000..(part + 1) * 1000)).collect();
-        let gathering = spawn(async move { ours.write_vectored(parts).await.unwrap() });
-        let reading = spawn(async move { read_exactly(&server, 3_000_000).await });
-        assert_eq!(read_exactly(&client, 3_000_000).await, content);
-        assert_eq!(reading.await.unwrap(), content);
-        writing.await.unwrap();
-        gathering.await.unwrap();
+        for (client, server) in pairs().await {
+            let content = pattern(3_000_000);
+            let (theirs, sent) = (server.clone(), content.clone());
+            let writing = spawn(async move { theirs.write_all(sent).await.unwrap() });
+            let (ours, sent) = (client.clone(), content.clone());
+            let parts: Vec<Bytes> = (0..3000).map(|part| sent.slice(part * 1000..(part + 1) * 1000)).collect();
+            let gathering = spawn(async move { ours.write_vectored(parts).await.unwrap() });
+            let reading = spawn(async move { read_exactly(&server, 3_000_000).await });
+            assert_eq!(read_exactly(&client, 3_000_000).await, content);
+            assert_eq!(reading.await.unwrap(), content);
+            writing.await.unwrap();
+            gathering.await.unwrap();
+        }
     });
 }
 
 #[test]
 fn a_read_appends_to_what_the_buffer_holds_and_zero_is_the_end() {
     on_both(|| async {
-        let (client, server) = pair().await;
-        client.write_all(Bytes::from_static(b" world")).await.unwrap();
-        client.shutdown_write().await.unwrap();
-        let (result, buffer) = server.read(BytesMut::from(&b"hello"[..])).await;
-        assert_eq!((result.unwrap(), &buffer[..]), (6, &b"hello world"[..]));
-        let (result, buffer) = server.read(buffer).await;
-        assert_eq!((result.unwrap(), buffer.len()), (0, 11));
-        server.write_vectored(vec![Bytes::new(), Bytes::from_static(b"bye")]).await.unwrap();
-        assert_eq!(read_exactly(&client, 3).await, b"bye");
+        for (client, server) in pairs().await {
+            client.write_all(Bytes::from_static(b" world")).await.unwrap();
+            client.shutdown_write().await.unwrap();
+            let (result, buffer) = server.read(BytesMut::from(&b"hello"[..])).await;
+            assert_eq!((result.unwrap(), &buffer[..]), (6, &b"hello world"[..]));
+            let (result, buffer) = server.read(buffer).await;
+            assert_eq!((result.unwrap(), buffer.len()), (0, 11));
+            server.write_vectored(vec![Bytes::new(), Bytes::from_static(b"bye")]).await.unwrap();
+            assert_eq!(read_exactly(&client, 3).await, b"bye");
+        }
     });
 }
 
 #[test]
 fn a_read_given_up_breaks_the_stream_and_the_peer_sees_its_end() {
     on_both(|| async {
-        let (client, server) = pair().await;
-        let given_up = timeout(Duration::from_millis(20), server.read(BytesMut::with_capacity(100))).await;
-        assert!(given_up.is_err());
-        let (result, _) = server.read(BytesMut::with_capacity(100)).await;
-        assert_eq!(result.unwrap_err().kind(), ErrorKind::BrokenPipe);
-        assert_eq!(server.write_all(Bytes::from_static(b"x")).await.unwrap_err().kind(), ErrorKind::BrokenPipe);
-        let (result, _) = client.read(BytesMut::with_capacity(100)).await;
-        assert_eq!(result.unwrap(), 0);
+        for (client, server) in pairs().await {
+            let given_up = timeout(Duration::from_millis(20), server.read(BytesMut::with_capacity(100))).await;
+            assert!(given_up.is_err());
+            let (result, _) = server.read(BytesMut::with_capacity(100)).await;
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::BrokenPipe);
+            assert_eq!(server.write_all(Bytes::from_static(b"x")).await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+            let (result, _) = client.read(BytesMut::with_capacity(100)).await;
+            assert_eq!(result.unwrap(), 0);
+        }
     });
 }
 
 #[test]
 fn what_goes_through_a_pipe_arrives_in_order_and_the_end_is_told() {
     on_both(|| async {
-        let (source, ours) = pair().await;
-        let (theirs, target) = pair().await;
-        let content = pattern(3_000_000);
-        let sent = content.clone();
-        let writing = spawn(async move {
-            source.write_all(sent).await.unwrap();
-            source.shutdown_write().await.unwrap();
-        });
-        let passing = spawn(async move {
-            let mut pipe = Pipe::take().unwrap();
-            let mut passed = 0;
-            while ours.read_to(&mut pipe, 200_000).await.unwrap() > 0 {
-                assert!(pipe.len() <= 200_000);
-                while !pipe.is_empty() {
-                    passed += theirs.write_from(&mut pipe).await.unwrap();
+        for ((source, ours), (theirs, target)) in pairs().await.into_iter().zip(pairs().await) {
+            let content = pattern(3_000_000);
+            let sent = content.clone();
+            let writing = spawn(async move {
+                source.write_all(sent).await.unwrap();
+                source.shutdown_write().await.unwrap();
+            });
+            let passing = spawn(async move {
+                let mut pipe = Pipe::take().unwrap();
+                let mut passed = 0;
+                while ours.read_to(&mut pipe, 200_000).await.unwrap() > 0 {
+                    assert!(pipe.len() <= 200_000);
+                    while !pipe.is_empty() {
+                        passed += theirs.write_from(&mut pipe).await.unwrap();
+                    }
                 }
+                passed
+            });
+            // Slower than what comes, so that both sides wait.
+            let mut got = Vec::new();
+            while got.len() < content.len() {
+                sleep(Duration::from_millis(1)).await;
+                let (result, buffer) = target.read(BytesMut::with_capacity(256 * 1024)).await;
+                assert_ne!(result.unwrap(), 0, "the stream ended early");
+                got.extend_from_slice(&buffer);
             }
-            passed
-        });
-        // Slower than what comes, so that both sides wait.
-        let mut got = Vec::new();
-        while got.len() < content.len() {
-            sleep(Duration::from_millis(1)).await;
-            let (result, buffer) = target.read(BytesMut::with_capacity(256 * 1024)).await;
-            assert_ne!(result.unwrap(), 0, "the stream ended early");
-            got.extend_from_slice(&buffer);
+            assert!(got == content);
+            assert_eq!(passing.await, Some(content.len()));
+            writing.await.unwrap();
         }
-        assert!(got == content);
-        assert_eq!(passing.await, Some(content.len()));
-        writing.await.unwrap();
     });
 }
 
@@ -159,34 +178,37 @@ fn pipes_are_counted_and_one_that_holds_bytes_is_not_used_again() {
 #[test]
 fn a_wait_for_a_pipe_given_up_breaks_the_stream() {
     on_both(|| async {
-        let (client, server) = pair().await;
-        let mut pipe = Pipe::take().unwrap();
-        assert!(timeout(Duration::from_millis(20), server.read_to(&mut pipe, 100)).await.is_err());
-        assert_eq!(server.read_to(&mut pipe, 100).await.unwrap_err().kind(), ErrorKind::BrokenPipe);
-        let (result, _) = client.read(BytesMut::with_capacity(100)).await;
-        assert_eq!(result.unwrap(), 0);
+        for (client, server) in pairs().await {
+            let mut pipe = Pipe::take().unwrap();
+            assert!(timeout(Duration::from_millis(20), server.read_to(&mut pipe, 100)).await.is_err());
+            assert_eq!(server.read_to(&mut pipe, 100).await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+            let (result, _) = client.read(BytesMut::with_capacity(100)).await;
+            assert_eq!(result.unwrap(), 0);
+        }
     });
 }
 
 #[test]
 fn a_write_nobody_reads_can_be_given_up() {
     on_both(|| async {
-        let (client, _server) = pair().await;
-        let endless = client.write_all(pattern(64 << 20));
-        assert!(timeout(Duration::from_millis(50), endless).await.is_err());
-        assert!(client.write_all(Bytes::from_static(b"x")).await.is_err());
+        for (client, _server) in pairs().await {
+            let endless = client.write_all(pattern(64 << 20));
+            assert!(timeout(Duration::from_millis(50), endless).await.is_err());
+            assert!(client.write_all(Bytes::from_static(b"x")).await.is_err());
+        }
     });
 }
 
 #[test]
 fn shutdown_completes_a_read_in_flight() {
     on_both(|| async {
-        let (_client, server) = pair().await;
-        let reader = server.clone();
-        let reading = spawn(async move { reader.read(BytesMut::with_capacity(10)).await.0 });
-        sleep(Duration::from_millis(10)).await;
-        server.shutdown();
-        assert_eq!(reading.await.unwrap().unwrap_or(0), 0);
+        for (_client, server) in pairs().await {
+            let reader = server.clone();
+            let reading = spawn(async move { reader.read(BytesMut::with_capacity(10)).await.0 });
+            sleep(Duration::from_millis(10)).await;
+            server.shutdown();
+            assert_eq!(reading.await.unwrap().unwrap_or(0), 0);
+        }
     });
 }
 
