@@ -102,7 +102,7 @@ impl Peers {
                 }
             }
         }
-        let connection = Connection::connect(address, self.conn_timeout).await?;
+        let connection = Connection::connect_near(address, self.conn_timeout).await?;
         let result = io::timeout(self.node_timeout, exchange(&connection, head, body)).await;
         match result.map_err(Error::from).and_then(|answer| answer) {
             Ok(answer) => Ok(self.give_back(connection, answer)),

@@ -43,14 +43,18 @@ pub async fn run_core_beside(config: Rc<Config>, core: usize, letters: Letters, 
     let mut listeners = Vec::with_capacity(services.len());
     for (service, port) in services {
         let address = SocketAddr::new(config.bind_ip, port);
-        let listener = bind(address).await.map_err(|error| {
+        let listener = bind(|| Listener::bind(address, false)).await.map_err(|error| {
             Error::new(error.kind(), format!("{address}: cannot listen for the {} service: {error}", service.name()))
         })?;
-        listeners.push((service, listener));
+        // Once the port is ours, and at once: who comes between the two keeps his connection by TCP.
+        let near = Listener::bind_near(address);
+        listeners.push((service, listener, near));
     }
-    let mut accepting = Vec::with_capacity(services.len());
-    for (service, listener) in listeners {
+    let mut accepting = Vec::with_capacity(2 * services.len());
+    for (service, listener, near) in listeners {
         let port = Rc::new(Port { node: node.clone(), service });
+        let address = listener.local_address();
+        accepting.push(io::spawn(serve_near(near, address, limits.clone(), port.clone(), drain.clone())));
         accepting.push(io::spawn(accept_loop(listener, limits.clone(), config.max_clients, port, drain.clone())));
     }
     io::spawn(neighbours::listen(node.clone(), inbox));
@@ -83,16 +87,38 @@ pub async fn run_core_beside(config: Rc<Config>, core: usize, letters: Letters, 
 
 /// Binds a port. One that is taken is asked for again for a while: the kernel lets go of the sockets of a killed process's ring
 /// only some time after the process has gone, and who restarts a killed daemon should not have to know.
-async fn bind(address: SocketAddr) -> std::io::Result<Listener> {
+async fn bind(listen: impl Fn() -> std::io::Result<Listener>) -> std::io::Result<Listener> {
     let asked = io::monotonic();
     loop {
-        match Listener::bind(address, false) {
+        match listen() {
             Err(error)
                 if error.kind() == ErrorKind::AddrInUse && io::monotonic().since(asked) < TAKEN_PORT_PATIENCE =>
             {
                 io::sleep(TAKEN_PORT_PAUSE).await;
             }
             bound => return bound,
+        }
+    }
+}
+
+/// The same service by the machine's own way. Daemons of this machine prefer it and need it not: where it is not to be had, they take the port.
+async fn serve_near(
+    bound: std::io::Result<Listener>,
+    address: SocketAddr,
+    limits: Rc<ServerLimits>,
+    port: Rc<Port>,
+    drain: Drain,
+) {
+    let bound = match bound {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => bind(|| Listener::bind_near(address)).await,
+        bound => bound,
+    };
+    match bound {
+        Ok(listener) => accept_loop(listener, limits, port.node.config.max_clients, port, drain).await,
+        // The simulator has no such way.
+        Err(error) if error.kind() == ErrorKind::Unsupported => {}
+        Err(error) => {
+            tracing::warn!(%address, %error, "no unix socket beside this port: daemons of this machine use TCP")
         }
     }
 }

@@ -79,7 +79,7 @@ impl Exchange {
         }
         let connect_deadline = core.config.conn_timeout;
         // Boxed: rare, and large beside the rest.
-        let connecting = Box::pin(Connection::connect(node.address, connect_deadline));
+        let connecting = Box::pin(Connection::connect_near(node.address, connect_deadline));
         let connection = io::timeout(connect_deadline, connecting).await??;
         Self::on(core, connection, head, opening, deadline, repeated).await
     }

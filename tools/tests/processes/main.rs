@@ -16,5 +16,6 @@ mod end_to_end;
 mod full_device;
 mod kill_storm;
 mod lost_device;
+mod near;
 mod silent_device;
 mod system_calls;
