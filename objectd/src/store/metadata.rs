@@ -14,6 +14,7 @@ use super::pickle::{self, Value};
 use base::checksum::md5_hex;
 use base::timestamp::Timestamp;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Name of the attribute with the first chunk; the others have a number behind it.
 pub const ATTRIBUTE: &str = "user.swift.metadata";
@@ -24,10 +25,10 @@ pub const CHUNK: usize = 65536;
 /// Form A shows within this many bytes.
 const FORM_A_WITHIN: usize = 32;
 
-/// Items in the order they were stored. Names are title-cased by the writer and compared exactly.
+/// Items in the order they were stored. Names are title-cased by the writer and compared exactly. Copies share them until one is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    items: Vec<(Bytes, Bytes)>,
+    items: Arc<Vec<(Bytes, Bytes)>>,
 }
 
 /// The bytes are no metadata: quarantine.
@@ -44,7 +45,7 @@ impl Metadata {
     }
     /// Of items in their order.
     pub(in crate::store) fn from_items(items: Vec<(Bytes, Bytes)>) -> Self {
-        Self { items }
+        Self { items: Arc::new(items) }
     }
     /// A value.
     pub fn get(&self, name: &str) -> Option<&Bytes> {
@@ -65,14 +66,15 @@ impl Metadata {
     /// Adds or replaces, keeping the place of a replaced item.
     pub fn set(&mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
         let (name, value) = (name.into(), value.into());
-        match self.items.iter_mut().find(|(item, _)| *item == name) {
+        let items = Arc::make_mut(&mut self.items);
+        match items.iter_mut().find(|(item, _)| *item == name) {
             Some(item) => item.1 = value,
-            None => self.items.push((name, value)),
+            None => items.push((name, value)),
         }
     }
     /// Removes.
     pub fn remove(&mut self, name: &str) {
-        self.items.retain(|(item, _)| item != name.as_bytes());
+        Arc::make_mut(&mut self.items).retain(|(item, _)| item != name.as_bytes());
     }
     /// In order.
     pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {

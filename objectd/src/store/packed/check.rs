@@ -189,7 +189,7 @@ impl Check<'_> {
         while !self.suspects.is_empty() {
             let (entries, next) = self.store.index.entries_unjudged(from, ENTRIES_AT_ONCE).await?;
             for (key, entry) in entries.into_iter().filter_map(|(_, entry)| entry.ok()) {
-                for held in entry.held {
+                for held in entry.held.iter().copied() {
                     let Some(at) = held.place.at().filter(|at| self.suspects.contains(&at.volume)) else { continue };
                     if !self.told.contains(&at)
                         && let Some(why) = self.record_at(key, held, at).await?

@@ -12,6 +12,7 @@
 //!   volumes alone would bring older bytes back.
 
 pub(super) mod bytes;
+mod versions;
 
 use crate::store::diskfile::Version;
 use crate::store::listing::Listing;
@@ -19,6 +20,7 @@ use base::hash_path::NameHash;
 use base::timestamp::Timestamp;
 
 pub(super) use bytes::ENTRY_BYTES_MAX;
+pub use versions::Versions;
 
 /// Policy and hash of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,7 +132,7 @@ pub enum Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// The versions that count; at most data or tombstone, newest POST, POST of the content type.
-    pub held: Vec<Held>,
+    pub held: Versions,
     /// Records in volumes that count no more.
     pub dead: u32,
 }
@@ -215,7 +217,7 @@ impl Entry {
 
     fn drop_obsolete(&mut self, displaced: &mut Vec<Held>) {
         // Nearly always one version replaces another, and no listing need be asked which is the older.
-        if let [one, other] = self.held.as_slice() {
+        if let [one, other] = &*self.held {
             let is_whole = |version| !matches!(version, Version::Meta { .. });
             let (before, after) = (one.version.timestamp(), other.version.timestamp());
             if is_whole(one.version) && is_whole(other.version) && before != after {
@@ -251,7 +253,7 @@ impl Entry {
     /// The versions by their use.
     pub fn choose(&self) -> Chosen {
         // Nearly all objects are one version, and no listing need be asked.
-        if let [only] = self.held.as_slice() {
+        if let [only] = &*self.held {
             return match only.version {
                 Version::Data(_) => Chosen { data: Some(*only), ..Chosen::default() },
                 Version::Tombstone(_) => Chosen { tombstone: Some(*only), ..Chosen::default() },

@@ -206,7 +206,8 @@ impl Export<'_> {
             return Ok(());
         }
         for (key, entry) in self.entries_in(Some(number)).await? {
-            for held in entry.held.into_iter().filter(|held| held.place.at().is_some_and(|at| at.volume == number)) {
+            for held in entry.held.iter().copied().filter(|held| held.place.at().is_some_and(|at| at.volume == number))
+            {
                 self.lose(key, held, "its record is damaged");
             }
         }

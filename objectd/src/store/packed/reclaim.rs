@@ -77,7 +77,7 @@ mod tests {
         let tombstone = |raw| held(Version::Tombstone(Timestamp::from_raw(raw, 0)));
         let meta = held(Version::Meta { timestamp: Timestamp::from_raw(50, 0), content_type: None });
         let data = held(Version::Data(Timestamp::from_raw(50, 0)));
-        let entry = |held: &[Held], dead| Entry { held: held.to_vec(), dead };
+        let entry = |held: &[Held], dead| Entry { held: held.iter().copied().collect(), dead };
         assert!(is_forgettable(&entry(&[tombstone(99)], 0), before));
         assert!(is_forgettable(&entry(&[tombstone(40), meta], 0), before));
         assert!(!is_forgettable(&entry(&[tombstone(100)], 0), before));

@@ -171,7 +171,7 @@ fn every_flipped_bit_of_a_stock_file_is_noticed() {
         let mut files = Vec::new();
         for name in &names {
             let key = Key::new(0, bed.hash(name));
-            for held in bed.store().lookup(key).await.unwrap().held.into_iter().filter(|held| held.place.has_file()) {
+            for held in bed.store().lookup(key).await.unwrap().held.iter().filter(|held| held.place.has_file()) {
                 let directory = stock_directory(Path::new(ROOT), 0, key.hash(), 8).await.unwrap().unwrap().0;
                 files.push(directory.join(held.version.file_name()));
             }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::diskfile::Version;
-use crate::store::packed::entry::{At, Change, Place};
+use crate::store::packed::entry::{At, Change, Place, Versions};
 use base::hash_path::NameHash;
 use base::io::sim::{Planned, Sim, SimOptions};
 use base::timestamp::Timestamp;
@@ -109,7 +109,7 @@ fn the_index_is_what_a_map_would_be() {
                 for _ in 0..next() % 300 {
                     // Grows, then shrinks to nothing.
                     let dead = if next() % 40 < round { 0 } else { next() % 1000 };
-                    batch.insert(any_key(next()), Entry { held: Vec::new(), dead: u32::try_from(dead).unwrap() });
+                    batch.insert(any_key(next()), Entry { held: Versions::None, dead: u32::try_from(dead).unwrap() });
                 }
                 if round == 39 {
                     batch = model.keys().map(|key| (*key, Entry::default())).collect();
@@ -177,8 +177,8 @@ fn pages_are_well_filled_while_objects_come_and_few_are_left_when_they_went() {
                 for key in keys {
                     let at = At { volume: 1, offset: 1 << 24, length: 1200 };
                     let version = Version::Data(Timestamp::from_raw(170_000_000_000_000, 0));
-                    let held = vec![Held { version, place: Place::Volume(at) }];
-                    editor.put(txn, &key, Entry { held, dead: 0 })?;
+                    let held = Held { version, place: Place::Volume(at) };
+                    editor.put(txn, &key, Entry { held: Versions::One(held), dead: 0 })?;
                 }
                 editor.finish(txn)
             };
@@ -211,7 +211,7 @@ fn a_damaged_bucket_does_not_keep_its_neighbours_from_changing() {
             index.kv.write(move |txn| {
                 let mut editor = Editor::new();
                 for number in numbers.clone().step_by(step) {
-                    editor.put(txn, &key(number), Entry { held: Vec::new(), dead })?;
+                    editor.put(txn, &key(number), Entry { held: Versions::None, dead })?;
                 }
                 editor.finish(txn)
             })

@@ -146,7 +146,7 @@ impl Index {
                     }
                     count(&mut usages, &entry.held, -1);
                     let mut displaced = Vec::new();
-                    for held in entry.held.clone() {
+                    for held in entry.held.clone().iter().copied() {
                         entry.apply(Change::Remove(held), &mut displaced);
                     }
                     for held in displaced.iter().filter(|held| held.place.has_file()) {
