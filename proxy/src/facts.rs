@@ -352,10 +352,10 @@ async fn ask(core: &Rc<Core>, path: &Path, trans_id: &str) -> Info {
     };
     match find(core, &read, &mut candidates).await {
         Found::Source(source) => {
-            let info = Info { status: source.head.status.0, headers: source.head.headers };
+            let info = Info { status: source.head.status.0, headers: source.head.headers.into_kept() };
             let _ = source.exchange.collect().await;
             info
         }
-        Found::Nothing(head) => Info { status: head.status.0, headers: head.headers },
+        Found::Nothing(head) => Info { status: head.status.0, headers: head.headers.into_kept() },
     }
 }
