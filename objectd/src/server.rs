@@ -9,9 +9,9 @@ use crate::neighbours::{self, Letters};
 use crate::node::Node;
 use crate::store::packed::maintain;
 use crate::{account, container, object, reply};
-use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
+use base::http::server::{Drain, Handler, Request, Response, ServerLimits, accept_loop};
 use base::http::{Method, Status};
-use base::io::{self, Listener};
+use base::io::{self, Job, Listener};
 use base::recon;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
@@ -169,8 +169,8 @@ struct Port {
 }
 
 impl Handler for Port {
-    fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response> {
-        Box::pin(async move {
+    fn handle(self: Rc<Self>, request: Request) -> Job<Response> {
+        Job::new(async move {
             let (node, service) = (self.node.clone(), self.service);
             match request.head.method {
                 Method::Options => reply::options(&format!("{}-server", service.name()), service.methods()),

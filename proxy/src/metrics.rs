@@ -5,8 +5,8 @@ use crate::core::Core;
 use crate::facts::Numbers;
 use crate::facts::news::numbers;
 use base::http::Status;
-use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
-use base::io::Listener;
+use base::http::server::{Drain, Handler, Request, Response, ServerLimits, accept_loop};
+use base::io::{Job, Listener};
 use base::memcache::Report;
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -75,8 +75,8 @@ struct Metrics {
 }
 
 impl Handler for Metrics {
-    fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response> {
-        Box::pin(async move {
+    fn handle(self: Rc<Self>, request: Request) -> Job<Response> {
+        Job::new(async move {
             match &request.head.target[..] {
                 b"/metrics" => Response::full(
                     Status(200),

@@ -70,7 +70,7 @@ use crate::request::{Authority, ClientRequest, Identity, RequestParts};
 use crate::respond;
 use base::http::server::{LocalFuture, Request, RequestBody, Response};
 use base::http::{Headers, Method, RequestHead, Status, head};
-use base::io;
+use base::io::{self, Job};
 use base::names::{InvalidPath, Path};
 use base::quote::{Query, unquote, unquoted};
 use base::recon;
@@ -83,7 +83,7 @@ use std::time::Duration;
 /// What answers a request for `/v1/…`: the proxy application, or a layer around it.
 pub trait Application: 'static {
     /// Answers one request.
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response>;
+    fn call(&self, request: ClientRequest) -> Job<Response>;
 
     /// The fields of the request's account, whoever asks (nothing of them goes to the caller as it is).
     fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
@@ -156,9 +156,9 @@ struct App {
 }
 
 impl Application for App {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         let core = Rc::clone(&self.core);
-        Box::pin(app::answer(core, request))
+        Job::new(app::answer(core, request))
     }
 
     fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {

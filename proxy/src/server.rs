@@ -6,8 +6,8 @@ use crate::facts::news::Letters;
 use crate::pipeline::Pipeline;
 use crate::{expirer, metrics, respond};
 use base::http::Status;
-use base::http::server::{Drain, Handler, LocalFuture, Request, Response, ServerLimits, accept_loop};
-use base::io::Listener;
+use base::http::server::{Drain, Handler, Request, Response, ServerLimits, accept_loop};
+use base::io::{Job, Listener};
 use std::io;
 use std::rc::Rc;
 
@@ -44,8 +44,8 @@ struct Front {
 }
 
 impl Handler for Front {
-    fn handle(self: Rc<Self>, mut request: Request) -> LocalFuture<'static, Response> {
-        Box::pin(async move { self.pipeline.answer(&mut request).await })
+    fn handle(self: Rc<Self>, mut request: Request) -> Job<Response> {
+        Job::new(async move { self.pipeline.answer(&mut request).await })
     }
 
     fn refuse(&self, status: Status, reason: &str) -> Response {

@@ -14,7 +14,7 @@ use base::http::server::{
 };
 use base::http::{Headers, Method, ResponseHead, Status};
 use base::io::sim::{NodeId, Sim, SimHandle, SimOptions};
-use base::io::{self, Listener};
+use base::io::{self, Job, Listener};
 use base::names::Path;
 use base::quote::Query;
 use base::range::{Resolved, resolve};
@@ -405,8 +405,8 @@ async fn serve(number: usize, backends: Rc<Backends>) {
 }
 
 impl Handler for Fake {
-    fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response> {
-        Box::pin(async move { self.answer(request).await })
+    fn handle(self: Rc<Self>, request: Request) -> Job<Response> {
+        Job::new(async move { self.answer(request).await })
     }
 }
 

@@ -27,7 +27,7 @@ pub use drain::Drain;
 use super::parser::{HeadLimits, Refusal, Version};
 use super::reader::Incoming;
 use super::{Method, RequestHead, ResponseHead, Status};
-use crate::io::{Pipe, Stream};
+use crate::io::{Job, Pipe, Stream};
 use bytes::Bytes;
 use respond::{Sent, Speech};
 use std::future::Future;
@@ -181,7 +181,7 @@ pub struct Finished {
 /// Answers requests. One per core, shared by its connections.
 pub trait Handler: 'static {
     /// Answers one request.
-    fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response>;
+    fn handle(self: Rc<Self>, request: Request) -> Job<Response>;
     /// The answer to a request that could not be parsed (default: the status with Swift's HTML body).
     fn refuse(&self, status: Status, reason: &str) -> Response {
         let body = format!("<html><h1>{}</h1><p>{reason}</p></html>", status.reason());
@@ -281,14 +281,14 @@ async fn exchange<H: Handler>(
 }
 
 /// A handler's panic is an answer, not the end of the connection: `None`.
-struct CatchPanic<T>(LocalFuture<'static, T>);
+struct CatchPanic<T: 'static>(Job<T>);
 
 impl<T> Future for CatchPanic<T> {
     type Output = Option<T>;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        let inner = &mut self.0;
+        let inner = Pin::new(&mut self.0);
         // A future that panicked is never polled again, so nobody sees what it left half done but its own destructors.
-        match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context))) {
+        match catch_unwind(AssertUnwindSafe(|| inner.poll(context))) {
             Ok(poll) => poll.map(Some),
             Err(_) => Poll::Ready(None),
         }

@@ -15,6 +15,7 @@ mod clock;
 mod datagram;
 pub mod fs;
 pub mod hashing;
+mod job;
 pub mod kv;
 mod lines;
 pub mod maintenance;
@@ -28,6 +29,7 @@ mod task;
 
 pub use clock::{Elapsed, Instant, Sleep, Timeout, chance, monotonic, random_u64, sleep, timeout, unix_time};
 pub use datagram::Datagrams;
+pub use job::Job;
 pub use real::log;
 pub use real::page_bytes;
 pub use resolve::resolve;

@@ -6,8 +6,9 @@ use crate::config::{Config, Policy};
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
-use base::http::server::{LocalFuture, Response};
+use base::http::server::Response;
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use std::rc::Rc;
 
 const KINDS: [&str; 2] = ["Quota-Bytes", "Quota-Count"];
@@ -27,15 +28,15 @@ impl AccountQuotas {
 }
 
 impl Application for AccountQuotas {
-    fn call(&self, mut request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, mut request: ClientRequest) -> Job<Response> {
         let (config, next) = (Rc::clone(&self.config), Rc::clone(&self.next));
         if request.path.container.is_none() {
             if matches!(request.method, Method::Put | Method::Post)
                 && let Err(status) = store(&config.policies, &mut request)
             {
-                return Box::pin(std::future::ready(respond::standard(status)));
+                return Job::ready(respond::standard(status));
             }
-            return Box::pin(async move {
+            return Job::new(async move {
                 let mut response = next.call(request).await;
                 show(&config.policies, &mut response.head.headers);
                 response
@@ -45,7 +46,7 @@ impl Application for AccountQuotas {
             return self.next.call(request);
         }
         let innermost = Rc::clone(&self.innermost);
-        Box::pin(async move {
+        Job::new(async move {
             let account = innermost.account_headers(&request).await;
             let container = innermost.container_headers(&request).await;
             let index = number(&container, "X-Backend-Storage-Policy-Index").unwrap_or(0);

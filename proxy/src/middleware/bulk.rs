@@ -20,6 +20,7 @@ use crate::request::ClientRequest;
 use crate::respond;
 use base::http::server::{LocalFuture, Response};
 use base::http::{Method, Status};
+use base::io::Job;
 use serde_json::{Value, json};
 use std::rc::Rc;
 use std::time::Duration;
@@ -77,7 +78,7 @@ impl Bulk {
 }
 
 impl Application for Bulk {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         let (settings, next) = (Rc::clone(&self.settings), Rc::clone(&self.next));
         let format = accepted_format(&request);
         let every = self.settings.yield_frequency;
@@ -91,7 +92,7 @@ impl Application for Bulk {
             },
             _ => return self.next.call(request),
         };
-        Box::pin(std::future::ready(response))
+        Job::ready(response)
     }
 }
 

@@ -4,8 +4,9 @@
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
-use base::http::server::{LocalFuture, Response};
+use base::http::server::Response;
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use std::rc::Rc;
 
 /// The layer.
@@ -22,7 +23,7 @@ impl ContainerQuotas {
 }
 
 impl Application for ContainerQuotas {
-    fn call(&self, mut request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, mut request: ClientRequest) -> Job<Response> {
         let is_object = request.path.object.is_some();
         if !is_object && matches!(request.method, Method::Put | Method::Post) {
             let wrong =
@@ -31,14 +32,14 @@ impl Application for ContainerQuotas {
                     value.is_some_and(|value| !value.iter().all(u8::is_ascii_digit))
                 });
             if let Some((_, text)) = wrong {
-                return Box::pin(std::future::ready(respond::told(Status(400), text)));
+                return Job::ready(respond::told(Status(400), text));
             }
         }
         if !is_object || request.method != Method::Put {
             return self.next.call(request);
         }
         let (next, innermost) = (Rc::clone(&self.next), Rc::clone(&self.innermost));
-        Box::pin(async move {
+        Job::new(async move {
             let container = innermost.container_headers(&request).await;
             let length = request.body.length().unwrap_or(0);
             if exceeds(&container, "Bytes", "X-Container-Bytes-Used", length)

@@ -10,8 +10,9 @@ use crate::pipeline::Application;
 use crate::request::{ClientRequest, OPEN_EXPIRED};
 use crate::respond;
 use base::config::is_true;
-use base::http::server::{LocalFuture, RequestBody, Response, ResponseBody};
+use base::http::server::{RequestBody, Response, ResponseBody};
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use base::names::{InvalidPath, Path};
 use base::quote::{Query, quote, unquote};
 use bytes::Bytes;
@@ -33,7 +34,7 @@ impl Copy {
 type Refused<T> = Result<T, Box<Response>>;
 
 impl Application for Copy {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         if request.path.object.is_none() {
             return self.next.call(request);
         }
@@ -45,7 +46,7 @@ impl Application for Copy {
             return self.next.call(request);
         }
         let (config, next) = (Rc::clone(&self.config), Rc::clone(&self.next));
-        Box::pin(async move {
+        Job::new(async move {
             let put = if is_copy { as_put(request) } else { Ok(request) };
             match put {
                 Ok(put) => copy(&config, &next, put).await.unwrap_or_else(|refused| *refused),

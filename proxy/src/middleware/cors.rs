@@ -7,8 +7,9 @@ use crate::config::Config;
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
-use base::http::server::{LocalFuture, Response};
+use base::http::server::Response;
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -28,12 +29,12 @@ impl Cors {
 }
 
 impl Application for Cors {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         if request.method != Method::Options && !request.headers.contains("Origin") {
             return self.next.call(request);
         }
         let (config, next, innermost) = (Rc::clone(&self.config), Rc::clone(&self.next), Rc::clone(&self.innermost));
-        Box::pin(async move {
+        Job::new(async move {
             // A value that cannot be an origin is never repeated.
             let origin = request.headers.get_str("Origin").filter(|origin| is_origin(origin)).map(str::to_owned);
             let rules = match (&origin, &request.path.container) {

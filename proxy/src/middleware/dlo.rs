@@ -17,8 +17,9 @@ use crate::pipeline::Application;
 use crate::request::{ClientRequest, Parent, add_name};
 use crate::respond;
 use base::conditional::{Verdict, evaluate};
-use base::http::server::{LocalFuture, Response, ResponseBody};
+use base::http::server::{Response, ResponseBody};
 use base::http::{Headers, Method, Status, date};
+use base::io::Job;
 use plan::{Plan, Span};
 use segments::{Opened, Segments};
 use std::rc::Rc;
@@ -37,7 +38,7 @@ impl Dlo {
 }
 
 impl Application for Dlo {
-    fn call(&self, mut request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, mut request: ClientRequest) -> Job<Response> {
         if request.path.object.is_none() {
             return self.next.call(request);
         }
@@ -46,7 +47,7 @@ impl Application for Dlo {
             && request.headers.get("X-Object-Manifest").is_some_and(|value| !is_manifest(value))
         {
             let text = "X-Object-Manifest must be in the format container/prefix";
-            return Box::pin(std::future::ready(respond::told(Status(400), text)));
+            return Job::ready(respond::told(Status(400), text));
         }
         if !reads || request.query.get("multipart-manifest") == Some(b"get") {
             return self.next.call(request);
@@ -57,7 +58,7 @@ impl Application for Dlo {
         }
         let (limit, next) = (self.config.constraints.container_listing_limit, Rc::clone(&self.next));
         let limits = self.config.dlo_limits;
-        Box::pin(async move {
+        Job::new(async move {
             // What is needed should it turn out to be a manifest; the request itself goes to the application.
             let caller =
                 Caller { conditions: conditions(&request.headers), method: request.method, parent: request.parent() };

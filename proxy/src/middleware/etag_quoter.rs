@@ -6,7 +6,8 @@ use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use base::config::is_true;
 use base::http::Headers;
-use base::http::server::{LocalFuture, Response};
+use base::http::server::Response;
+use base::io::Job;
 use std::rc::Rc;
 
 /// The layer.
@@ -24,12 +25,12 @@ impl EtagQuoter {
 }
 
 impl Application for EtagQuoter {
-    fn call(&self, mut request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, mut request: ClientRequest) -> Job<Response> {
         let next = Rc::clone(&self.next);
         if request.path.object.is_none() {
             let kind = if request.path.container.is_some() { "Container" } else { "Account" };
             set_flag(&mut request.headers, kind);
-            return Box::pin(async move {
+            return Job::new(async move {
                 let mut response = next.call(request).await;
                 if let Some(flag) = response.head.headers.remove(&stored(kind)) {
                     response.head.headers.set(format!("X-{kind}-Rfc-Compliant-Etags"), flag);
@@ -38,7 +39,7 @@ impl Application for EtagQuoter {
             });
         }
         let (application, by_default) = (Rc::clone(&self.application), self.by_default);
-        Box::pin(async move {
+        Job::new(async move {
             let container = application.container_headers(&request).await;
             let mut flag = flag_of(&container, "Container");
             if flag.is_none() && !container.is_empty() {

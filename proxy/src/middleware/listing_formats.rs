@@ -11,8 +11,9 @@ use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
 use accept::{Choice, choose};
-use base::http::server::{LocalFuture, Response, ResponseBody};
+use base::http::server::{Response, ResponseBody};
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use std::rc::Rc;
@@ -33,7 +34,7 @@ impl ListingFormats {
 }
 
 impl Application for ListingFormats {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         let is_listing = request.path.object.is_none() && matches!(request.method, Method::Get | Method::Head);
         if !is_listing {
             return self.next.call(request);
@@ -46,7 +47,7 @@ impl Application for ListingFormats {
         let can_vary = request.query.get("format").is_none();
         let (method, path) = (request.method, request.path.clone());
         let next = Rc::clone(&self.next);
-        Box::pin(async move {
+        Job::new(async move {
             let mut response = next.call(request).await;
             if !matches!(response.head.status.0, 200 | 204) {
                 return response;
@@ -107,8 +108,8 @@ pub(crate) fn accepts_json(format: Option<&[u8]>, accept: Option<&[u8]>) -> bool
 /// A field of answers that have no other form than JSON, whatever `format` says.
 pub(crate) const JSON_ONLY: &str = "X-Backend-Json-Only";
 
-fn ready(response: Response) -> LocalFuture<'static, Response> {
-    Box::pin(std::future::ready(response))
+fn ready(response: Response) -> Job<Response> {
+    Job::ready(response)
 }
 
 /// What was answered depends on `Accept`; said once.

@@ -31,6 +31,7 @@ use crate::respond::{self, settled};
 use base::config::is_true;
 use base::http::server::{LocalFuture, Response};
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use base::names::Path;
 use base::quote::unquote;
 use std::rc::Rc;
@@ -75,7 +76,7 @@ impl ObjectVersioning {
 }
 
 impl Application for ObjectVersioning {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         // Nearly all are of a container that is known to keep no versions.
         if request.path.object.is_some()
             && self.application.known_container(&request).is_some_and(|fields| is_plain(&fields, &request))
@@ -85,7 +86,7 @@ impl Application for ObjectVersioning {
         let layer = self.clone();
         let is_listing = request.method == Method::Get;
         match (&request.path.container, &request.path.object, request.method) {
-            (None, ..) if is_listing => Box::pin(account::list(layer, request)),
+            (None, ..) if is_listing => Job::new(account::list(layer, request)),
             (None, ..) => self.next.call(request),
             (Some(_), None, Method::Put | Method::Post) if request.headers.contains(ENABLED) => {
                 answer(container::enable(layer, request))
@@ -93,7 +94,7 @@ impl Application for ObjectVersioning {
             (Some(_), None, Method::Delete) => answer(container::delete(layer, request)),
             (Some(_), None, Method::Get | Method::Head) => answer(container::read(layer, request)),
             (Some(_), None, _) => self.next.call(request),
-            (Some(_), Some(_), _) => Box::pin(object(layer, request)),
+            (Some(_), Some(_), _) => Job::new(object(layer, request)),
         }
     }
 
@@ -119,8 +120,8 @@ impl Application for ObjectVersioning {
     }
 }
 
-fn answer(refusable: impl Future<Output = Refused<Response>> + 'static) -> LocalFuture<'static, Response> {
-    Box::pin(settled(refusable))
+fn answer(refusable: impl Future<Output = Refused<Response>> + 'static) -> Job<Response> {
+    Job::new(settled(refusable))
 }
 
 /// A container that keeps, or has kept, versions, and an object of it.

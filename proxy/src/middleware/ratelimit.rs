@@ -16,9 +16,9 @@ use crate::facts::memcached::Memcached;
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
-use base::http::server::{LocalFuture, Response};
+use base::http::server::Response;
 use base::http::{Headers, Method, Status};
-use base::io;
+use base::io::{self, Job};
 use base::names::Path;
 pub use counters::RunningTimes;
 use counters::{CommonTimes, OwnTimes};
@@ -93,9 +93,9 @@ impl Ratelimit {
 }
 
 impl Application for Ratelimit {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         let (limiter, next) = (Rc::clone(&self.limiter), Rc::clone(&self.next));
-        Box::pin(async move {
+        Job::new(async move {
             match limiter.wait(&request).await {
                 Ok(()) => next.call(request).await,
                 Err(refused) => *refused,

@@ -27,8 +27,9 @@ use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::config::is_true;
-use base::http::server::{LocalFuture, Response};
+use base::http::server::Response;
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ impl Slo {
 }
 
 impl Application for Slo {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         // What another cluster sends is the manifest as it is stored.
         if request.path.container.is_none() || request.is_synced {
             return self.next.call(request);
@@ -106,13 +107,13 @@ impl Application for Slo {
         let asked = |verb: &str| request.query.get("multipart-manifest") == Some(verb.as_bytes());
         match request.method {
             Method::Get | Method::Head => read::read(next, request, self.settings().limits),
-            Method::Put if asked("put") => Box::pin(put::put(self.clone(), request)),
+            Method::Put if asked("put") => Job::new(put::put(self.clone(), request)),
             Method::Delete if asked("delete") && self.settings().allow_async_delete && flag(&request, "async") => {
                 let deletion = delete_later::delete(self.clone(), request);
-                Box::pin(async move { deletion.await.unwrap_or_else(|refused| *refused) })
+                Job::new(async move { deletion.await.unwrap_or_else(|refused| *refused) })
             }
-            Method::Delete if asked("delete") => Box::pin(std::future::ready(delete::delete(self.clone(), request))),
-            _ if request.headers.contains(MARK) => Box::pin(std::future::ready(respond::told(Status(400), RESERVED))),
+            Method::Delete if asked("delete") => Job::ready(delete::delete(self.clone(), request)),
+            _ if request.headers.contains(MARK) => Job::ready(respond::told(Status(400), RESERVED)),
             _ => next.call(request),
         }
     }

@@ -12,8 +12,9 @@ use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
 use base::config::is_true;
-use base::http::server::{LocalFuture, Response, ResponseBody};
+use base::http::server::{Response, ResponseBody};
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use base::names::Path;
 use base::quote::{Query, quote};
 use page::{Links, Row};
@@ -37,14 +38,14 @@ impl StaticWeb {
 const PAGE_MAX: usize = 96 * 1024 * 1024;
 
 impl Application for StaticWeb {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         let reads = matches!(request.method, Method::Get | Method::Head);
         let wants_pages = request.headers.get_str("X-Web-Mode").is_some_and(is_true);
         if !reads || request.path.container.is_none() || (request.identity.user.is_some() && !wants_pages) {
             return self.next.call(request);
         }
         let (config, next, innermost) = (Rc::clone(&self.config), Rc::clone(&self.next), Rc::clone(&self.innermost));
-        Box::pin(async move {
+        Job::new(async move {
             let site = Site::read(&*innermost.container_headers(&request).await);
             let visit = Visit { config, next, site, request };
             if visit.request.path.object.is_some() { visit.object().await } else { visit.container(wants_pages).await }

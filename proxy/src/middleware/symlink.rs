@@ -15,8 +15,9 @@ use crate::request::{Authority, ClientRequest, Parent, add_name};
 use crate::respond;
 use base::config::is_true;
 use base::http::headers::with_lower;
-use base::http::server::{LocalFuture, RequestBody, Response};
+use base::http::server::{RequestBody, Response};
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use base::names::Path;
 use link::{Link, STORED_TARGET};
 use std::rc::Rc;
@@ -37,7 +38,7 @@ impl Symlink {
 type Refused<T> = Result<T, Box<Response>>;
 
 impl Application for Symlink {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         let next = Rc::clone(&self.next);
         if request.path.container.is_none() {
             return next.call(request);
@@ -47,16 +48,16 @@ impl Application for Symlink {
         }
         let links_max = self.config.symloop_max;
         match request.method {
-            Method::Get | Method::Head if request.query.get("symlink") == Some(b"get") => Box::pin(async move {
+            Method::Get | Method::Head if request.query.get("symlink") == Some(b"get") => Job::new(async move {
                 let mut response = next.call(request).await;
                 link::show(&mut response.head.headers);
                 response
             }),
-            Method::Get | Method::Head => Box::pin(read(next, request, links_max)),
+            Method::Get | Method::Head => Job::new(read(next, request, links_max)),
             Method::Put if request.headers.contains(link::TARGET) => {
-                Box::pin(async move { put(&next, request, links_max).await.unwrap_or_else(|refused| *refused) })
+                Job::new(async move { put(&next, request, links_max).await.unwrap_or_else(|refused| *refused) })
             }
-            Method::Post => Box::pin(async move { post(&next, request).await }),
+            Method::Post => Job::new(async move { post(&next, request).await }),
             _ => next.call(request),
         }
     }

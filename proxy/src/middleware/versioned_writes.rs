@@ -21,8 +21,9 @@ use crate::middleware::whole_copy;
 use crate::pipeline::Application;
 use crate::request::{Authority, ClientRequest};
 use crate::respond;
-use base::http::server::{LocalFuture, Response, ResponseBody};
+use base::http::server::{Response, ResponseBody};
 use base::http::{Headers, Method, Status};
+use base::io::Job;
 use base::names::Path;
 use base::quote::{Query, quote, unquote};
 use base::timestamp::Timestamp;
@@ -62,14 +63,14 @@ impl VersionedWrites {
 }
 
 impl Application for VersionedWrites {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         let layer = self.clone();
         match (&request.path.container, &request.path.object, request.method) {
             (Some(_), None, _) => {
-                Box::pin(async move { container(layer, request).await.unwrap_or_else(|refused| *refused) })
+                Job::new(async move { container(layer, request).await.unwrap_or_else(|refused| *refused) })
             }
             (Some(_), Some(_), Method::Put | Method::Delete) if self.config.allow_versioned_writes => {
-                Box::pin(async move { object(layer, request).await.unwrap_or_else(|refused| *refused) })
+                Job::new(async move { object(layer, request).await.unwrap_or_else(|refused| *refused) })
             }
             _ => self.next.call(request),
         }

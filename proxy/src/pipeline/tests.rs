@@ -8,6 +8,7 @@ mod whole;
 
 use super::*;
 use base::http::server::{RequestBody, ResponseBody};
+use base::io::Job;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -22,8 +23,8 @@ impl<F: Fn(ClientRequest) -> Response + 'static> Fake<F> {
 }
 
 impl<F: Fn(ClientRequest) -> Response + 'static> Application for Fake<F> {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
-        Box::pin(std::future::ready((self.0)(request)))
+    fn call(&self, request: ClientRequest) -> Job<Response> {
+        Job::ready((self.0)(request))
     }
 }
 

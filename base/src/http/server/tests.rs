@@ -17,8 +17,8 @@ struct App {
 }
 
 impl Handler for App {
-    fn handle(self: Rc<Self>, request: Request) -> LocalFuture<'static, Response> {
-        Box::pin(async move {
+    fn handle(self: Rc<Self>, request: Request) -> Job<Response> {
+        Job::new(async move {
             let mut response = answer(request).await;
             let app = Rc::clone(&self);
             response.on_finish = Some(Box::new(move |finished| app.finished.borrow_mut().push(finished)));

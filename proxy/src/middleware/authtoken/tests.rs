@@ -4,9 +4,9 @@ use super::settings::tests::{USUAL, parse};
 use super::token::tests::answer;
 use super::*;
 use base::http::Method;
-use base::http::server::{Drain, Handler, LocalFuture, Request, ServerLimits, accept_loop};
-use base::io::Listener;
+use base::http::server::{Drain, Handler, Request, ServerLimits, accept_loop};
 use base::io::sim::{NodeId, Sim, SimHandle, SimOptions};
+use base::io::{Job, Listener};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -81,8 +81,8 @@ impl FakeKeystone {
 struct Server(Rc<FakeKeystone>);
 
 impl Handler for Server {
-    fn handle(self: Rc<Self>, mut request: Request) -> LocalFuture<'static, Response> {
-        Box::pin(async move {
+    fn handle(self: Rc<Self>, mut request: Request) -> Job<Response> {
+        Job::new(async move {
             let keystone = &self.0;
             keystone.open.set(keystone.open.get() + 1);
             keystone.most_open.set(keystone.most_open.get().max(keystone.open.get()));

@@ -6,6 +6,7 @@ use super::*;
 use crate::pipeline::tests::{Fake, request};
 use base::http::Headers;
 use base::http::server::{RequestBody, ResponseBody};
+use base::io::Job;
 use base::io::sim::{Sim, SimOptions};
 use base::quote::Query;
 use bytes::Bytes;
@@ -27,9 +28,9 @@ struct Memory {
 }
 
 impl Application for Memory {
-    fn call(&self, mut request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, mut request: ClientRequest) -> Job<Response> {
         let objects = Rc::clone(&self.objects);
-        Box::pin(async move {
+        Job::new(async move {
             let name = request.path.plain();
             let body = request.body.collect(usize::MAX).await;
             let mut objects = objects.borrow_mut();

@@ -5,6 +5,7 @@ use crate::config::tests::sample;
 use crate::pipeline::Fields;
 use crate::pipeline::tests::{full_body, request};
 use base::http::server::LocalFuture;
+use base::io::Job;
 use base::io::sim::{Sim, SimOptions};
 
 const REALMS: &str =
@@ -14,7 +15,7 @@ const REALMS: &str =
 struct Containers;
 
 impl Application for Containers {
-    fn call(&self, _: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, _: ClientRequest) -> Job<Response> {
         panic!("nothing is sent by the member itself")
     }
     fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {

@@ -4,8 +4,9 @@ use super::*;
 use crate::middleware::segment_rate::Limits;
 use crate::pipeline::tests::{Fake, block_on, full_body, request, streamed};
 use base::checksum::md5_hex;
-use base::io;
+use base::http::server::LocalFuture;
 use base::io::sim::{Sim, SimOptions};
+use base::io::{self, Job};
 use base::range::{Resolved, resolve};
 use std::cell::RefCell;
 use std::time::Duration;
@@ -239,10 +240,10 @@ impl base::http::server::BodySource for SlowBody {
 }
 
 impl Application for Slow {
-    fn call(&self, request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
         let is_segment = request.path.container.as_deref() == Some("s") && request.path.object.is_some();
         let answer = self.0.call(request);
-        Box::pin(async move {
+        Job::new(async move {
             let mut response = answer.await;
             if is_segment {
                 io::sleep(Duration::from_secs(1)).await;

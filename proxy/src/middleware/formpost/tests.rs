@@ -6,6 +6,7 @@ use crate::pipeline::Fields;
 use crate::pipeline::tests::{Pieces, block_on, full_body, request};
 use base::checksum::hex;
 use base::http::server::{BodySource, LocalFuture, RequestBody};
+use base::io::Job;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
@@ -29,9 +30,9 @@ struct Store {
 struct Layers(Rc<Store>);
 
 impl Application for Layers {
-    fn call(&self, mut request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, mut request: ClientRequest) -> Job<Response> {
         let store = Rc::clone(&self.0);
-        Box::pin(async move {
+        Job::new(async move {
             assert_eq!(request.method, Method::Put);
             assert_eq!(request.query.iter().count(), 0);
             assert!(request.body.is_chunked());

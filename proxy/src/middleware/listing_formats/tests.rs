@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::pipeline::tests::{Fake, block_on, full_body, request};
-use base::http::server::BodySource;
+use base::http::server::{BodySource, LocalFuture};
 
 const OBJECTS: &str = r#"[{"bytes": 100, "hash": "781e5e245d69b566979b86e28d23f2c7", "name": "d&<>\"'", "content_type": "image/png", "last_modified": "2026-11-22T10:40:41.000000"}, {"subdir": "b/"}]"#;
 const CONTAINERS: &str = r#"[{"name": "a", "count": 0, "bytes": 0, "last_modified": "2026-11-22T10:40:10.000000", "storage_policy": "gold"}, {"subdir": "b-"}]"#;

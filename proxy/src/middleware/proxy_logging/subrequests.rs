@@ -9,7 +9,7 @@ use crate::middleware::list_endpoints::Places;
 use crate::pipeline::{Application, Fields};
 use crate::request::ClientRequest;
 use base::http::server::{BodyError, BodySource, Finished, LocalFuture, RequestBody, Response, ResponseBody};
-use base::io;
+use base::io::{self, Job};
 use base::names::Path;
 use bytes::Bytes;
 use std::cell::Cell;
@@ -31,7 +31,7 @@ impl Subrequests {
 }
 
 impl Application for Subrequests {
-    fn call(&self, mut request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, mut request: ClientRequest) -> Job<Response> {
         let Some(source) = request.source else { return self.next.call(request) };
         let entry = Entry::of_subrequest(&self.settings, &request, source, io::unix_time());
         let entry = entry.with_statsd(self.statsd.as_ref());
@@ -42,7 +42,7 @@ impl Application for Subrequests {
             request.body = RequestBody::streaming(length, Box::new(counted));
         }
         let answer = self.next.call(request);
-        Box::pin(async move { follow(entry, received, answer.await) })
+        Job::new(async move { follow(entry, received, answer.await) })
     }
 
     fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {

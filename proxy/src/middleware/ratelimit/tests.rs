@@ -5,6 +5,7 @@ use crate::config::tests::sample;
 use crate::facts::tests::{CACHE, check, other_proxy};
 use crate::pipeline::Fields;
 use crate::pipeline::tests::{full_body, request};
+use base::http::server::LocalFuture;
 use base::io::sim::{Sim, SimOptions};
 use std::cell::Cell;
 
@@ -17,9 +18,9 @@ struct Inner {
 struct Backend(Rc<Inner>);
 
 impl Application for Backend {
-    fn call(&self, _: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, _: ClientRequest) -> Job<Response> {
         self.0.passed.set(self.0.passed.get() + 1);
-        Box::pin(std::future::ready(Response::empty(Status(204))))
+        Job::ready(Response::empty(Status(204)))
     }
     fn account_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Fields> {
         let mut headers = Headers::new();

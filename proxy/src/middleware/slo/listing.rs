@@ -3,13 +3,14 @@
 use crate::middleware::rows::{self, Edit};
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
-use base::http::server::{LocalFuture, Response};
+use base::http::server::Response;
+use base::io::Job;
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
 /// The listing, large objects with both ETags. A page without them passes as it is.
-pub(super) fn with_etags(next: Rc<dyn Application>, request: ClientRequest) -> LocalFuture<'static, Response> {
-    Box::pin(async move {
+pub(super) fn with_etags(next: Rc<dyn Application>, request: ClientRequest) -> Job<Response> {
+    Job::new(async move {
         let response = next.call(request).await;
         let is_json =
             response.head.headers.get("Content-Type").is_some_and(|kind| kind.starts_with(b"application/json"));

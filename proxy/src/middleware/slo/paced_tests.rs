@@ -5,9 +5,9 @@ use crate::middleware::segment_rate::Limits;
 use crate::pipeline::Fields;
 use crate::pipeline::tests::request;
 use base::checksum::md5_hex;
-use base::http::server::{BodySource, RequestBody, ResponseBody};
+use base::http::server::{BodySource, LocalFuture, RequestBody, ResponseBody};
 use base::io::sim::{Sim, SimOptions};
-use base::io::{self, Instant};
+use base::io::{self, Instant, Job};
 use base::quote::Query;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -53,9 +53,9 @@ impl Drop for Body {
 }
 
 impl Application for Backend {
-    fn call(&self, mut request: ClientRequest) -> LocalFuture<'static, Response> {
+    fn call(&self, mut request: ClientRequest) -> Job<Response> {
         let slow = Rc::clone(&self.0);
-        Box::pin(async move {
+        Job::new(async move {
             let name = request.path.plain();
             if request.method == Method::Update {
                 let rows = request.body.collect(usize::MAX).await.unwrap();

@@ -10,9 +10,9 @@ use crate::request::{ClientRequest, Parent, add_name};
 use crate::respond;
 use base::checksum::{hex, md5_hex};
 use base::conditional::{Verdict, evaluate};
-use base::http::server::{LocalFuture, Response, ResponseBody};
+use base::http::server::{Response, ResponseBody};
 use base::http::{Headers, Method, Status, date, multipart};
-use base::io;
+use base::io::{self, Job};
 use base::quote::Query;
 use base::range::{Resolved, resolve};
 use bytes::Bytes;
@@ -21,15 +21,11 @@ use std::rc::Rc;
 type Refused<T> = Result<T, Box<Response>>;
 
 /// Reads the object. What most requests need is kept apart from what manifests do, so that their future is small.
-pub(super) fn read(
-    next: Rc<dyn Application>,
-    request: ClientRequest,
-    limits: Limits,
-) -> LocalFuture<'static, Response> {
+pub(super) fn read(next: Rc<dyn Application>, request: ClientRequest, limits: Limits) -> Job<Response> {
     if request.query.get("multipart-manifest") == Some(b"get") {
-        return Box::pin(async move { shown(&next, request).await });
+        return Job::new(async move { shown(&next, request).await });
     }
-    Box::pin(plain(next, request, limits))
+    Job::new(plain(next, request, limits))
 }
 
 async fn plain(next: Rc<dyn Application>, mut request: ClientRequest, limits: Limits) -> Response {

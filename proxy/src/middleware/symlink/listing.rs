@@ -3,14 +3,15 @@
 use crate::middleware::rows::{self, Edit};
 use crate::pipeline::Application;
 use crate::request::ClientRequest;
-use base::http::server::{LocalFuture, Response};
+use base::http::server::Response;
+use base::io::Job;
 use base::quote::quote;
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
 /// The listing, its links named. A page without links passes as it is.
-pub(super) fn with_links(next: Rc<dyn Application>, request: ClientRequest) -> LocalFuture<'static, Response> {
-    Box::pin(async move {
+pub(super) fn with_links(next: Rc<dyn Application>, request: ClientRequest) -> Job<Response> {
+    Job::new(async move {
         let links = Links { account: quote(request.path.account.as_bytes()) };
         let response = next.call(request).await;
         if response.head.status.0 == 200 { rows::edited(response, links).await } else { response }

@@ -6,6 +6,7 @@ use crate::pipeline::Fields;
 use crate::pipeline::tests::{block_on, request};
 use base::checksum::hex;
 use base::http::server::LocalFuture;
+use base::io::Job;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -13,8 +14,8 @@ use sha2::Sha256;
 struct Keys;
 
 impl Application for Keys {
-    fn call(&self, _: ClientRequest) -> LocalFuture<'static, Response> {
-        Box::pin(std::future::ready(Response::empty(Status(204))))
+    fn call(&self, _: ClientRequest) -> Job<Response> {
+        Job::ready(Response::empty(Status(204)))
     }
     fn account_headers(&self, _: &ClientRequest) -> LocalFuture<'static, Fields> {
         Box::pin(std::future::ready(one("X-Account-Meta-Temp-Url-Key", "account key").into()))
