@@ -10,17 +10,18 @@ pub use object_path::{Name, ObjectPath};
 
 use crate::limits::Constraints;
 use crate::quote::{quote, quote_into, unquoted};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
 
-/// What a request path names: `/v1/a`, `/v1/a/c`, `/v1/a/c/o`.
+/// What a request path names: `/v1/a`, `/v1/a/c`, `/v1/a/c/o`. The names share the bytes of the path they came in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path {
     /// Never empty.
-    pub account: String,
+    pub account: Name,
     /// Never empty if there.
-    pub container: Option<String>,
+    pub container: Option<Name>,
     /// Never empty if there; only with a container. May contain `/`.
-    pub object: Option<String>,
+    pub object: Option<Name>,
 }
 
 /// Why a path is refused. (Swift: 412 for the first, 404/400 for the others, decided by the server.)
@@ -46,15 +47,23 @@ pub enum TooLong {
 impl Path {
     /// From the percent-encoded path behind the API version (`/a/c/o`). A trailing slash behind account or container is ignored.
     pub fn parse(encoded: &[u8]) -> Result<Path, InvalidPath> {
-        let path = Path::parse_reserved(encoded)?;
-        let has_nul = |name: &str| name.contains('\0');
-        if path.names().into_iter().flatten().any(has_nul) { Err(InvalidPath::Encoding) } else { Ok(path) }
+        Path::cut(&Bytes::copy_from_slice(encoded))
     }
     /// The same with reserved names (with NUL), for paths that the system itself made; never for a client's.
     pub fn parse_reserved(encoded: &[u8]) -> Result<Path, InvalidPath> {
-        let plain = unquoted(encoded);
+        Path::cut_reserved(&Bytes::copy_from_slice(encoded))
+    }
+    /// [`Path::parse`] out of bytes that the names may share.
+    pub fn cut(encoded: &Bytes) -> Result<Path, InvalidPath> {
+        let path = Path::cut_reserved(encoded)?;
+        let has_nul = |name: &Name| name.as_bytes().contains(&0);
+        if path.names().into_iter().flatten().any(has_nul) { Err(InvalidPath::Encoding) } else { Ok(path) }
+    }
+    /// [`Path::parse_reserved`] in the same way.
+    pub fn cut_reserved(encoded: &Bytes) -> Result<Path, InvalidPath> {
+        let plain = plain(encoded);
         let text = std::str::from_utf8(&plain).map_err(|_| InvalidPath::Encoding)?;
-        Path::split(text.strip_prefix('/').ok_or(InvalidPath::Shape)?)
+        Path::split(text.strip_prefix('/').ok_or(InvalidPath::Shape)?, &plain)
     }
     /// `/a/c/o`, percent-encoded as Swift quotes it (safe: `/`), for backend requests.
     pub fn quoted(&self) -> String {
@@ -79,7 +88,7 @@ impl Path {
     }
     /// The first name that is longer than `constraints` allow, counted in bytes.
     pub fn too_long(&self, constraints: &Constraints) -> Option<TooLong> {
-        let length = |name: &Option<String>| name.as_ref().map_or(0, String::len);
+        let length = |name: &Option<Name>| name.as_ref().map_or(0, Name::len);
         if self.account.len() > constraints.max_account_name_length {
             Some(TooLong::Account)
         } else if length(&self.container) > constraints.max_container_name_length {
@@ -91,20 +100,28 @@ impl Path {
         }
     }
 
-    fn names(&self) -> [Option<&str>; 3] {
-        [Some(self.account.as_str()), self.container.as_deref(), self.object.as_deref()]
+    fn names(&self) -> [Option<&Name>; 3] {
+        [Some(&self.account), self.container.as_ref(), self.object.as_ref()]
     }
 
-    /// `account[/container[/object]]`; an object may hold slashes, even at its beginning.
-    fn split(text: &str) -> Result<Path, InvalidPath> {
-        let mut parts = text.splitn(3, '/');
-        let account = parts.next().filter(|name| !name.is_empty()).ok_or(InvalidPath::Shape)?.to_owned();
-        let mut name = || parts.next().filter(|name| !name.is_empty()).map(str::to_owned);
-        let (container, object) = (name(), name());
+    /// `account[/container[/object]]`, a piece of `plain`; an object may hold slashes, even at its beginning.
+    fn split(text: &str, plain: &Bytes) -> Result<Path, InvalidPath> {
+        let mut parts =
+            text.splitn(3, '/').map(|part| if part.is_empty() { None } else { Some(Name::cut(part, plain)) });
+        let account = parts.next().flatten().ok_or(InvalidPath::Shape)?;
+        let (container, object) = (parts.next().flatten(), parts.next().flatten());
         if object.is_some() && container.is_none() {
             return Err(InvalidPath::Shape);
         }
         Ok(Path { account, container, object })
+    }
+}
+
+/// A path without its escapes; one that has none is not copied.
+fn plain(encoded: &Bytes) -> Bytes {
+    match unquoted(encoded) {
+        Cow::Borrowed(_) => encoded.clone(),
+        Cow::Owned(plain) => plain.into(),
     }
 }
 
@@ -122,10 +139,10 @@ pub struct BackendPath {
 impl BackendPath {
     /// From the percent-encoded request path. Reserved names (with NUL) are accepted: the proxy has judged them.
     pub fn parse(encoded: &[u8]) -> Result<BackendPath, InvalidPath> {
-        let plain = unquoted(encoded);
+        let plain = plain(&Bytes::copy_from_slice(encoded));
         let text = std::str::from_utf8(&plain).map_err(|_| InvalidPath::Encoding)?;
         let (device, partition, rest) = BackendPath::front(text)?;
-        Ok(BackendPath { device: device.to_owned(), partition, path: Path::split(rest)? })
+        Ok(BackendPath { device: device.to_owned(), partition, path: Path::split(rest, &plain)? })
     }
 
     /// Device, partition, and what follows the slash behind them.

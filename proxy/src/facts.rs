@@ -31,6 +31,7 @@ use base::io;
 use base::memcache::tls::Trust;
 use base::memcache::{Memcache, Report};
 use base::names::Path;
+use base::scratch;
 use base::timestamp::Timestamp;
 use cache::{Cache, Name, Named};
 use shared::{Shared, Told};
@@ -277,7 +278,7 @@ async fn info(core: &Rc<Core>, account: &str, container: Option<&str>, trans_id:
 }
 
 fn path_of(account: &str, container: Option<&str>) -> Path {
-    Path { account: account.to_owned(), container: container.map(str::to_owned), object: None }
+    Path { account: account.into(), container: container.map(Into::into), object: None }
 }
 
 /// One question from its start to what is kept and told of its answer.
@@ -335,7 +336,7 @@ async fn fly(core: Rc<Core>, path: Path, trans_id: String, depth: Depth, landing
 async fn ask(core: &Rc<Core>, path: &Path, trans_id: &str) -> Info {
     let origin = Origin::internal(
         Timestamp::from_unix(io::unix_time()),
-        trans_id,
+        scratch::text(trans_id),
         format!("HEAD http://localhost/v1{}", path.quoted()),
     );
     let placement = core.backend.place(&core.config, path);

@@ -71,10 +71,11 @@ use crate::respond;
 use base::http::server::{LocalFuture, Request, RequestBody, Response};
 use base::http::{Headers, Method, RequestHead, Status, head};
 use base::io::{self, Job};
-use base::names::{InvalidPath, Path};
+use base::names::{InvalidPath, Name, Path};
 use base::quote::{Query, unquote, unquoted};
 use base::recon;
 use base::timestamp::Timestamp;
+use bytes::Bytes;
 use std::ops::Deref;
 use std::pin::pin;
 use std::rc::Rc;
@@ -276,7 +277,7 @@ impl Pipeline {
         response
     }
 
-    async fn answer_logged(&self, request: &mut Request, trans_id: &Rc<str>, now: Duration) -> Response {
+    async fn answer_logged(&self, request: &mut Request, trans_id: &Name, now: Duration) -> Response {
         if self.config.is_on(Member::Healthcheck) && request.head.path() == b"/healthcheck" {
             return Box::pin(healthcheck::answer(&self.config)).await;
         }
@@ -298,7 +299,7 @@ impl Pipeline {
     async fn answer_inner(
         &self,
         request: &mut Request,
-        (trans_id, now): (&Rc<str>, Duration),
+        (trans_id, now): (&Name, Duration),
         entry: &mut Option<proxy_logging::Entry>,
     ) -> Response {
         let mut named = None;
@@ -349,7 +350,7 @@ impl Pipeline {
         (is_policy && config.is_on(Member::Crossdomain)).then_some(Outside::CrossDomainPolicy)
     }
 
-    async fn answer_outside(&self, outside: Outside, head: &RequestHead, trans_id: &Rc<str>) -> Response {
+    async fn answer_outside(&self, outside: Outside, head: &RequestHead, trans_id: &Name) -> Response {
         match outside {
             Outside::Refused(response) => *response,
             Outside::Endpoints(rest) => list_endpoints::answer(&self.application, head.method, &rest, trans_id).await,
@@ -357,7 +358,7 @@ impl Pipeline {
         }
     }
 
-    async fn answer_path(&self, request: &mut Request, trans_id: &Rc<str>, now: Duration) -> Response {
+    async fn answer_path(&self, request: &mut Request, trans_id: &Name, now: Duration) -> Response {
         if let Some(outside) = self.outside(&request.head) {
             return Box::pin(self.answer_outside(outside, &request.head, trans_id)).await;
         }
@@ -410,13 +411,13 @@ impl Pipeline {
     async fn answer_somebody(
         &self,
         request: &mut Request,
-        trans_id: &Rc<str>,
+        trans_id: &Name,
         identity: Rc<Identity>,
         is_signed: bool,
         now: Duration,
     ) -> Response {
         let ends_with_slash = request.head.path().ends_with(b"/");
-        let path = match route(&self.config, request.head.path(), allows_reserved(&request.head.headers)) {
+        let path = match route(&self.config, &request.head.target, allows_reserved(&request.head.headers)) {
             Route::Swift(path) => path,
             Route::Info => return Box::pin(self.info(&request.head, now.as_secs())).await,
             Route::Refused(response) => return *response,
@@ -435,7 +436,7 @@ impl Pipeline {
             remote: request.peer.ip(),
             headers: std::mem::take(&mut request.head.headers),
             body: std::mem::replace(&mut request.body, RequestBody::full("")),
-            trans_id: Rc::clone(trans_id),
+            trans_id: trans_id.clone(),
             identity,
             authority: if is_open { Authority::Granted } else { Authority::Ask },
             timestamp: Timestamp::from_unix(now),
@@ -512,7 +513,7 @@ impl Pipeline {
     }
 
     /// A form that brings files. Who sends it does not matter, only who signed it.
-    async fn answer_form(&self, request: &mut Request, trans_id: &Rc<str>, boundary: String) -> Response {
+    async fn answer_form(&self, request: &mut Request, trans_id: &Name, boundary: String) -> Response {
         // Its signature is its right, where signatures are one.
         if let Err(refused) = self.identify(request, true).await {
             return *refused;
@@ -520,11 +521,11 @@ impl Pipeline {
         if is_denied(&self.config.deny_host_headers, &request.head.headers) {
             return respond::told(Status(403), "Invalid host header");
         }
-        let path = match route(&self.config, request.head.path(), false) {
+        let path = match route(&self.config, &request.head.target, false) {
             Route::Swift(path) if path.container.is_some() => Some(path),
             _ => None,
         };
-        let nowhere = Path { account: String::new(), container: None, object: None };
+        let nowhere = Path { account: Name::default(), container: None, object: None };
         let submission = formpost::Submission {
             address: unquote(request.head.path()),
             boundary,
@@ -535,7 +536,7 @@ impl Pipeline {
                 remote: request.peer.ip(),
                 headers: std::mem::take(&mut request.head.headers),
                 body: std::mem::replace(&mut request.body, RequestBody::full("")),
-                trans_id: Rc::clone(trans_id),
+                trans_id: trans_id.clone(),
                 identity: Rc::default(),
                 authority: Authority::Ask,
                 timestamp: Timestamp::from_unix(io::unix_time()),
@@ -580,8 +581,9 @@ fn allows_reserved(headers: &Headers) -> bool {
 }
 
 /// `/v1/…` (any valid version), `/info`, or Swift's refusal.
-fn route(config: &Config, path: &[u8], allows_reserved: bool) -> Route {
+fn route(config: &Config, target: &Bytes, allows_reserved: bool) -> Route {
     let refused = |response: Response| Route::Refused(Box::new(response));
+    let path = head::path(target);
     if path == b"/info" {
         return Route::Info;
     }
@@ -607,7 +609,8 @@ fn route(config: &Config, path: &[u8], allows_reserved: bool) -> Route {
     if !known {
         return refused(respond::standard(Status(400)));
     }
-    let parsed = if allows_reserved { Path::parse_reserved(rest) } else { Path::parse(rest) };
+    let rest = target.slice_ref(rest);
+    let parsed = if allows_reserved { Path::cut_reserved(&rest) } else { Path::cut(&rest) };
     match parsed {
         Ok(path) => Route::Swift(path),
         Err(InvalidPath::Shape) => bad_url(),

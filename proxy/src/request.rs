@@ -3,7 +3,7 @@
 use crate::middleware::authtoken::Confirmed;
 use base::http::server::RequestBody;
 use base::http::{Headers, Method};
-use base::names::Path;
+use base::names::{Name, Path};
 use base::quote::Query;
 use base::scratch;
 use base::timestamp::Timestamp;
@@ -48,9 +48,9 @@ pub enum Authority {
     /// Allowed by a signature, as far as the key that made it reaches: its account, or one container of it.
     Signed {
         /// The account.
-        account: String,
+        account: Name,
         /// The container, for a container's own key.
-        container: Option<String>,
+        container: Option<Name>,
     },
     /// Already asked and allowed, for this request alone; those made on its behalf have what was before.
     Here(Box<Authority>),
@@ -92,7 +92,7 @@ pub struct RequestParts {
     /// The body.
     pub body: RequestBody,
     /// `X-Trans-Id`.
-    pub trans_id: Rc<str>,
+    pub trans_id: Name,
     /// The caller.
     pub identity: Rc<Identity>,
     /// Whether to ask for authorization.
@@ -123,7 +123,7 @@ pub(crate) struct Parent {
     pub(crate) path: Path,
     carried: Headers,
     open_expired: Option<Bytes>,
-    trans_id: Rc<str>,
+    trans_id: Name,
     identity: Rc<Identity>,
     authority: Authority,
     timestamp: Timestamp,
@@ -183,7 +183,7 @@ impl RequestParts {
     pub(crate) fn made(
         method: Method,
         path: Path,
-        trans_id: Rc<str>,
+        trans_id: Name,
         identity: Rc<Identity>,
         timestamp: Timestamp,
     ) -> ClientRequest {

@@ -2,18 +2,40 @@
 //!
 //! Storage nodes take one apart for each request: what is only looked at is not copied.
 
-use super::{BackendPath, InvalidPath, is_file_name};
-use crate::quote::unquoted;
+use super::{BackendPath, InvalidPath, is_file_name, plain};
 use bytes::Bytes;
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
 /// A text that shares its bytes with what it came in.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(Bytes);
 
 impl Name {
+    /// Of bytes that were found to be a text.
+    pub(super) fn cut(text: &str, from: &Bytes) -> Name {
+        Name(from.slice_ref(text.as_bytes()))
+    }
+    /// These bytes, if they are a text.
+    pub fn from_utf8(bytes: Bytes) -> Option<Name> {
+        std::str::from_utf8(&bytes).is_ok().then_some(Name(bytes))
+    }
+    /// They need no second look.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        self
+    }
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+    /// None.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
     /// Its bytes.
     pub fn bytes(&self) -> Bytes {
         self.0.clone()
@@ -32,6 +54,24 @@ impl Deref for Name {
 impl From<String> for Name {
     fn from(text: String) -> Name {
         Name(text.into())
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Name {
+        Name(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> String {
+        (*name).to_owned()
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, text: &&str) -> bool {
+        self.0 == text.as_bytes()
     }
 }
 
@@ -67,13 +107,10 @@ pub struct ObjectPath {
 impl ObjectPath {
     /// From the percent-encoded request path, as [`BackendPath::parse`]; a path that ends before an object has not the right shape.
     pub fn parse(encoded: &Bytes) -> Result<ObjectPath, InvalidPath> {
-        let plain = match unquoted(encoded) {
-            Cow::Borrowed(_) => encoded.clone(),
-            Cow::Owned(plain) => plain.into(),
-        };
+        let plain = plain(encoded);
         let text = std::str::from_utf8(&plain).map_err(|_| InvalidPath::Encoding)?;
         let (device, partition, rest) = BackendPath::front(text)?;
-        let cut = |part: &str| Name(plain.slice_ref(part.as_bytes()));
+        let cut = |part: &str| Name::cut(part, &plain);
         let mut parts = rest.splitn(3, '/').map(|part| if part.is_empty() { None } else { Some(cut(part)) });
         let mut next = || parts.next().flatten().ok_or(InvalidPath::Shape);
         let (account, container, object) = (next()?, next()?, next()?);
@@ -99,11 +136,7 @@ mod tests {
 
     fn check(text: &str) {
         let parsed = ObjectPath::parse(&Bytes::copy_from_slice(text.as_bytes())).map(|parsed| {
-            let path = Path {
-                account: parsed.account.to_string(),
-                container: Some(parsed.container.to_string()),
-                object: Some(parsed.object.to_string()),
-            };
+            let path = Path { account: parsed.account, container: Some(parsed.container), object: Some(parsed.object) };
             assert_eq!(*parsed.name, *path.plain(), "{text}");
             (parsed.device.to_string(), parsed.partition, path)
         });

@@ -186,10 +186,10 @@ impl Service {
         Change {
             kind: self.kind,
             hash: self.hash,
-            account: self.path.account.clone(),
+            account: self.path.account.to_string(),
             container: match self.kind {
                 Kind::Account => String::new(),
-                Kind::Container => self.path.container.clone().unwrap_or_default(),
+                Kind::Container => self.path.container.as_deref().unwrap_or_default().to_owned(),
             },
             time,
             now: Timestamp::from_unix(now),
@@ -248,8 +248,8 @@ impl Service {
 /// What listings are made of, for each kind.
 pub fn listing_of(service: &Service) -> Listing {
     match service.kind {
-        Kind::Account => Listing::Containers(service.path.account.clone(), service.policies.clone()),
-        Kind::Container => Listing::Objects(service.path.container.clone().unwrap_or_default()),
+        Kind::Account => Listing::Containers(service.path.account.to_string(), service.policies.clone()),
+        Kind::Container => Listing::Objects(service.path.container.as_deref().unwrap_or_default().to_owned()),
     }
 }
 

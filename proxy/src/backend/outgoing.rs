@@ -36,13 +36,12 @@ impl Origin {
             }
             request.path.quote_into(out);
         });
-        Origin::internal(request.timestamp, &request.trans_id, referer)
+        Origin::internal(request.timestamp, request.trans_id.bytes(), referer)
     }
 
     /// Of a request the proxy makes on its own account.
-    pub fn internal(timestamp: Timestamp, trans_id: &str, referer: impl Into<Bytes>) -> Origin {
-        let (timestamp, trans_id) = (timestamp.internal_field(), scratch::text(trans_id));
-        Origin { timestamp, trans_id, referer: referer.into() }
+    pub fn internal(timestamp: Timestamp, trans_id: impl Into<Bytes>, referer: impl Into<Bytes>) -> Origin {
+        Origin { timestamp: timestamp.internal_field(), trans_id: trans_id.into(), referer: referer.into() }
     }
 
     /// The fields all backend requests have.

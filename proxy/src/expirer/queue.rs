@@ -18,7 +18,7 @@ use crate::request::{Authority, ClientRequest, RequestParts};
 use base::http::client::Framing;
 use base::http::{Headers, Method, RequestHead};
 use base::io;
-use base::names::Path;
+use base::names::{Name, Path};
 use base::quote::{Query, quote};
 use base::timestamp::Timestamp;
 use bytes::Bytes;
@@ -113,8 +113,8 @@ impl Queue {
     pub(super) async fn pop(&self, task: &Task) -> bool {
         let container = self.path(Some(&task.container));
         let placement = self.core.backend.place(&self.core.config, &container);
-        let path = Path { object: Some(task.row.clone()), ..container };
-        let origin = Origin::internal(now(), &self.trans_id(), format!("DELETE {}", path.quoted()));
+        let path = Path { object: Some(task.row.as_str().into()), ..container };
+        let origin = Origin::internal(now(), self.trans_id().bytes(), format!("DELETE {}", path.quoted()));
         let primaries = placement.primaries();
         let mut pile = Pile::new(primaries.len());
         for node in primaries {
@@ -163,13 +163,13 @@ impl Queue {
         made
     }
 
-    fn trans_id(&self) -> Rc<str> {
+    fn trans_id(&self) -> Name {
         let head = RequestHead::new(Method::Delete, "/");
         transaction_id(&self.core.config.trans_id_suffix, &head, io::unix_time(), io::random_u64(), io::random_u64())
     }
 
     fn path(&self, container: Option<&str>) -> Path {
-        Path { account: self.account.clone(), container: container.map(str::to_owned), object: None }
+        Path { account: self.account.as_str().into(), container: container.map(Into::into), object: None }
     }
 }
 

@@ -116,11 +116,7 @@ impl Task {
     /// The object.
     pub(super) fn target(&self) -> Option<Path> {
         let (_, account, container, object) = split(&self.row)?;
-        Some(Path {
-            account: account.to_owned(),
-            container: Some(container.to_owned()),
-            object: Some(object.to_owned()),
-        })
+        Some(Path { account: account.into(), container: Some(container.into()), object: Some(object.into()) })
     }
 
     /// The object's container: tasks of several take turns.

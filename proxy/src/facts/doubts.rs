@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn name(account: &str) -> Name {
-        Name::of(&Path { account: account.to_owned(), container: None, object: None })
+        Name::of(&Path { account: account.into(), container: None, object: None })
     }
 
     #[test]

@@ -146,7 +146,7 @@ mod tests {
         let check = |config: &Config, path: &str, container: Option<&str>, expected: Verdict| {
             let mut request = request(Method::Get, path);
             let container = container.map(str::to_owned);
-            request.authority = Authority::Signed { account: "AUTH_test".to_owned(), container };
+            request.authority = Authority::Signed { account: "AUTH_test".into(), container: container.map(Into::into) };
             assert_eq!(verdict(config, &request, Acls::default()), expected, "{path}");
         };
         let mut config = sample();

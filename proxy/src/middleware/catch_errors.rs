@@ -3,12 +3,12 @@
 use base::digits;
 use base::http::RequestHead;
 use base::http::server::Response;
+use base::names::Name;
 use base::quote::quote_into;
 use base::scratch;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 const EXTRA_MAX: usize = 32;
 
 /// `tx` + 21 hex digits of chance + `-` + 10 hex digits of the time + the cluster's `trans_id_suffix` [+ `-` + the client's own].
-pub fn transaction_id(suffix: &str, head: &RequestHead, now: Duration, chance: u64, more_chance: u64) -> Rc<str> {
+pub fn transaction_id(suffix: &str, head: &RequestHead, now: Duration, chance: u64, more_chance: u64) -> Name {
     let id = scratch::bytes(|id| {
         id.extend_from_slice(b"tx");
         id.extend(digits::last_hex(chance, 16));
@@ -33,12 +33,12 @@ pub fn transaction_id(suffix: &str, head: &RequestHead, now: Duration, chance: u
             quote_into(id, cut.as_bytes());
         }
     });
-    std::str::from_utf8(&id).unwrap_or_default().into()
+    Name::from_utf8(id).unwrap_or_default()
 }
 
 /// Writes the id into the answer.
-pub fn stamp(response: &mut Response, trans_id: &str) {
-    let id = scratch::text(trans_id);
+pub fn stamp(response: &mut Response, trans_id: &Name) {
+    let id = trans_id.bytes();
     response.head.headers.set("X-Trans-Id", id.clone());
     response.head.headers.set("X-Openstack-Request-Id", id);
 }

@@ -13,7 +13,7 @@ use base::config::is_true;
 use base::http::server::{RequestBody, Response, ResponseBody};
 use base::http::{Headers, Method, Status};
 use base::io::Job;
-use base::names::{InvalidPath, Path};
+use base::names::{InvalidPath, Name, Path};
 use base::quote::{Query, quote, unquote};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -63,11 +63,11 @@ fn as_put(mut request: ClientRequest) -> Refused<ClientRequest> {
     };
     let account = match request.headers.remove("Destination-Account") {
         Some(account) => account_name(&account)?,
-        None => request.path.account.clone(),
+        None => request.path.account.to_string(),
     };
     let form = "Destination header must be of the form <container name>/<object name>";
     let target = object_path(&account, &destination, form)?;
-    let source = Path { account: String::new(), ..request.path.clone() };
+    let source = Path { account: Name::default(), ..request.path.clone() };
     // The leading slash of an empty account and the one behind it are not part of the header's form.
     request.headers.set("X-Copy-From", source.quoted().trim_start_matches('/').to_owned());
     request.headers.set("X-Copy-From-Account", quote(request.path.account.as_bytes()));
@@ -114,7 +114,7 @@ fn source_path(put: &mut ClientRequest) -> Refused<Path> {
     let from = put.headers.remove("X-Copy-From").unwrap_or_default();
     let account = match put.headers.remove("X-Copy-From-Account") {
         Some(account) => account_name(&account)?,
-        None => put.path.account.clone(),
+        None => put.path.account.to_string(),
     };
     object_path(&account, &from, "X-Copy-From header must be of the form <container name>/<object name>")
 }
@@ -224,7 +224,7 @@ fn shown_fields(headers: &Headers) -> Vec<(Bytes, Bytes)> {
 
 fn copied_from(response: &mut Response, source: &Path, from: &Headers, shown: Vec<(Bytes, Bytes)>) {
     let headers = &mut response.head.headers;
-    let path = Path { account: String::new(), ..source.clone() };
+    let path = Path { account: Name::default(), ..source.clone() };
     headers.set("X-Copied-From-Account", quote(source.account.as_bytes()));
     headers.set("X-Copied-From", path.quoted().trim_start_matches('/').to_owned());
     if let Some(id) = from.get("X-Object-Version-Id") {

@@ -187,7 +187,8 @@ impl Upload<'_> {
         if object.contains('\0') {
             return Err(Refused::Invalid("invalid file name"));
         }
-        let mut put = self.request.subrequest(Method::Put, Path { object: Some(object), ..path.clone() }).by("FP");
+        let mut put =
+            self.request.subrequest(Method::Put, Path { object: Some(object.into()), ..path.clone() }).by("FP");
         for (name, value) in headers.iter() {
             put.headers.append(name.clone(), value.clone());
         }

@@ -101,7 +101,11 @@ mod tests {
     fn a_version_may_stand_before_the_account() {
         let check = |rest: &str, version, account: &str, container: Option<&str>, object: Option<&str>| {
             let name = |name: &str| name.to_owned();
-            let path = Path { account: name(account), container: container.map(name), object: object.map(name) };
+            let path = Path {
+                account: name(account).into(),
+                container: container.map(name).map(Into::into),
+                object: object.map(name).map(Into::into),
+            };
             assert_eq!(asked(rest), Ok((version, path)), "{rest}");
         };
         check("a", Version::One, "a", None, None);

@@ -111,7 +111,7 @@ impl Application for ObjectVersioning {
             }
             let mut fields = known.clone();
             // Asked now: objects come without the remembered number growing.
-            of_versions.path = Path { container: Some(container), object: None, ..of_versions.path };
+            of_versions.path = Path { container: Some(container.into()), object: None, ..of_versions.path };
             of_versions.authority = Authority::Granted;
             let more = bytes_used(&layer.next.call(of_versions).await.head.headers);
             fields.set("X-Container-Bytes-Used", bytes_used(&fields).saturating_add(more).to_string());
@@ -141,8 +141,8 @@ impl Place {
     }
 
     fn in_versions(&self, object: String) -> Path {
-        let container = Some(self.versions.clone());
-        Path { account: self.path.account.clone(), container, object: Some(object) }
+        let container = Some(self.versions.as_str().into());
+        Path { account: self.path.account.clone(), container, object: Some(object.into()) }
     }
 
     /// The id of the version that a quoted `/v1/account/container/object` or `container/object` is, when it is one of these.

@@ -19,6 +19,7 @@ use base::http::headers::title_case;
 use base::http::server::{Finished, Request, Response};
 use base::http::{Headers, Method, RequestHead, head};
 use base::io;
+use base::names::Name;
 use base::quote::{Query, is_plain, quote, unquote};
 use bytes::Bytes;
 use statsd::Statsd;
@@ -81,7 +82,7 @@ pub struct Entry {
     client_etag: Bytes,
     headers: Vec<u8>,
     source: &'static str,
-    trans_id: Rc<str>,
+    trans_id: Name,
     policy_index: Bytes,
     status: u16,
     start: Duration,
@@ -100,7 +101,7 @@ impl Entry {
     pub fn begin(
         settings: &Rc<Settings>,
         request: &Request,
-        (remote, trans_id): (IpAddr, &Rc<str>),
+        (remote, trans_id): (IpAddr, &Name),
         start: Duration,
     ) -> Entry {
         Entry::new(settings, &request.head, (remote, trans_id, ""), start)
@@ -120,7 +121,7 @@ impl Entry {
     fn new(
         settings: &Rc<Settings>,
         head: &RequestHead,
-        (remote, trans_id, source): (IpAddr, &Rc<str>, &'static str),
+        (remote, trans_id, source): (IpAddr, &Name, &'static str),
         start: Duration,
     ) -> Entry {
         let headers = &head.headers;
@@ -138,7 +139,7 @@ impl Entry {
             client_etag: field("Etag"),
             headers: if settings.headers { shown_headers(settings, headers) } else { Vec::new() },
             source,
-            trans_id: Rc::clone(trans_id),
+            trans_id: trans_id.clone(),
             policy_index: Bytes::new(),
             status: 0,
             start,

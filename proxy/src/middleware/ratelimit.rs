@@ -118,13 +118,14 @@ impl Limiter {
     /// Waits as long as the request has to; the error is the answer to one that may not be made.
     async fn wait(&self, request: &ClientRequest) -> Result<(), Box<Response>> {
         let settings = &self.config.ratelimit;
-        let account = &request.path.account;
+        let account = request.path.account.as_str();
+        let is_in = |list: &[String]| list.iter().any(|listed| listed == account);
         let fields = self.innermost.account_headers(request).await;
         let global = fields.get_str(GLOBAL).unwrap_or_default();
-        if settings.account_whitelist.contains(account) || global == "WHITELIST" {
+        if is_in(&settings.account_whitelist) || global == "WHITELIST" {
             return Ok(());
         }
-        if settings.account_blacklist.contains(account) || global == "BLACKLIST" {
+        if is_in(&settings.account_blacklist) || global == "BLACKLIST" {
             tracing::error!(target: "proxy", account, "497: the account is shut out");
             io::sleep(BLACKLIST_SLEEP).await;
             return Err(Box::new(respond::told(Status(497), "Your account has been blacklisted")));

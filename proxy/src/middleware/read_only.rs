@@ -38,7 +38,7 @@ pub(crate) async fn refuse(
     if !is_write {
         return None;
     }
-    let path = Path { account: written(request)?, container: None, object: None };
+    let path = Path { account: written(request)?.into(), container: None, object: None };
     let asked = request.subrequest(Method::Head, path).by("RO");
     let account = application.account_headers(&asked).await;
     let mark = account.get_str(MARK).filter(|mark| !mark.is_empty());
@@ -50,7 +50,7 @@ pub(crate) async fn refuse(
 fn written(request: &ClientRequest) -> Option<String> {
     let target = request.headers.get("Destination-Account").filter(|_| request.method == Method::Copy);
     match target {
-        None => Some(request.path.account.clone()),
+        None => Some(request.path.account.to_string()),
         Some(name) => String::from_utf8(unquote(name)).ok().filter(|name| !name.is_empty() && !name.contains('/')),
     }
 }

@@ -165,7 +165,7 @@ impl Visit {
 
     /// The request, for an object of the container.
     async fn ask(&self, name: &str) -> Response {
-        let path = Path { object: Some(name.to_owned()), ..self.request.path.clone() };
+        let path = Path { object: Some(name.into()), ..self.request.path.clone() };
         let mut request = self.request.subrequest(self.request.method, path).by("SW");
         request.headers = self.request.headers.clone();
         request.query = self.request.query.clone();
@@ -178,7 +178,7 @@ impl Visit {
             return response;
         }
         let name = format!("{}{}", response.head.status.0, self.site.error);
-        let path = Path { object: Some(name), ..self.request.path.clone() };
+        let path = Path { object: Some(name.into()), ..self.request.path.clone() };
         let mut page = self.next.call(self.request.subrequest(Method::Get, path).by("SW")).await;
         if !page.head.status.is_success() {
             return response;

@@ -18,7 +18,7 @@ use base::http::headers::with_lower;
 use base::http::server::{RequestBody, Response};
 use base::http::{Headers, Method, Status};
 use base::io::Job;
-use base::names::Path;
+use base::names::{Name, Path};
 use link::{Link, STORED_TARGET};
 use std::rc::Rc;
 
@@ -103,7 +103,7 @@ impl Walk<'_> {
     async fn go_on(
         &self,
         mut response: Response,
-        mut account: String,
+        mut account: Name,
         asked: Asked,
         mut etag: Option<String>,
         mut at: Option<String>,

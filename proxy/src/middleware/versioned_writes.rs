@@ -232,7 +232,11 @@ async fn write(place: &Place, request: &ClientRequest, source: Response, path: P
 
 impl Place {
     fn in_versions(&self, object: String) -> Path {
-        Path { account: self.path.account.clone(), container: Some(self.versions.clone()), object: Some(object) }
+        Path {
+            account: self.path.account.clone(),
+            container: Some(self.versions.as_str().into()),
+            object: Some(object.into()),
+        }
     }
 
     /// What the names of all versions of the object begin with.

@@ -99,7 +99,7 @@ pub(super) fn expiry(core: &Rc<Core>, request: &ClientRequest) -> Result<Option<
     let path = &request.path;
     let hash = core.config.hash_path.hash(&path.account, path.container.as_deref(), path.object.as_deref());
     let container = expirer_container(at, &hash.0);
-    let queue = Path { account: EXPIRER_ACCOUNT.to_owned(), container: Some(container.clone()), object: None };
+    let queue = Path { account: EXPIRER_ACCOUNT.into(), container: Some(container.as_str().into()), object: None };
     Ok(Some(Expiry { at, container, placement: core.backend.place(&core.config, &queue) }))
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn streamed(pieces: &[&'static str]) -> Response {
 #[test]
 fn paths_outside_swift_get_swifts_refusals() {
     let config = crate::config::tests::sample();
-    let status = |path: &str| match route(&config, path.as_bytes(), false) {
+    let status = |path: &str| match route(&config, &Bytes::copy_from_slice(path.as_bytes()), false) {
         Route::Swift(_) => 200,
         Route::Info => 1,
         Route::Refused(response) => response.head.status.0,

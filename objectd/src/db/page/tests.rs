@@ -27,7 +27,7 @@ async fn service() -> Service {
         intake: Rc::new(Intake::new(rows.clone())),
         rows,
         device: "d1".to_owned(),
-        path: Path { account: "a".to_owned(), container: Some("c".to_owned()), object: None },
+        path: Path { account: "a".into(), container: Some("c".into()), object: None },
         hash: hash("c"),
         kind: Kind::Container,
         constraints: Constraints::default(),

@@ -106,7 +106,7 @@ impl Extraction {
         }
         let container_failure = self.need_container(&path).await?;
         let status = self.put(path.clone(), entry).await;
-        self.accessed.extend(path.container);
+        self.accessed.extend(path.container.map(String::from));
         if status.is_success() {
             self.created += 1;
             return Ok(());
@@ -141,8 +141,8 @@ impl Extraction {
 
     /// Makes the container of `path` if there is none. A failure is not the end: the object may be allowed all the same.
     async fn need_container(&mut self, path: &Path) -> Result<Option<(String, String)>, Refused> {
-        let container = path.container.clone().unwrap_or_default();
-        if self.accessed.contains(&container) {
+        let container = path.container.as_deref().unwrap_or_default();
+        if self.accessed.contains(container) {
             return Ok(None);
         }
         let path = Path { object: None, ..path.clone() };

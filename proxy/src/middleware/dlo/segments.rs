@@ -167,7 +167,7 @@ impl Segments {
 
     /// Opens a segment, when the rate allows it.
     fn opening(&mut self, segment: &Segment, first: u64, wanted: u64) -> Opening {
-        let path = Path { object: Some(segment.name.clone()), ..self.container.path.clone() };
+        let path = Path { object: Some(segment.name.as_str().into()), ..self.container.path.clone() };
         let mut request = self.container.subrequest(Method::Get, path).by("DLO");
         let is_part = wanted < segment.bytes;
         if is_part {

@@ -219,7 +219,7 @@ fn the_right_reaches_as_far_as_the_key() {
     for (key, container) in [("first", None), ("second", None), ("container key", Some("container".to_owned()))] {
         let (status, _, store) = check(&form(key, "", "1024", "10", LATER));
         assert_eq!(status, 201);
-        let expected = Authority::Signed { account: "AUTH_test".into(), container };
+        let expected = Authority::Signed { account: "AUTH_test".into(), container: container.map(Into::into) };
         assert!(store.puts.borrow().iter().all(|put| put.authority == expected));
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn enable(layer: ObjectVersioning, mut request: ClientRequest) 
         return Ok(layer.next.call(request).await);
     }
     let name = versions_name(request.path.container.as_deref().unwrap_or_default());
-    let path = Path { container: Some(name.clone()), ..request.path.clone() };
+    let path = Path { container: Some(name.as_str().into()), ..request.path.clone() };
     let mut put = layer.granted(&request, Method::Put, path.clone());
     if let Some(policy) = policy(&layer, &request, &fields)? {
         put.headers.set("X-Storage-Policy", policy);
@@ -83,7 +83,7 @@ pub(super) async fn delete(layer: ObjectVersioning, mut request: ClientRequest) 
     let fields = layer.application.container_headers(&request).await;
     let Some(name) = versions_container(&fields) else { return Ok(layer.next.call(request).await) };
     layer.authorize(&mut request, None).await?;
-    let path = Path { container: Some(name), ..request.path.clone() };
+    let path = Path { container: Some(name.into()), ..request.path.clone() };
     let failed = || refuse(500, "Error deleting versioned container");
     // Asked now, for what is remembered may be old.
     let head = layer.next.call(layer.granted(&request, Method::Head, path.clone())).await.head;
@@ -117,7 +117,7 @@ pub(super) async fn read(layer: ObjectVersioning, request: ClientRequest) -> Ref
     }
     let stored = versions_container(&response.head.headers);
     if let Some(name) = &stored {
-        let path = Path { container: Some(name.clone()), ..asked.path.clone() };
+        let path = Path { container: Some(name.as_str().into()), ..asked.path.clone() };
         let head = layer.next.call(layer.granted(&asked, Method::Head, path)).await.head;
         if head.status.is_success() {
             let bytes = bytes_used(&response.head.headers).saturating_add(bytes_used(&head.headers));
@@ -159,11 +159,8 @@ fn show_version(row: &mut Row, path: &Path, versions: &str, keeps_path: bool) {
         return;
     }
     if let Some((object, id)) = target.object.as_deref().and_then(names::parse_version) {
-        let shown = Path {
-            account: target.account.clone(),
-            container: path.container.clone(),
-            object: Some(object.to_owned()),
-        };
+        let shown =
+            Path { account: target.account.clone(), container: path.container.clone(), object: Some(object.into()) };
         row.insert("symlink_path".into(), format!("/v1{}?version-id={id}", shown.quoted()).into());
     }
 }

@@ -20,7 +20,7 @@ pub(super) async fn with_versions(
     primary: Vec<Row>,
 ) -> Refused<Vec<Row>> {
     let query = versions_query(&asked.query)?;
-    let path = Path { container: Some(versions.to_owned()), ..asked.path.clone() };
+    let path = Path { container: Some(versions.into()), ..asked.path.clone() };
     // A listing of what is not there is dear: every node is asked.
     let probe = asked.subrequest(Method::Head, path.clone()).by("OV");
     let is_there = !layer.application.container_headers(&probe).await.is_empty();
@@ -124,7 +124,7 @@ pub(super) fn merge(primary: Vec<Row>, second: Option<Vec<Row>>) -> Vec<Row> {
 fn linked_version(row: &Row) -> Option<String> {
     row.get("version_symlink")?;
     let path = row.get("symlink_path")?.as_str()?.strip_prefix("/v1")?;
-    Path::parse_reserved(path.as_bytes()).ok()?.object
+    Path::parse_reserved(path.as_bytes()).ok()?.object.map(String::from)
 }
 
 /// A link whose version is not listed: beyond this page, or gone.

@@ -10,7 +10,7 @@ use crate::respond;
 use base::config::is_true;
 use base::http::server::{BodyError, BodySource, LocalFuture, RequestBody, Response};
 use base::http::{Headers, Method, Status};
-use base::names::Path;
+use base::names::{Name, Path};
 use base::quote::{Query, quote};
 use bytes::Bytes;
 use std::cell::Cell;
@@ -76,7 +76,7 @@ pub(super) async fn post(place: &Place, request: ClientRequest) -> Response {
 pub(super) async fn read(place: &Place, request: ClientRequest) -> Response {
     let mut response = place.layer.next.call(request).await;
     let headers = &mut response.head.headers;
-    let own = Path { account: String::new(), ..place.path.clone() }.quoted();
+    let own = Path { account: Name::default(), ..place.path.clone() }.quoted();
     let at = path_of(headers, "Content-Location").and_then(|path| place.id_in(&path));
     let target = target_of(headers, &place.path.account).and_then(|path| place.id_in(&path));
     if let Some(id) = &at {

@@ -12,6 +12,7 @@ use crate::request::{ClientRequest, add_name};
 use crate::respond;
 use base::http::server::{LocalFuture, Response};
 use base::http::{Method, Status};
+use base::names::Name;
 use base::quote::{Query, quote};
 use std::collections::VecDeque;
 
@@ -51,7 +52,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// The object that a request names.
     pub(super) fn manifest(request: &ClientRequest) -> Waiting {
-        let part = |name: &Option<String>| name.clone().unwrap_or_default();
+        let part = |name: &Option<Name>| name.clone().unwrap_or_default();
         let name = format!("/{}/{}", part(&request.path.container), part(&request.path.object));
         Waiting { name, is_manifest: true, version: request.query.get("version-id").map(<[u8]>::to_vec) }
     }

@@ -58,7 +58,7 @@ async fn enqueue(slo: &Slo, request: &ClientRequest, parts: &[Waiting]) -> Refus
     let path = &request.path;
     let hash = slo.config.hash_path.hash(&path.account, path.container.as_deref(), path.object.as_deref());
     let container = expirer_container(request.timestamp.seconds(), &hash.0);
-    let queue = Path { account: EXPIRER_ACCOUNT.to_owned(), container: Some(container), object: None };
+    let queue = Path { account: EXPIRER_ACCOUNT.into(), container: Some(container.into()), object: None };
     let mut update = request.subrequest(Method::Update, queue).by("SLO");
     update.authority = Authority::Granted;
     let rows: Vec<Value> = parts.iter().map(|part| row(request, part)).collect();

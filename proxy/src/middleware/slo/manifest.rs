@@ -180,9 +180,9 @@ pub(super) fn target(account: &str, path: &str) -> Option<Path> {
     let (container, object) = path.trim_start_matches('/').split_once('/')?;
     let is_name = |name: &str| !name.is_empty() && !name.contains('\0');
     (is_name(container) && is_name(object)).then(|| Path {
-        account: account.to_owned(),
-        container: Some(container.to_owned()),
-        object: Some(object.to_owned()),
+        account: account.into(),
+        container: Some(container.into()),
+        object: Some(object.into()),
     })
 }
 

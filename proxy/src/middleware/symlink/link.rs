@@ -65,7 +65,7 @@ impl Link {
                 Err(_) => return Err(told(412, "Account name must be UTF-8")),
             },
         };
-        let is_own = account.as_ref().is_none_or(|account| *account == own.account)
+        let is_own = account.as_deref().is_none_or(|account| own.account == account)
             && own.container.as_deref() == Some(container)
             && own.object.as_deref() == Some(object);
         if is_own {
