@@ -50,7 +50,12 @@ pub struct Nodes {
     nodes: Vec<Option<Node>>,
     /// What this core has seen of their answers.
     hedge: RefCell<Hedge>,
+    /// Empty lists of primaries for the requests to come.
+    lists: RefCell<Vec<VecDeque<Node>>>,
 }
+
+/// Lists that are kept: enough for the requests that one core has under way.
+const LISTS_MAX: usize = 64;
 
 impl Nodes {
     /// Of a ring.
@@ -63,7 +68,7 @@ impl Nodes {
                 *known = Node::new(device);
             }
         }
-        Nodes { ring, nodes, hedge: RefCell::default() }
+        Nodes { ring, nodes, hedge: RefCell::default(), lists: RefCell::default() }
     }
 
     /// The partition of a name's hash.
@@ -96,6 +101,21 @@ impl Nodes {
         self.hedge.borrow_mut()
     }
 
+    /// The primaries in a list that a request before this one may have had.
+    fn list(&self, partition: u32) -> VecDeque<Node> {
+        let mut list = self.lists.borrow_mut().pop().unwrap_or_else(|| VecDeque::with_capacity(self.replicas()));
+        list.extend(self.primaries(partition));
+        list
+    }
+
+    fn take_back(&self, mut list: VecDeque<Node>) {
+        list.clear();
+        let mut lists = self.lists.borrow_mut();
+        if lists.len() < LISTS_MAX {
+            lists.push(list);
+        }
+    }
+
     fn node(&self, device: &Device) -> Option<Node> {
         self.nodes.get(device.id as usize)?.clone()
     }
@@ -125,8 +145,7 @@ impl Candidates {
         sort: impl FnOnce(&mut [Node]),
         preferred: Vec<Node>,
     ) -> Candidates {
-        let mut primaries = VecDeque::with_capacity(ring.replicas());
-        primaries.extend(ring.primaries(partition));
+        let mut primaries = ring.list(partition);
         let replicas = primaries.len();
         let tries_left = tries.unwrap_or(2 * replicas).max(replicas);
         let mut handoffs = None;
@@ -194,6 +213,12 @@ impl Candidates {
     }
 }
 
+impl Drop for Candidates {
+    fn drop(&mut self) {
+        self.ring.take_back(std::mem::take(&mut self.primaries));
+    }
+}
+
 /// Error-limited handoffs skipped before giving up; bounds the work of one request in a ring of thousands of devices.
 const MAX_LIMITED_HANDOFFS: usize = 32;
 
@@ -248,6 +273,20 @@ mod tests {
         );
         assert_eq!(nodes.iter().filter(|node| node.primary).count(), 2);
         assert!(all(candidates(None), |_| true).is_empty());
+    }
+
+    #[test]
+    fn a_list_that_comes_back_half_used_is_a_new_one_for_the_next() {
+        let ring = Rc::new(Nodes::new(Ring::from_bytes(&ring()).unwrap()));
+        let of = |partition| Candidates::new(ring.clone(), partition, None, || 0, |_| {}, Vec::new());
+        let expected: Vec<u32> = all(of(5), |_| false).iter().map(|node| node.id).collect();
+        for used in 0..3 {
+            let mut first = of(2);
+            (0..used).for_each(|_| drop(first.next(|_| false)));
+            drop(first);
+            assert_eq!(ring.lists.borrow().len(), 1);
+            assert_eq!(all(of(5), |_| false).iter().map(|node| node.id).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]
