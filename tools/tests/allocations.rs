@@ -26,8 +26,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Allocations of a GET of 4 KiB that no change may exceed, and what is aimed at.
-const PROXY: (f64, f64) = (21.5, 4.0);
-const OBJECTD: (f64, f64) = (7.0, 2.0);
+const PROXY: (f64, f64) = (3.3, 4.0);
+const OBJECTD: (f64, f64) = (1.2, 2.0);
 const FEW: u64 = 500;
 const MANY: u64 = 10_500;
 
