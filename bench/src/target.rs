@@ -30,6 +30,8 @@ pub struct Target {
     /// Path in front of an object's name: `/v1/AUTH_test/martlet-bench/`.
     folder: String,
     kind: Kind,
+    /// Reached as a daemon of ours on the same machine would.
+    is_near: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -73,7 +75,7 @@ impl Target {
         head.headers.set("Host", host.clone());
         head.headers.set("X-Auth-User", user.to_owned());
         head.headers.set("X-Auth-Key", key.to_owned());
-        let mut client = Client { address, connection: None };
+        let mut client = Client { address, is_near: false, connection: None };
         let (answer, _) = client.exchange(&head, None).await.map_err(|error| format!("{auth}: {error}"))?;
         let field = |name: &str| answer.headers.get_str(name).map(str::to_owned);
         match (answer.status.is_success(), field("X-Storage-Url"), field("X-Auth-Token")) {
@@ -81,7 +83,7 @@ impl Target {
                 let (host, account) = split(&url)?;
                 let folder = format!("{account}/{CONTAINER}/");
                 let kind = Kind::Swift { token: token.into(), account };
-                Ok(Target { address: resolve(&host)?, host, folder, kind })
+                Ok(Target { address: resolve(&host)?, host, folder, kind, is_near: false })
             }
             _ => Err(format!("{auth} answered {} to user {user}; check user and key", answer.status.0)),
         }
@@ -90,25 +92,38 @@ impl Target {
     /// An S3 store at `url`, with the names of buckets in the path.
     pub fn s3(url: &str, keys: s3::Keys) -> Result<Target, String> {
         let (host, _) = split(url)?;
-        Ok(Target { address: resolve(&host)?, host, folder: format!("/{CONTAINER}/"), kind: Kind::S3(keys) })
+        Ok(Target {
+            address: resolve(&host)?,
+            host,
+            folder: format!("/{CONTAINER}/"),
+            kind: Kind::S3(keys),
+            is_near: false,
+        })
     }
 
     /// The object service of a storage node, its device `device`. No container hears of these objects.
     pub fn node(address: SocketAddr, device: &str) -> Target {
-        Target { address, host: address.to_string(), folder: format!("/{device}/0/bench/bench/"), kind: Kind::Node }
+        let folder = format!("/{device}/0/bench/bench/");
+        Target { address, host: address.to_string(), folder, kind: Kind::Node, is_near: false }
     }
 
     /// A container at the container service of a storage node: what is uploaded is a row of its listing, as an object server reports it. `path` is
     /// `/device/partition/account/container`.
     pub fn rows(address: SocketAddr, path: &str) -> Target {
-        Target { address, host: address.to_string(), folder: format!("{path}/"), kind: Kind::Rows }
+        Target { address, host: address.to_string(), folder: format!("{path}/"), kind: Kind::Rows, is_near: false }
     }
 
     /// A server of files that serves `directory` at `url`. Objects are put there as files.
     pub fn files(url: &str, directory: &Path) -> Result<Target, String> {
         let (host, path) = split(url)?;
         let folder = format!("{}/", path.trim_end_matches('/'));
-        Ok(Target { address: resolve(&host)?, host, folder, kind: Kind::Files(directory.to_owned()) })
+        let kind = Kind::Files(directory.to_owned());
+        Ok(Target { address: resolve(&host)?, host, folder, kind, is_near: false })
+    }
+
+    /// The same by the machine's own way, where there is one, as a proxy beside it comes.
+    pub fn near(self) -> Target {
+        Target { is_near: true, ..self }
     }
 
     /// Whether it takes nothing but GET and HEAD; its objects are written as files then.
@@ -163,7 +178,7 @@ impl Target {
 
     /// A connection of its own.
     pub fn client(&self) -> Client {
-        Client { address: self.address, connection: None }
+        Client { address: self.address, is_near: self.is_near, connection: None }
     }
 
     /// Makes what objects lie in.
@@ -256,6 +271,7 @@ impl Target {
 /// One kept-alive connection, made again when it broke.
 pub struct Client {
     address: SocketAddr,
+    is_near: bool,
     connection: Option<Connection>,
 }
 
@@ -274,6 +290,7 @@ impl Client {
     pub async fn exchange(&mut self, head: &RequestHead, body: Option<Bytes>) -> std::io::Result<(ResponseHead, u64)> {
         let connection = match self.connection.take().filter(Connection::is_reusable) {
             Some(connection) => connection,
+            None if self.is_near => Connection::connect_near(self.address, DEADLINE).await?,
             None => Connection::connect(self.address, DEADLINE).await?,
         };
         let outcome = io::timeout(DEADLINE, exchange(&connection, head, body)).await??;
