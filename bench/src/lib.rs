@@ -141,7 +141,7 @@ async fn find(options: &Options) -> Result<Target, String> {
     match (options.node, &options.url, &options.files, &options.s3) {
         (Some(address), ..) => Ok(Target::node(address, &options.device)),
         (None, Some(url), Some(directory), _) => Target::files(url, directory),
-        (None, _, _, Some(url)) => Target::s3(url, s3::Keys::of_environment()?),
+        (None, _, _, Some(url)) => Target::s3(url, s3::Signer::of_environment()?),
         _ => {
             let [auth, user, key] = [("--auth", &options.auth), ("--user", &options.user), ("--key", &options.key)]
                 .map(|(name, value)| {

@@ -16,7 +16,7 @@ const SIGNED: &str = "host;x-amz-content-sha256;x-amz-date";
 
 /// Who signs.
 #[derive(Clone)]
-pub struct Keys {
+pub struct Signer {
     /// Access key.
     pub id: String,
     /// Secret key.
@@ -26,18 +26,18 @@ pub struct Keys {
 }
 
 /// Without the secret.
-impl fmt::Debug for Keys {
+impl fmt::Debug for Signer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Keys").field("id", &self.id).field("region", &self.region).finish_non_exhaustive()
+        formatter.debug_struct("Signer").field("id", &self.id).field("region", &self.region).finish_non_exhaustive()
     }
 }
 
-impl Keys {
-    /// Those that S3's own tools use.
-    pub fn of_environment() -> Result<Keys, String> {
+impl Signer {
+    /// With the keys that S3's own tools use.
+    pub fn of_environment() -> Result<Signer, String> {
         let word = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
         let region = std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-1".to_owned());
-        Ok(Keys { id: word("AWS_ACCESS_KEY_ID")?, secret: word("AWS_SECRET_ACCESS_KEY")?, region })
+        Ok(Signer { id: word("AWS_ACCESS_KEY_ID")?, secret: word("AWS_SECRET_ACCESS_KEY")?, region })
     }
 
     /// Adds time and signature; `now` is the time since 1970. The head has its `Host` already, and the words of its query are sorted.
@@ -80,11 +80,11 @@ mod tests {
     /// Signatures that botocore 1.44 makes of the same requests (`S3SigV4Auth`, payload signing off).
     #[test]
     fn signatures_are_those_of_another_client() {
-        let keys = Keys { id: "GK0001".to_owned(), secret: "s3cr3t/+=".to_owned(), region: "garage".to_owned() };
+        let signer = Signer { id: "GK0001".to_owned(), secret: "s3cr3t/+=".to_owned(), region: "garage".to_owned() };
         let check = |method, target: &str, expected: &str| {
             let mut head = RequestHead::new(method, target.to_owned());
             head.headers.set("Host", "127.0.0.1:3900");
-            keys.sign(&mut head, Duration::from_secs(1_795_772_584));
+            signer.sign(&mut head, Duration::from_secs(1_795_772_584));
             assert_eq!(head.headers.get_str("X-Amz-Date"), Some("20261127T094304Z"));
             let words = head.headers.get_str("Authorization").unwrap();
             let scope = "AWS4-HMAC-SHA256 Credential=GK0001/20261127/garage/s3/aws4_request";
@@ -97,6 +97,6 @@ mod tests {
             "/bucket?list-type=2&max-keys=100&start-after=o-000099",
             "97f3576e07f09e17d180d08cff0ef20b1adaec186f5c092db2f58f6af02765ea",
         );
-        assert!(!format!("{keys:?}").contains("s3cr3t"));
+        assert!(!format!("{signer:?}").contains("s3cr3t"));
     }
 }

@@ -39,7 +39,7 @@ enum Kind {
     /// Through a proxy, with a token; the account's path.
     Swift { token: Bytes, account: String },
     /// An S3 store: containers are buckets, and every request is signed.
-    S3(s3::Keys),
+    S3(s3::Signer),
     /// Straight to a storage node, which has no rights and is told the time of each write.
     Node,
     /// Straight to a container's database: every upload is a row.
@@ -90,13 +90,13 @@ impl Target {
     }
 
     /// An S3 store at `url`, with the names of buckets in the path.
-    pub fn s3(url: &str, keys: s3::Keys) -> Result<Target, String> {
+    pub fn s3(url: &str, signer: s3::Signer) -> Result<Target, String> {
         let (host, _) = split(url)?;
         Ok(Target {
             address: resolve(&host)?,
             host,
             folder: format!("/{CONTAINER}/"),
-            kind: Kind::S3(keys),
+            kind: Kind::S3(signer),
             is_near: false,
         })
     }
@@ -250,7 +250,7 @@ impl Target {
         head.headers.set("Host", self.host.clone());
         match &self.kind {
             Kind::Swift { token, .. } => head.headers.set("X-Auth-Token", token.clone()),
-            Kind::S3(keys) => keys.sign(&mut head, io::unix_time()),
+            Kind::S3(signer) => signer.sign(&mut head, io::unix_time()),
             Kind::Node if !matches!(method, Method::Get | Method::Head) => {
                 head.headers.set("X-Timestamp", Timestamp::from_unix(io::unix_time()).internal());
                 head.headers.set("Content-Type", "application/octet-stream");

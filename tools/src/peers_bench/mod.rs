@@ -147,7 +147,7 @@ fn prepare(options: &Options) -> Result<Bench, String> {
     };
     let garage = match (&options.garage, &options.garage_url) {
         (Some(folder), Some(url)) => Some(Peer {
-            target: Target::s3(url, s3::Keys::of_environment()?)?,
+            target: Target::s3(url, s3::Signer::of_environment()?)?,
             servers: processes::servers(&[], Some(folder))?,
         }),
         _ => None,
