@@ -20,7 +20,7 @@
 //! | etag-quoter | outside everything that compares ETags: they are bare inside |
 //! | bulk | outside everything that one object passes through: it sends many |
 //! | ratelimit | inside bulk, each of whose requests counts; outside copy and large objects, whose parts are one request; behind tokens, so that nobody uses up another's rate with a wrong one |
-//! | cors | before authorization: a browser's preflight carries no token |
+//! | cors: preflights | before authorization: a browser's preflight carries no token |
 //! | listing_formats | outside whatever reads listings itself, which wants JSON |
 //! | staticweb | inside authorization by token, outside whatever makes an object; its pages are no listings of the API |
 //! | copy | outside dlo, so that a copied manifest brings its content |
@@ -31,6 +31,7 @@
 //! | object_versioning | outside symlink, which reads through the links it makes; inside dlo and slo, so that versions of manifests are kept as such |
 //! | symlink | inside all others: whatever reads an object may meet a link |
 //! | the second proxy-logging | next to the application: every request of middleware comes through, as it was made |
+//! | cors: origins | the application's own answers say who may see them; what middleware makes of them keeps that |
 //!
 //! The first part works on the raw request, because `/healthcheck`, `/info` and `/auth` are not Swift paths. The rest are
 //! layers: each is an `Application` around another, and requests that are not its business pass without a detour.
@@ -49,7 +50,7 @@ use crate::middleware::cname_lookup::CnameLookup;
 use crate::middleware::container_quotas::ContainerQuotas;
 use crate::middleware::container_sync::{self, ContainerSync};
 use crate::middleware::copy::Copy;
-use crate::middleware::cors::Cors;
+use crate::middleware::cors::{Origins, Preflights};
 use crate::middleware::dlo::Dlo;
 use crate::middleware::etag_quoter::EtagQuoter;
 use crate::middleware::list_endpoints::{self, Places};
@@ -208,6 +209,7 @@ impl Pipeline {
     }
 
     fn with(config: Rc<Config>, mut application: Rc<dyn Application>, common: Option<Memcached>) -> Pipeline {
+        application = Rc::new(Origins::new(Rc::clone(&config), application));
         if config.is_on(Member::SubrequestLogging) {
             application = Rc::new(Subrequests::new(Rc::new(config.subrequest_logging.clone()), application));
         }
@@ -242,7 +244,8 @@ impl Pipeline {
             shown = Rc::new(StaticWeb::new(Rc::clone(&config), shown, Rc::clone(&application)));
         }
         let listings: Rc<dyn Application> = Rc::new(ListingFormats::new(shown));
-        let mut layers: Rc<dyn Application> = Rc::new(Cors::new(Rc::clone(&config), listings, Rc::clone(&application)));
+        let mut layers: Rc<dyn Application> =
+            Rc::new(Preflights::new(Rc::clone(&config), listings, Rc::clone(&application)));
         if config.is_on(Member::Ratelimit) {
             layers = Rc::new(Ratelimit::new(Rc::clone(&config), layers, Rc::clone(&application), common.clone()));
         }
@@ -448,7 +451,9 @@ impl Pipeline {
             has_own_time: false,
             is_synced: false,
         });
-        self.answer_request(made, &request.head.target, is_signed).await
+        let mut response = self.answer_request(made, &request.head.target, is_signed).await;
+        name_version(request.head.path(), &mut response.head.headers);
+        response
     }
 
     /// With the right that the request brings itself, if it does.
@@ -615,6 +620,26 @@ fn route(config: &Config, target: &Bytes, allows_reserved: bool) -> Route {
         Ok(path) => Route::Swift(path),
         Err(InvalidPath::Shape) => bad_url(),
         Err(InvalidPath::Encoding) => refused(respond::told(Status(412), "Invalid UTF8 or contains NULL")),
+    }
+}
+
+/// Middleware speaks of places under `/v1`; who came by another name of that version, as `/v1.0`, is told them under this one.
+fn name_version(asked: &[u8], headers: &mut Headers) {
+    const OURS: &str = "/v1/";
+    if asked.starts_with(OURS.as_bytes()) {
+        return;
+    }
+    let Some(version) = asked.split(|&byte| byte == b'/').nth(1).map(unquoted) else { return };
+    for name in ["Location", "Content-Location"] {
+        let Some(value) = headers.get_str(name) else { continue };
+        let host = value
+            .split_once("://")
+            .map_or(0, |(scheme, rest)| scheme.len() + "://".len() + rest.find('/').unwrap_or(rest.len()));
+        let (host, path) = value.split_at(host);
+        if let Some(rest) = path.strip_prefix(OURS) {
+            let told = format!("{host}/{}/{rest}", String::from_utf8_lossy(&version));
+            headers.set(name, told);
+        }
     }
 }
 

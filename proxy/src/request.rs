@@ -11,8 +11,9 @@ use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-/// Fields of the client that a request of the pipeline itself carries on: the referrer decides `.r:` ACLs, the agent is for logs.
-const CARRIED: [&str; 2] = ["Referer", "User-Agent"];
+/// Fields of the client that a request of the pipeline itself carries on: the referrer decides `.r:` ACLs, the origin what a browser may see
+/// of the answer, the agent is for logs.
+const CARRIED: [&str; 3] = ["Origin", "Referer", "User-Agent"];
 
 /// Asks for an object that has expired and is not removed yet.
 pub(crate) const OPEN_EXPIRED: &str = "X-Open-Expired";

@@ -1,56 +1,102 @@
 //! cors: browsers may ask across origins where the container's owner (or the cluster's configuration) allows it.
 //!
-//! A preflight (OPTIONS with `Origin`) is answered here, from the container's metadata, before anyone asks for a token: browsers
-//! send none. An actual request is answered as always and gets the fields without which a browser hides the answer.
+//! A preflight (OPTIONS with `Origin`) is answered by the outer layer, from the container's metadata, before anyone asks for a token: browsers
+//! send none. An actual request is answered as always, and the inner layer adds the fields without which a browser hides the answer: next
+//! to the application, so that an answer is its own container's affair. What a link leads to is shown where that container allows it,
+//! whatever the link's says; what middleware refuses is shown to nobody.
 
 use crate::config::Config;
-use crate::pipeline::Application;
+use crate::middleware::list_endpoints::Places;
+use crate::pipeline::{Application, Fields};
 use crate::request::ClientRequest;
 use crate::respond;
-use base::http::server::Response;
+use base::http::server::{LocalFuture, Response};
 use base::http::{Headers, Method, Status};
 use base::io::Job;
+use base::names::Path;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// The layer.
-pub struct Cors {
+/// The outer layer.
+pub struct Preflights {
     config: Rc<Config>,
     next: Rc<dyn Application>,
     /// The application itself, which knows containers.
     innermost: Rc<dyn Application>,
 }
 
-impl Cors {
+impl Preflights {
     /// Around `next`.
     pub fn new(config: Rc<Config>, next: Rc<dyn Application>, innermost: Rc<dyn Application>) -> Self {
         Self { config, next, innermost }
     }
 }
 
-impl Application for Cors {
+impl Application for Preflights {
     fn call(&self, request: ClientRequest) -> Job<Response> {
-        if request.method != Method::Options && !request.headers.contains("Origin") {
+        if request.method != Method::Options {
             return self.next.call(request);
         }
-        let (config, next, innermost) = (Rc::clone(&self.config), Rc::clone(&self.next), Rc::clone(&self.innermost));
+        let (config, innermost) = (Rc::clone(&self.config), Rc::clone(&self.innermost));
         Job::new(async move {
-            // A value that cannot be an origin is never repeated.
-            let origin = request.headers.get_str("Origin").filter(|origin| is_origin(origin)).map(str::to_owned);
-            let rules = match (&origin, &request.path.container) {
-                (Some(_), Some(_)) => Some(Rules::read(&*innermost.container_headers(&request).await)),
-                _ => None,
-            };
-            if request.method == Method::Options {
-                return preflight(&config, &request, origin.as_deref(), rules.as_ref());
-            }
+            let asked = rules(&*innermost, &request).await;
+            preflight(&config, &request, asked.as_ref())
+        })
+    }
+}
+
+/// The inner layer.
+pub struct Origins {
+    config: Rc<Config>,
+    next: Rc<dyn Application>,
+}
+
+impl Origins {
+    /// Around the application.
+    pub fn new(config: Rc<Config>, next: Rc<dyn Application>) -> Self {
+        Self { config, next }
+    }
+}
+
+impl Application for Origins {
+    fn call(&self, request: ClientRequest) -> Job<Response> {
+        if !request.headers.contains("Origin") {
+            return self.next.call(request);
+        }
+        let (config, next) = (Rc::clone(&self.config), Rc::clone(&self.next));
+        Job::new(async move {
+            let asked = rules(&*next, &request).await;
             let mut response = next.call(request).await;
-            if let (Some(origin), Some(rules)) = (origin, rules) {
+            if let Some((origin, rules)) = asked {
                 decorate(&config, &mut response.head.headers, &origin, &rules);
             }
             response
         })
     }
+
+    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
+        self.next.account_headers(request)
+    }
+
+    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
+        self.next.container_headers(request)
+    }
+
+    fn known_container(&self, request: &ClientRequest) -> Option<Fields> {
+        self.next.known_container(request)
+    }
+
+    fn places(&self, path: &Path, trans_id: &str) -> LocalFuture<'static, Option<Places>> {
+        self.next.places(path, trans_id)
+    }
+}
+
+/// The origin of a request about a container or an object, and what the container's owner allows.
+async fn rules(application: &dyn Application, request: &ClientRequest) -> Option<(String, Rules)> {
+    // A value that cannot be an origin is never repeated.
+    let origin = request.headers.get_str("Origin").filter(|origin| is_origin(origin))?.to_owned();
+    request.path.container.as_ref()?;
+    Some((origin, Rules::read(&*application.container_headers(request).await)))
 }
 
 /// What the container's owner allows.
@@ -88,11 +134,11 @@ impl Rules {
     }
 }
 
-fn preflight(config: &Config, request: &ClientRequest, origin: Option<&str>, rules: Option<&Rules>) -> Response {
+fn preflight(config: &Config, request: &ClientRequest, asked: Option<&(String, Rules)>) -> Response {
     let allowed = allowed_methods(config, request);
     let response = Response::empty(Status(200)).header("Content-Type", "text/html; charset=UTF-8");
     let response = response.header("Allow", allowed.join(", "));
-    let (Some(origin), Some(rules)) = (origin, rules) else { return response };
+    let Some((origin, rules)) = asked else { return response };
     let method = request.headers.get_str("Access-Control-Request-Method").unwrap_or_default();
     if !rules.allow(config, origin) || !allowed.contains(&method) {
         // COPY is not the application's own verb, and only its consent adds it.
@@ -172,6 +218,7 @@ fn is_token(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::middleware::symlink::Symlink;
     use crate::pipeline::tests::{Fake, block_on, request};
 
     fn run(request: ClientRequest, allow: &'static str, strict: bool) -> Response {
@@ -181,7 +228,9 @@ mod tests {
         });
         let mut config = crate::config::tests::sample();
         config.strict_cors_mode = strict;
-        block_on(Cors::new(Rc::new(config), Rc::clone(&fake), fake).call(request))
+        let config = Rc::new(config);
+        let inner: Rc<dyn Application> = Rc::new(Origins::new(Rc::clone(&config), fake));
+        block_on(Preflights::new(config, Rc::clone(&inner), inner).call(request))
     }
 
     fn preflight_of(origin: &'static str, method: &'static str) -> ClientRequest {
@@ -219,6 +268,33 @@ mod tests {
         let exposed = response.head.headers.get_str("Access-Control-Expose-Headers").unwrap();
         assert!(exposed.contains("x-object-meta-color") && exposed.contains("etag"), "{exposed}");
         assert_eq!(response.head.headers.get_str("Vary"), Some("Origin"));
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_shown_where_its_own_container_allows_it() {
+        let fake = Fake::new(|request: ClientRequest| match (request.path.container.as_deref(), request.path.object) {
+            (Some("links"), Some(_)) => {
+                Response::empty(Status(200)).header("X-Object-Sysmeta-Symlink-Target", "private/o")
+            }
+            (Some("private"), Some(_)) => Response::empty(Status(404)),
+            (Some("links"), None) => {
+                Response::empty(Status(204)).header("X-Container-Meta-Access-Control-Allow-Origin", "*")
+            }
+            _ => {
+                Response::empty(Status(204)).header("X-Container-Meta-Access-Control-Allow-Origin", "http://a.example")
+            }
+        });
+        let config = Rc::new(crate::config::tests::sample());
+        let links = Symlink::new(Rc::clone(&config), Rc::new(Origins::new(Rc::clone(&config), fake)));
+        let shown = |origin: &'static str| {
+            let mut get = request(Method::Get, "/AUTH_test/links/o");
+            get.headers.set("Origin", origin);
+            let response = block_on(links.call(get));
+            assert_eq!(response.head.status, Status(404));
+            response.head.headers.get_str("Access-Control-Allow-Origin").map(str::to_owned)
+        };
+        assert_eq!(shown("http://a.example").as_deref(), Some("http://a.example"));
+        assert_eq!(shown("http://evil.example"), None);
     }
 
     #[test]

@@ -188,7 +188,6 @@ fn headers(mut headers: Headers, manifest: &Manifest) -> Headers {
     }
     headers.set("Etag", format!("\"{}\"", manifest.whole.etag));
     headers.set("X-Manifest-Etag", own.unwrap_or_default());
-    headers.set("Accept-Ranges", "bytes");
     headers
 }
 

@@ -120,6 +120,19 @@ fn parts_conditions_and_the_manifest_itself() {
 }
 
 #[test]
+fn a_condition_refused_by_the_object_server_is_handed_on_without_ranges() {
+    let application = Fake::new(|_| {
+        let refused = Response::empty(Status(412)).header(MARK, "True").header("Etag", "stored");
+        refused.header(STORED_ETAG, "whole").header(STORED_SIZE, "23")
+    });
+    let slo = Slo::new(Rc::new(crate::config::tests::sample()), Rc::clone(&application), application);
+    let refused = ask(&slo, Method::Get, "c/big", |get| get.headers.set("If-Match", "other"));
+    assert_eq!(refused.head.status, Status(412));
+    let headers = &refused.head.headers;
+    assert_eq!((headers.get_str("Etag"), headers.get_str("Accept-Ranges")), (Some("\"whole\""), None));
+}
+
+#[test]
 fn what_is_not_as_the_manifest_says_is_a_conflict_or_a_cut_body() {
     let (slo, objects) = cluster();
     put(&slo, "c/big", BIG);

@@ -92,3 +92,18 @@ fn verbs_of_backends_are_not_for_clients() {
         assert_eq!(run(RequestHead::new(method, "/v1/AUTH_test/c")).head.status, Status(405));
     }
 }
+
+#[test]
+fn places_are_told_under_the_version_that_was_asked_for() {
+    let told = |asked: &str, place: &'static str| {
+        let mut headers = Headers::new();
+        headers.set("Content-Location", place);
+        name_version(asked.as_bytes(), &mut headers);
+        headers.get_str("Content-Location").unwrap().to_owned()
+    };
+    assert_eq!(told("/v1/a/c/o", "/v1/a/c/o"), "/v1/a/c/o");
+    assert_eq!(told("/v1.0/a/c/v1/o", "/v1/a/c/v1/o"), "/v1.0/a/c/v1/o");
+    assert_eq!(told("/v1%2E0/a/c", "https://h:80/v1/a/c/"), "https://h:80/v1.0/a/c/");
+    assert_eq!(told("/v1.0/a/c", "https://h/other/v1/a"), "https://h/other/v1/a");
+    assert_eq!(told("/v1.0/a/c", "https://h"), "https://h");
+}
