@@ -90,6 +90,15 @@ impl Volume {
         }
     }
 
+    /// Whether all of it is in memory: what was written a moment ago or is read again and again. Asks the kernel, and waits for nobody; true where it
+    /// does not tell.
+    pub fn is_cached(&self, offset: u64, length: u32) -> bool {
+        match &self.0 {
+            Inner::Real(volume) => volume.is_cached(offset, length),
+            Inner::Sim(_) => sim::volume::Volume::is_cached(offset),
+        }
+    }
+
     /// Reads exactly `length` bytes from `offset`, fewer only at the end of the file. Nothing is read ahead: when it is not in
     /// memory, it is one read of the disk. Up to 64 KiB a first read takes only the sectors it needs and leaves the page cache alone; the
     /// second one stays in memory. Sees every write that was answered before.

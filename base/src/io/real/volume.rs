@@ -131,6 +131,14 @@ impl Volume {
         self.write(offset, parts).await
     }
 
+    pub(in crate::io) fn is_cached(&self, offset: u64, length: u32) -> bool {
+        let file = match &self.handle {
+            Handle::Ring(file, ..) => borrow(file),
+            Handle::Threads(file) => file.as_fd(),
+        };
+        cold::is_cached(file, offset, u64::from(length))
+    }
+
     fn writer(&self) -> io::Result<Arc<File>> {
         match &self.handle {
             Handle::Threads(file) => Ok(file.clone()),

@@ -11,6 +11,7 @@
 //! - A record that takes a damaged version out of use lives like any other as long as its object's entry names it, and is moved. An index
 //!   made from the volumes would serve what the version had replaced, if only the record went.
 //! - A crash anywhere leaves at worst some records twice, or a drop half done that `finish_drops` takes to its end.
+//! - What was in memory is so afterwards, under its new place, and what was not does not get there: readers notice nothing of a move.
 //! - A record that lives and cannot be read is read once more by itself, and quarantined if it is damaged: the replicas have it.
 
 use super::entry::{At, Entry, Held, Key};
@@ -22,6 +23,7 @@ use super::scan::Found;
 use super::store::Store;
 use super::sweep::{Source, Sweep, told_end};
 use super::volume::HEADER_BYTES;
+use base::io::fs::Volume;
 use base::io::maintenance::Reader;
 use base::io::{self, Instant};
 use bytes::Bytes;
@@ -171,11 +173,12 @@ async fn sweep(
     mut compacted: Option<&mut Compacted>,
     turns: &mut Turns<'_>,
 ) -> std::io::Result<BTreeMap<Key, u32>> {
-    let length = store.log.volume(volume).await?.len();
+    let victim = store.log.volume(volume).await?;
+    let length = victim.len();
     let end = told_end(&store.log, volume).await?;
     // Beside a busy core the reader's threads may come to next to nothing.
     let source = match turns.is_urgent {
-        true => Source::Volume(store.log.volume(volume).await?),
+        true => Source::Volume(victim.clone()),
         false => Source::File(reader.clone(), store.log.path(volume)),
     };
     let limit = end.unwrap_or(length).min(length);
@@ -194,7 +197,7 @@ async fn sweep(
             }
         }
         if let Some(compacted) = &mut compacted {
-            move_living(store, &sweep, records, compacted, turns).await?;
+            move_living(store, &victim, &sweep, records, compacted, turns).await?;
         }
         turns.next().await?;
     }
@@ -241,11 +244,11 @@ fn key(head: &Head) -> Key {
     Key::new(head.identity.policy, head.identity.hash)
 }
 
-/// A record once more.
-fn again(head: Head, body: Vec<Bytes>) -> Append {
+/// A record once more; `is_cold` when its bytes were not in memory.
+fn again(head: Head, body: Vec<Bytes>, is_cold: bool) -> Append {
     // One that says nothing never got into an entry, so it does not live.
     let lost = if head.kind == Kind::Quarantine { quarantine::decode(&head) } else { None };
-    Append { head, body, effect: lost.map_or(Effect::Insert, Effect::Lose), may_use_reserve: true }
+    Append { head, body, effect: lost.map_or(Effect::Insert, Effect::Lose), may_use_reserve: true, is_cold }
 }
 
 fn lives(entry: &Entry, at: At, head: &Head) -> bool {
@@ -254,6 +257,7 @@ fn lives(entry: &Entry, at: At, head: &Head) -> bool {
 
 async fn move_living(
     store: &Rc<Store>,
+    victim: &Volume,
     sweep: &Sweep,
     records: Vec<(At, Box<Head>)>,
     compacted: &mut Compacted,
@@ -261,7 +265,7 @@ async fn move_living(
 ) -> std::io::Result<()> {
     let keys = records.iter().map(|(_, head)| key(head)).collect();
     let entries = store.lookup_all(keys).await?;
-    let (mut group, mut bytes) = (Vec::new(), 0);
+    let (mut warm, mut cold) = (Group::default(), Group::default());
     for ((at, head), entry) in records.into_iter().zip(entries) {
         if !lives(&entry, at, &head) {
             continue;
@@ -269,17 +273,26 @@ async fn move_living(
         let body_bytes = if head.kind == Kind::Packed { head.body_bytes } else { 0 };
         let start = at.offset + u64::from(at.length) - body_bytes;
         let body = sweep.cut(start, body_bytes).ok_or_else(|| Error::other("a record longer than any"))?;
-        group.push(again(*head, body));
-        bytes += u64::from(at.length);
+        let is_cold = !victim.is_cached(at.offset, at.length);
+        let group = if is_cold { &mut cold } else { &mut warm };
+        group.appends.push(again(*head, body, is_cold));
+        group.bytes += u64::from(at.length);
         compacted.records += 1;
         compacted.bytes += u64::from(at.length);
-        if bytes >= GROUP_BYTES {
-            append_all(store, std::mem::take(&mut group)).await?;
-            bytes = 0;
+        if group.bytes >= GROUP_BYTES {
+            append_all(store, std::mem::take(group).appends).await?;
             turns.next().await?;
         }
     }
-    append_all(store, group).await
+    append_all(store, warm.appends).await?;
+    append_all(store, cold.appends).await
+}
+
+/// Records that share a flush: all of them were in memory, or none was.
+#[derive(Default)]
+struct Group {
+    appends: Vec<Append>,
+    bytes: u64,
 }
 
 /// Appends several records at once, so that they share a flush.
@@ -352,7 +365,9 @@ async fn rescue_one(
 async fn read_again(store: &Store, key: &Key, held: Held, at: At) -> std::io::Result<Result<Append, Identity>> {
     let unknown = Identity { policy: key.policy(), hash: key.hash(), name: String::new() };
     let length = usize::try_from(at.length).unwrap_or(usize::MAX);
-    let bytes = match store.log.volume(at.volume).await?.read(at.offset, length).await {
+    let volume = store.log.volume(at.volume).await?;
+    let is_cold = !volume.is_cached(at.offset, at.length);
+    let bytes = match volume.read(at.offset, length).await {
         Ok(bytes) => bytes,
         Err(error) if crate::store::diskfile::is_unreadable(&error) => return Ok(Err(unknown)),
         Err(error) => return Err(error),
@@ -366,7 +381,7 @@ async fn read_again(store: &Store, key: &Key, held: Held, at: At) -> std::io::Re
         && head.version == held.version
         && (lengths.body == 0 || record::verify_blocks(&head.checksums, 0, &body).is_ok());
     Ok(match is_whole {
-        true => Ok(again(head, vec![body])),
+        true => Ok(again(head, vec![body], is_cold)),
         false => Err(head.identity),
     })
 }

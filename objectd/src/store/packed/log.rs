@@ -121,6 +121,8 @@ pub(super) struct Append {
     pub effect: Effect,
     /// May use the reserve of a full disk.
     pub may_use_reserve: bool,
+    /// Nobody will soon ask for it: it needs no place in the page cache.
+    pub is_cold: bool,
 }
 
 struct Item {
@@ -132,6 +134,7 @@ struct Item {
     length: u32,
     effect: Effect,
     may_use_reserve: bool,
+    is_cold: bool,
     answer: Rc<Answer>,
 }
 
@@ -203,6 +206,7 @@ impl Log {
                 length,
                 effect: append.effect,
                 may_use_reserve: append.may_use_reserve,
+                is_cold: append.is_cold,
                 answer: answer.clone(),
             });
             if !std::mem::replace(&mut state.is_flushing, true) {
@@ -333,8 +337,7 @@ impl Log {
         let total = bytes(&batch);
         let sequence = self.state.borrow().sequence;
         let (parts, places) = self.lay_out(&mut batch, &active, sequence, total);
-        // What is new is soon asked for. The rest (what may use the reserve: tombstones, what compaction moves) needs no place in memory.
-        let written = match batch.iter().all(|item| item.may_use_reserve) {
+        let written = match batch.iter().all(|item| item.is_cold) {
             true => active.volume.write_past(active.offset, parts).await,
             false => active.volume.write(active.offset, parts).await,
         };

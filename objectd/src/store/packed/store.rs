@@ -212,7 +212,8 @@ impl Store {
 
     /// The version at its place is damaged: it counts no more, and keeps out what is older.
     pub(super) async fn lose(self: &Rc<Self>, head: super::record::Head, held: Held) -> std::io::Result<()> {
-        let append = Append { head, body: Vec::new(), effect: Effect::Lose(held), may_use_reserve: true };
+        let effect = Effect::Lose(held);
+        let append = Append { head, body: Vec::new(), effect, may_use_reserve: true, is_cold: true };
         self.append(append).await.map(drop)
     }
 

@@ -82,13 +82,17 @@ impl Writer {
                 let checksums = record::checksums(&body);
                 let head = files.head(Kind::Packed, version, metadata, length, checksums);
                 let may_use_reserve = !matches!(version, Version::Data(_));
-                store.append(Append { head, body, effect: Effect::Insert, may_use_reserve }).await.map(drop)
+                // All that is asked of a tombstone is in the index.
+                let is_cold = matches!(version, Version::Tombstone(_));
+                let append = Append { head, body, effect: Effect::Insert, may_use_reserve, is_cold };
+                store.append(append).await.map(drop)
             }
             Target::File(target) => {
                 let (mut file, blocks) = *target;
                 file.prepare(metadata.clone()).await?;
                 let head = files.head(Kind::Large, version, metadata, length, blocks.finish());
-                let append = Append { head, body: Vec::new(), effect: Effect::Later, may_use_reserve: false };
+                let (body, effect) = (Vec::new(), Effect::Later);
+                let append = Append { head, body, effect, may_use_reserve: false, is_cold: false };
                 let name = version.file_name();
                 store.append_large(append, async move { file.name(&name).await }).await
             }

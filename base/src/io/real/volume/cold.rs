@@ -75,7 +75,7 @@ impl Cold {
         offset: u64,
         length: usize,
     ) -> Option<io::Result<Bytes>> {
-        if length > BYTES_MAX || !KNOWS_CACHE.get() || self.was_read(offset) || is_cached(file, offset, length) {
+        if length > BYTES_MAX || self.was_read(offset) || is_cached(file, offset, length as u64) {
             return None;
         }
         let direct = self.direct(file)?;
@@ -148,9 +148,12 @@ async fn read_sectors(lane: &Rc<Lane>, file: &monoio::fs::File, offset: u64, len
 }
 
 /// Whether all pages of the range are in the page cache. True when the kernel cannot tell.
-pub(super) fn is_cached(file: BorrowedFd<'_>, offset: u64, length: usize) -> bool {
+pub(super) fn is_cached(file: BorrowedFd<'_>, offset: u64, length: u64) -> bool {
     const CACHESTAT: libc::c_long = 451;
-    let range = [offset, length as u64];
+    if !KNOWS_CACHE.get() {
+        return true;
+    }
+    let range = [offset, length];
     // Pages: cached, dirty, under way to the disk, evicted, evicted a moment ago.
     let mut pages = [0_u64; 5];
     // SAFETY: both arrays have the layout of the kernel's `cachestat_range` and `cachestat` and outlive the call, which writes only the second.
@@ -160,6 +163,6 @@ pub(super) fn is_cached(file: BorrowedFd<'_>, offset: u64, length: usize) -> boo
         return true;
     }
     let page = rustix::param::page_size() as u64;
-    let touched = (offset + length as u64).div_ceil(page) - offset / page;
+    let touched = (offset + length).div_ceil(page) - offset / page;
     pages.first().is_some_and(|cached| *cached >= touched)
 }

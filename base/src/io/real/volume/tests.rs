@@ -6,7 +6,6 @@ use bytes::Bytes;
 use std::cell::Cell;
 use std::future::Future;
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -188,7 +187,7 @@ fn a_first_read_leaves_the_page_cache_alone_and_a_second_one_stays() {
         let content = pattern(512 * 1024);
         volume.write(4096, vec![content.clone()]).await.unwrap();
         let file = std::fs::File::open(&path).unwrap();
-        let cached = |offset: u64, length: usize| super::cold::is_cached(file.as_fd(), offset, length);
+        let cached = |offset: u64, length: usize| volume.is_cached(offset, u32::try_from(length).unwrap());
         assert!(cached(4096, content.len()), "what was just written is in memory");
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
         let is_direct = !crate::io::real::core().epoll

@@ -1,6 +1,7 @@
 //! Compaction in the simulator: space comes back, nothing is lost, whatever happens meanwhile.
 
 use super::*;
+use crate::store::diskfile::Version;
 use crate::store::packed::adopt;
 use crate::store::packed::bed::{Bed, Seen, body, fill, see_all};
 use crate::store::packed::info::info;
@@ -89,6 +90,49 @@ fn on_a_real_disk_too_through_the_maintenance_executor() {
         assert_eq!(work(&bed).make_room().await.unwrap(), 1);
         assert_right(&bed).await;
         assert_eq!(see_all(&bed, &names).await, expected);
+    })
+    .unwrap();
+}
+
+/// Takes a file out of the page cache.
+#[expect(clippy::disallowed_methods, reason = "the door has no need of it")]
+fn forget(path: &Path) {
+    let file = std::fs::File::open(path).unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+}
+
+#[test]
+fn what_was_in_memory_is_there_after_a_move_and_nothing_else() {
+    let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let root = directory.path().to_owned();
+    base::io::real::run(base::io::real::CoreOptions::default(), async move || {
+        let bed = Bed::open(&root, "packed").await;
+        one_victim(&bed).await;
+        bed.store().checkpoint().await.unwrap();
+        let volumes = bed.store().log.numbers().await.unwrap();
+        for number in &volumes {
+            forget(&bed.store().log.path(*number));
+        }
+        let is_cached = async |number: u64| {
+            let file = bed.files(&name(number));
+            let entry = file.entry().await.unwrap();
+            let data = entry.held.iter().find(|held| matches!(held.version, Version::Data(_))).unwrap();
+            let at = data.place.at().unwrap();
+            (at.volume, bed.store().log.volume(at.volume).await.unwrap().is_cached(at.offset, at.length))
+        };
+        if is_cached(0).await.1 {
+            println!("skipped: this kernel or file system does not tell what is in memory");
+            return;
+        }
+        for number in [0, 30, 40, 80] {
+            bed.see(&name(number)).await;
+        }
+        assert_eq!(work(&bed).make_room().await.unwrap(), 1);
+        for number in (0..90).step_by(10) {
+            let (volume, is_cached) = is_cached(number).await;
+            assert!(!volumes.contains(&volume) || Some(&volume) == volumes.last(), "{number} was not moved");
+            assert_eq!(is_cached, [0, 30, 40, 80].contains(&number), "{number}");
+        }
     })
     .unwrap();
 }
