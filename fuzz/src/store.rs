@@ -184,10 +184,24 @@ pub fn index_value(bytes: &[u8]) -> bool {
         }
         Ok(())
     };
-    let Some(rest) = value.get(4..) else { return false };
-    let mut forged = bucket::checksum(name, rest).to_le_bytes().to_vec();
-    forged.extend_from_slice(rest);
-    check(value).is_ok() | check(&forged).is_ok()
+    check(value).is_ok() | forged_bucket(name, value).is_some_and(|forged| check(&forged).is_ok())
+}
+
+/// A bucket with the checksums of its sections and its own made good.
+fn forged_bucket(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let mut forged = value.to_vec();
+    let directory = 6 + usize::from(*forged.get(4)?);
+    let objects = directory + 10 * usize::from(*forged.get(directory - 1)?);
+    let mut start = objects;
+    for section in (directory..objects).step_by(10) {
+        let end = objects + usize::from(u16::from_le_bytes(*forged.get(section + 4..)?.first_chunk()?));
+        let sum = crc32c(forged.get(start..end)?).to_le_bytes();
+        forged.get_mut(section..section + 4)?.copy_from_slice(&sum);
+        start = end;
+    }
+    let sum = bucket::checksum(name, forged.get(4..objects)?).to_le_bytes();
+    forged.get_mut(..4)?.copy_from_slice(&sum);
+    Some(forged)
 }
 
 /// Metadata that are read can be written and read again.

@@ -2,12 +2,17 @@
 //!
 //! ```text
 //!  key     policy u16 BE | the first bytes of a hash, or none of them
-//!  value   crc32c u32 of key and the rest | bytes that all hashes begin with u8 | these bytes | objects …
+//!  value   crc32c u32 of key and what follows up to the objects | bytes that all hashes begin with u8 | these bytes
+//!          | sections u8 | section … | objects …
+//!  section crc32c u32 of its objects | where they end u16 | the first bytes of the rest of its first hash, u32 BE
 //!  object  the rest of its hash | entry (see `entry::bytes`)
 //! ```
 //!
+//! A section is sixteen objects, the last one what is left: who looks for one object reads the sections' heads and one of them, some 600 bytes of
+//! a page, and verifies those.
+//!
 //! An object is in the last bucket whose key is not above its policy and hash. A pair of LMDB costs ten bytes and a key, each time: alone
-//! an object would take 50 bytes, in a bucket it takes 29. LMDB has no checksums of its own: a value that was not written is found by its own.
+//! an object would take 50 bytes, in a bucket it takes 30. LMDB has no checksums of its own: a value that was not written is found by its own.
 //!
 //! A bucket fills a page of LMDB and has it to itself. Of pages that LMDB shares out among values it fills two thirds, as values come in any
 //! order; here it is for `Pieces` and who divides them (`index::buckets`) how full they are.
@@ -29,11 +34,16 @@ use std::ops::Range;
 pub const BYTES_MAX: usize = 4096 - 16;
 /// Divided buckets get no fuller, so that the next object still fits.
 const DIVIDED_BYTES_MAX: usize = BYTES_MAX - BYTES_MAX / 32;
-/// Checksum and the length of what is shared.
-const FIXED: usize = 5;
+/// Checksum, the length of what is shared, and the number of sections.
+const FIXED: usize = 6;
 const HASH_BYTES: usize = 16;
+/// Objects that are verified and looked through together.
+const SECTION_OBJECTS: usize = 16;
+/// What a bucket says of a section.
+const SECTION_BYTES: usize = 10;
 
-const _: () = assert!(FIXED + 2 * (HASH_BYTES + ENTRY_BYTES_MAX) <= BYTES_MAX, "two objects fit any bucket");
+const _: () =
+    assert!(FIXED + SECTION_BYTES + 2 * (HASH_BYTES + ENTRY_BYTES_MAX) <= BYTES_MAX, "two objects fit any bucket");
 
 /// An object of a bucket.
 pub type Object = (Key, Entry);
@@ -79,18 +89,21 @@ pub struct Pieces {
 impl Pieces {
     /// Adds the objects of the bucket that follows.
     pub fn read(&mut self, name: &[u8], value: &[u8]) -> Result<(), Damage> {
-        let mut reading = Reading::new(name, value)?;
-        // Ends: each turn takes an object off the bytes.
-        while let Some(key) = reading.next_key()? {
-            if self.objects.last().is_some_and(|(last, _)| *last >= key) {
-                return Err(damage("its objects do not ascend"));
+        let reading = Reading::new(name, value)?;
+        for section in reading.sections() {
+            let mut objects = section?.objects(&reading)?;
+            // Ends: each turn takes an object off the bytes.
+            while let Some(key) = objects.next_key()? {
+                if self.objects.last().is_some_and(|(last, _)| *last >= key) {
+                    return Err(damage("its objects do not ascend"));
+                }
+                let before = objects.input.0;
+                Entry::skip(&mut objects.input)?;
+                let taken = before.len() - objects.input.0.len();
+                self.bytes.extend_from_slice(before.get(..taken).unwrap_or_default());
+                self.entry_bytes += taken;
+                self.objects.push((key, self.bytes.len() - taken..self.bytes.len()));
             }
-            let before = reading.input.0;
-            Entry::skip(&mut reading.input)?;
-            let taken = before.len() - reading.input.0.len();
-            self.bytes.extend_from_slice(before.get(..taken).unwrap_or_default());
-            self.entry_bytes += taken;
-            self.objects.push((key, self.bytes.len() - taken..self.bytes.len()));
         }
         Ok(())
     }
@@ -235,21 +248,32 @@ impl Packer {
         value.extend_from_slice(&[0; 4]);
         value.push(u8::try_from(shared).expect("a hash has 16 bytes"));
         value.extend(first.hash().0.iter().take(shared));
-        let mut from = 0;
-        for (key, to) in &self.objects {
-            value.extend_from_slice(key.hash().0.get(shared..).unwrap_or_default());
-            value.extend_from_slice(self.entries.get(from..*to).unwrap_or_default());
-            from = *to;
+        let sections = self.objects.len().div_ceil(SECTION_OBJECTS);
+        value.push(u8::try_from(sections).expect("a page of objects"));
+        let (mut objects, mut from) = (Vec::with_capacity(self.bytes()), 0);
+        for section in self.objects.chunks(SECTION_OBJECTS) {
+            let start = objects.len();
+            for (key, to) in section {
+                objects.extend_from_slice(key.hash().0.get(shared..).unwrap_or_default());
+                objects.extend_from_slice(self.entries.get(from..*to).unwrap_or_default());
+                from = *to;
+            }
+            let bytes = objects.get(start..).unwrap_or_default();
+            value.extend_from_slice(&crc32c(bytes).to_le_bytes());
+            value.extend_from_slice(&u16::try_from(objects.len()).expect("less than a page").to_le_bytes());
+            let lead = section.first().map_or(0, |(key, _)| leading(key.hash().0.get(shared..).unwrap_or_default()));
+            value.extend_from_slice(&lead.to_be_bytes());
         }
         let sum = checksum(&self.name, value.get(4..).unwrap_or_default()).to_le_bytes();
         value.splice(..4, sum);
+        value.append(&mut objects);
         (self.name, value)
     }
 }
 
 fn packed_bytes(first: &Key, last: &Key, objects: usize, entries: usize) -> usize {
     let shared = shared(first, last);
-    FIXED + shared + objects * (HASH_BYTES - shared) + entries
+    FIXED + shared + objects.div_ceil(SECTION_OBJECTS) * SECTION_BYTES + objects * (HASH_BYTES - shared) + entries
 }
 
 /// Bytes that two hashes begin with, and so all between them.
@@ -259,37 +283,68 @@ fn shared(first: &Key, last: &Key) -> usize {
 
 /// What a bucket says of an object.
 pub fn find(name: &[u8], value: &[u8], key: &Key) -> Result<Option<Entry>, Damage> {
-    let Reading { policy, hash, shared, mut input } = Reading::new(name, value)?;
+    let reading = Reading::new(name, value)?;
     let wanted = key.hash().0;
-    let (front, rest) = wanted.split_at(shared);
-    if key.policy() != policy || !hash.starts_with(front) {
+    let (front, rest) = wanted.split_at(reading.shared);
+    if key.policy() != reading.policy || !reading.hash.starts_with(front) {
         return Ok(None);
     }
-    // Ends: each turn takes an object off the bytes.
-    while !input.0.is_empty() {
-        match input.slice(rest.len())?.cmp(rest) {
-            Ordering::Less => Entry::skip(&mut input)?,
-            Ordering::Equal => return Entry::decode(&mut input).map(Some),
-            Ordering::Greater => break,
+    let lead = leading(rest);
+    let mut sections = reading.sections().peekable();
+    while let Some(section) = sections.next() {
+        let section = section?;
+        if section.lead > lead {
+            break;
+        }
+        // Where the next one begins with the same bytes, it may be in either.
+        if sections.peek().is_some_and(|next| next.as_ref().is_ok_and(|next| next.lead < lead)) {
+            continue;
+        }
+        let mut input = section.verified()?;
+        // Ends: each turn takes an object off the bytes.
+        while !input.0.is_empty() {
+            let other = input.slice(rest.len())?;
+            match leading(other).cmp(&lead).then_with(|| other.cmp(rest)) {
+                Ordering::Less => Entry::skip(&mut input)?,
+                Ordering::Equal => return Entry::decode(&mut input).map(Some),
+                Ordering::Greater => return Ok(None),
+            }
         }
     }
     Ok(None)
 }
 
+/// The first bytes as one number, by which hashes are told apart nearly always.
+fn leading(rest: &[u8]) -> u32 {
+    rest.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}
+
 /// Reads a bucket. Any byte that could not have been written is damage.
 pub fn decode(name: &[u8], value: &[u8]) -> Result<Vec<Object>, Damage> {
-    let mut reading = Reading::new(name, value)?;
+    let reading = Reading::new(name, value)?;
     let mut objects: Vec<Object> = Vec::with_capacity(value.len() / 24);
-    // Ends: each turn takes an object off the bytes.
-    while let Some(key) = reading.next_key()? {
-        let is_in_order = match objects.last() {
-            Some((last, _)) => *last < key,
-            None => key.bytes() >= name,
-        };
-        if !is_in_order {
-            return Err(damage("its objects do not ascend"));
+    let mut sections = reading.sections().peekable();
+    while let Some(section) = sections.next() {
+        let section = section?;
+        let (mut inside, before) = (section.objects(&reading)?, objects.len());
+        // Ends: each turn takes an object off the bytes.
+        while let Some(key) = inside.next_key()? {
+            let is_in_order = match objects.last() {
+                Some((last, _)) => *last < key,
+                None => key.bytes() >= name,
+            };
+            if !is_in_order {
+                return Err(damage("its objects do not ascend"));
+            }
+            if objects.len() == before && section.lead != leading(inside.rest()) {
+                return Err(damage("a section begins with another object than it says"));
+            }
+            objects.push((key, Entry::decode(&mut inside.input)?));
         }
-        objects.push((key, Entry::decode(&mut reading.input)?));
+        let count = objects.len() - before;
+        if count != SECTION_OBJECTS && (sections.peek().is_some() || !(1..SECTION_OBJECTS).contains(&count)) {
+            return Err(damage("a section of another size"));
+        }
     }
     let (first, last) = objects.first().zip(objects.last()).ok_or_else(|| damage("there is no object in it"))?;
     if shared(&first.0, &last.0) != reading.shared {
@@ -298,32 +353,91 @@ pub fn decode(name: &[u8], value: &[u8]) -> Result<Vec<Object>, Damage> {
     Ok(objects)
 }
 
-/// A bucket whose checksum fits.
+/// A bucket; what it says of all objects is verified.
 struct Reading<'a> {
     policy: u32,
+    /// Its first `shared` bytes are those of all hashes.
     hash: [u8; HASH_BYTES],
     shared: usize,
-    input: Input<'a>,
+    sections: &'a [[u8; SECTION_BYTES]],
+    objects: &'a [u8],
 }
 
 impl<'a> Reading<'a> {
     fn new(name: &[u8], value: &'a [u8]) -> Result<Self, Damage> {
-        let mut input = Input(value);
         if value.len() > BYTES_MAX {
             return Err(damage("it is longer than any"));
         }
-        if input.u32()? != checksum(name, input.0) {
-            return Err(damage("its checksum does not fit"));
-        }
-        let policy = name.first_chunk().ok_or_else(|| damage("its key is no policy"))?;
+        let mut input = Input(value);
+        let sum = input.u32()?;
+        let rest = input.0;
         let [shared] = input.take()?;
         let shared = usize::from(shared);
         let mut hash = [0; HASH_BYTES];
         let front = hash.get_mut(..shared).ok_or_else(|| damage("a hash is not so long"))?;
         front.copy_from_slice(input.slice(shared)?);
-        Ok(Reading { policy: u32::from(u16::from_be_bytes(*policy)), hash, shared, input })
+        let [count] = input.take()?;
+        let (sections, _) = input.slice(usize::from(count) * SECTION_BYTES)?.as_chunks();
+        let objects = input.0;
+        if sum != checksum(name, rest.get(..rest.len() - objects.len()).unwrap_or_default()) {
+            return Err(damage("its checksum does not fit"));
+        }
+        let policy = name.first_chunk().ok_or_else(|| damage("its key is no policy"))?;
+        let policy = u32::from(u16::from_be_bytes(*policy));
+        let reading = Reading { policy, hash, shared, sections, objects };
+        match sections.last().map(|last| usize::from(Section::end(last))) {
+            Some(end) if end == objects.len() => Ok(reading),
+            _ => Err(damage("its sections are not its objects")),
+        }
     }
 
+    fn sections(&self) -> impl Iterator<Item = Result<Section<'a>, Damage>> + use<'a> {
+        let (objects, mut start) = (self.objects, 0);
+        self.sections.iter().map(move |fixed| {
+            let end = usize::from(Section::end(fixed));
+            let bytes = objects.get(start..end).ok_or_else(|| damage("its sections do not ascend"))?;
+            start = end;
+            let [a, b, c, d, _, _, lead @ ..] = *fixed;
+            Ok(Section { sum: u32::from_le_bytes([a, b, c, d]), lead: u32::from_be_bytes(lead), bytes })
+        })
+    }
+}
+
+/// Objects of a bucket that are verified together.
+struct Section<'a> {
+    sum: u32,
+    /// See `leading`: of the first.
+    lead: u32,
+    bytes: &'a [u8],
+}
+
+impl<'a> Section<'a> {
+    fn end(&[_, _, _, _, low, high, ..]: &[u8; SECTION_BYTES]) -> u16 {
+        u16::from_le_bytes([low, high])
+    }
+
+    fn verified(&self) -> Result<Input<'a>, Damage> {
+        match crc32c(self.bytes) == self.sum {
+            true => Ok(Input(self.bytes)),
+            false => Err(damage("the checksum of a section does not fit")),
+        }
+    }
+
+    fn objects(&self, of: &Reading<'a>) -> Result<Objects<'a>, Damage> {
+        Ok(Objects { policy: of.policy, hash: of.hash, shared: of.shared, input: self.verified()? })
+    }
+}
+
+/// The objects of a section, one after the other.
+struct Objects<'a> {
+    policy: u32,
+    /// Of the one before, until there is a next.
+    hash: [u8; HASH_BYTES],
+    shared: usize,
+    input: Input<'a>,
+}
+
+impl Objects<'_> {
     /// Whose entry comes next; `None` behind the last.
     fn next_key(&mut self) -> Result<Option<Key>, Damage> {
         if self.input.0.is_empty() {
@@ -332,6 +446,11 @@ impl<'a> Reading<'a> {
         let rest = self.hash.get_mut(self.shared..).unwrap_or_default();
         rest.copy_from_slice(self.input.slice(rest.len())?);
         Ok(Some(Key::new(self.policy, NameHash(self.hash))))
+    }
+
+    /// What is not shared of its hash.
+    fn rest(&self) -> &[u8] {
+        self.hash.get(self.shared..).unwrap_or_default()
     }
 }
 

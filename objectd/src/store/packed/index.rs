@@ -45,7 +45,7 @@ const VOLUMES: Table = Table(1);
 const REMOVALS: Table = Table(2);
 const STATE: Table = Table(3);
 /// 1 had one pair for each object, 2 buckets of an eighth of a page, so that readers of it refuse larger ones.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each. An object changes its bucket, at times
 /// its neighbours, and what leads there.

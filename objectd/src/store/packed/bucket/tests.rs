@@ -43,7 +43,7 @@ fn one_bucket(name: &[u8], objects: &[Object]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn a_bucket_is_read_back_and_a_flipped_bit_is_noticed(objects in any_objects(8), bit in any::<prop::sample::Index>()) {
+    fn a_bucket_is_read_back_and_a_flipped_bit_is_noticed(objects in any_objects(60), bit in any::<prop::sample::Index>()) {
         let name = first_name(&objects[0].0);
         let mut value = one_bucket(&name, &objects);
         prop_assert_eq!(decode(&name, &value), Ok(objects.clone()));
@@ -58,7 +58,13 @@ proptest! {
         let bit = bit.index(value.len() * 8);
         value[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(decode(&name, &value).is_err());
-        prop_assert!(find(&name, &value, &objects[0].0).is_err());
+        let found: Vec<_> = objects.iter().map(|(key, _)| find(&name, &value, key)).collect();
+        let is_right = |(found, (_, entry)): (&Result<Option<Entry>, Damage>, &Object)| match found {
+            Ok(found) => found.as_ref() == Some(entry),
+            Err(_) => true,
+        };
+        prop_assert!(found.iter().zip(&objects).all(is_right), "what is in another section is found, or nothing");
+        prop_assert!(found.iter().any(Result::is_err));
         value[bit / 8] ^= 1 << (bit % 8);
         let mut other_name = name.clone();
         other_name.push(0);
@@ -86,24 +92,43 @@ proptest! {
 }
 
 #[test]
-fn what_could_not_have_been_written_is_refused_even_with_a_good_checksum() {
+fn what_could_not_have_been_written_is_refused_even_with_good_checksums() {
     let object = |first: u8| (Key::new(3, NameHash([first; 16])), entry(1));
-    let name = first_name(&object(1).0);
-    let forge = |name: &[u8], rest: &[u8]| {
-        let mut value = checksum(name, rest).to_le_bytes().to_vec();
-        value.extend_from_slice(rest);
-        decode(name, &value)
+    let objects: Vec<Object> = (1..=20).map(object).collect();
+    let name = first_name(&objects[0].0);
+    let bytes: Vec<Vec<u8>> = objects
+        .iter()
+        .map(|(key, entry)| {
+            let mut bytes = key.hash().0.to_vec();
+            entry.encode(&mut bytes);
+            bytes
+        })
+        .collect();
+    // A bucket of these sections, with what each says its first hash begins with.
+    let forge = |name: &[u8], shared: u8, sections: &[(u8, &[Vec<u8>])]| {
+        let (mut front, mut objects) = (vec![shared, u8::try_from(sections.len()).unwrap()], Vec::new());
+        for (first, section) in sections {
+            objects.extend(section.concat());
+            front.extend(crc32c(&section.concat()).to_le_bytes());
+            front.extend(u16::try_from(objects.len()).unwrap().to_le_bytes());
+            front.extend([*first; 4]);
+        }
+        let sum = checksum(name, &front).to_le_bytes();
+        decode(name, &[sum.as_slice(), &front, &objects].concat())
     };
-    let good = one_bucket(&name, &[object(1), object(2)]);
-    assert!(forge(&name, &good[4..]).is_ok());
-    assert!(forge(&name, &good[4..5]).is_err(), "no object");
-    assert!(forge(&[0], &good[4..]).is_err(), "no policy");
-    assert!(forge(&[0, 3, 2], &good[4..]).is_err(), "an object below the bucket");
-    let (first, second) = good[5..].split_at((good.len() - 5) / 2);
-    assert!(forge(&name, &[&good[4..5], second, first].concat()).is_err(), "the wrong order");
-    assert!(forge(&name, &[&good[4..5], first, first].concat()).is_err(), "one object twice");
-    assert!(forge(&name, &[&good[4..5], first].concat()).is_err(), "a lone hash shares all of itself");
-    assert!(forge(&name, &[&[17], first, second].concat()).is_err(), "more of a hash than there is");
+    let (first, second) = bytes.split_at(16);
+    assert_eq!(forge(&name, 0, &[(1, first), (17, second)]).as_ref(), Ok(&objects));
+    assert!(forge(&name, 0, &[]).is_err(), "no object");
+    assert!(forge(&[0], 0, &[(1, first), (17, second)]).is_err(), "no policy");
+    assert!(forge(&[0, 3, 2], 0, &[(1, first), (17, second)]).is_err(), "an object below the bucket");
+    assert!(forge(&name, 0, &[(17, second), (1, first)]).is_err(), "the wrong order");
+    assert!(forge(&name, 0, &[(2, &[first, &first[15..]].concat()[1..])]).is_err(), "one object twice");
+    assert!(forge(&name, 0, &[(1, &first[..15]), (16, &bytes[15..])]).is_err(), "a section that is not full");
+    assert!(forge(&name, 0, &[(1, &bytes)]).is_err(), "a section that is too full");
+    assert!(forge(&name, 0, &[(1, first), (17, second), (20, &[])]).is_err(), "an empty section");
+    assert!(forge(&name, 0, &[(1, first), (16, second)]).is_err(), "another first object than it says");
+    assert!(forge(&name, 0, &[(1, &first[..1])]).is_err(), "a lone hash shares all of itself");
+    assert!(forge(&name, 17, &[(1, first), (17, second)]).is_err(), "more of a hash than there is");
 }
 
 #[test]

@@ -251,8 +251,8 @@ fn an_index_of_another_format_is_refused() {
         let error = index.state(8).await.unwrap_err();
         assert!(error.to_string().contains("of format 1"), "{error}");
         assert!(error.to_string().contains("rebuild-index"), "{error}");
-        index.kv.write(|txn| seal(txn, b"store", &[[4, 0, 0, 0], [9; 4], [9; 4]].concat())).await.unwrap();
+        index.kv.write(|txn| seal(txn, b"store", &[[5, 0, 0, 0], [9; 4], [9; 4]].concat())).await.unwrap();
         let error = index.state(8).await.unwrap_err();
-        assert!(error.to_string().contains("of format 4"), "{error}");
+        assert!(error.to_string().contains("of format 5"), "{error}");
     });
 }
