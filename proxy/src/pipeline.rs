@@ -87,8 +87,16 @@ pub trait Application: 'static {
     /// Answers one request.
     fn call(&self, request: ClientRequest) -> Job<Response>;
 
+    /// Whom a layer next to the application leaves the questions below to.
+    fn knower(&self) -> Option<&dyn Application> {
+        None
+    }
+
     /// The fields of the request's account, whoever asks (nothing of them goes to the caller as it is).
     fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
+        if let Some(knower) = self.knower() {
+            return knower.account_headers(request);
+        }
         let account = Path { container: None, object: None, ..request.path.clone() };
         let mut head = request.subrequest(Method::Head, account);
         head.authority = Authority::Granted;
@@ -98,6 +106,9 @@ pub trait Application: 'static {
 
     /// The fields of the request's container, whoever asks (nothing of them goes to the caller as it is).
     fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
+        if let Some(knower) = self.knower() {
+            return knower.container_headers(request);
+        }
         let mut head = request.subrequest(Method::Head, Path { object: None, ..request.path.clone() });
         head.authority = Authority::Granted;
         let answer = self.call(head);
@@ -105,13 +116,16 @@ pub trait Application: 'static {
     }
 
     /// The same if it need not be waited for; `None` says nothing.
-    fn known_container(&self, _request: &ClientRequest) -> Option<Fields> {
-        None
+    fn known_container(&self, request: &ClientRequest) -> Option<Fields> {
+        self.knower()?.known_container(request)
     }
 
     /// Where a name lives; only the application knows.
-    fn places(&self, _path: &Path, _trans_id: &str) -> LocalFuture<'static, Option<Places>> {
-        Box::pin(std::future::ready(None))
+    fn places(&self, path: &Path, trans_id: &str) -> LocalFuture<'static, Option<Places>> {
+        match self.knower() {
+            Some(knower) => knower.places(path, trans_id),
+            None => Box::pin(std::future::ready(None)),
+        }
     }
 }
 
@@ -630,17 +644,8 @@ fn name_version(asked: &[u8], headers: &mut Headers) {
         return;
     }
     let Some(version) = asked.split(|&byte| byte == b'/').nth(1).map(unquoted) else { return };
-    for name in ["Location", "Content-Location"] {
-        let Some(value) = headers.get_str(name) else { continue };
-        let host = value
-            .split_once("://")
-            .map_or(0, |(scheme, rest)| scheme.len() + "://".len() + rest.find('/').unwrap_or(rest.len()));
-        let (host, path) = value.split_at(host);
-        if let Some(rest) = path.strip_prefix(OURS) {
-            let told = format!("{host}/{}/{rest}", String::from_utf8_lossy(&version));
-            headers.set(name, told);
-        }
-    }
+    let version = String::from_utf8_lossy(&version);
+    respond::rewrite_places(headers, |site, path| Some(format!("{site}/{version}/{}", path.strip_prefix(OURS)?)));
 }
 
 /// Whether an account or container is missing in front of something: `//container`, `/account//object`.

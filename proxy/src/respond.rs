@@ -142,3 +142,17 @@ pub fn explanation(status: Status) -> &'static str {
         _ => "",
     }
 }
+/// Rewrites the places that an answer tells: `rewrite` is given what stands before the path, `http://host` or nothing, and the path; `None` leaves
+/// it as it is.
+pub(crate) fn rewrite_places(headers: &mut Headers, rewrite: impl Fn(&str, &str) -> Option<String>) {
+    for name in ["Location", "Content-Location"] {
+        let Some(value) = headers.get_str(name) else { continue };
+        let before = value
+            .split_once("://")
+            .map_or(0, |(scheme, rest)| scheme.len() + "://".len() + rest.find('/').unwrap_or(rest.len()));
+        let (site, path) = value.split_at(before);
+        if let Some(told) = rewrite(site, path) {
+            headers.set(name, told);
+        }
+    }
+}

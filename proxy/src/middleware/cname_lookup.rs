@@ -91,15 +91,10 @@ impl CnameLookup {
 impl Rewritten {
     /// Writes redirects to the host name that the client knows.
     pub(crate) fn finish(&self, response: &mut Response) {
-        for name in ["Location", "Content-Location"] {
-            let Some(value) = response.head.headers.get_str(name) else { continue };
-            let Some((scheme @ ("http" | "https"), rest)) = value.split_once("://") else { continue };
-            let Some(path) = rest.strip_prefix(self.found.as_str()) else { continue };
-            if path.is_empty() || path.starts_with('/') {
-                let back = format!("{scheme}://{}{path}", self.requested);
-                response.head.headers.set(name, back);
-            }
-        }
+        respond::rewrite_places(&mut response.head.headers, |site, path| {
+            let (scheme @ ("http" | "https"), host) = site.split_once("://")? else { return None };
+            (host == self.found).then(|| format!("{scheme}://{}{path}", self.requested))
+        });
     }
 }
 

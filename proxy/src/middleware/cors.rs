@@ -6,14 +6,12 @@
 //! whatever the link's says; what middleware refuses is shown to nobody.
 
 use crate::config::Config;
-use crate::middleware::list_endpoints::Places;
-use crate::pipeline::{Application, Fields};
+use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use crate::respond;
-use base::http::server::{LocalFuture, Response};
+use base::http::server::Response;
 use base::http::{Headers, Method, Status};
 use base::io::Job;
-use base::names::Path;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -74,20 +72,8 @@ impl Application for Origins {
         })
     }
 
-    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
-        self.next.account_headers(request)
-    }
-
-    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
-        self.next.container_headers(request)
-    }
-
-    fn known_container(&self, request: &ClientRequest) -> Option<Fields> {
-        self.next.known_container(request)
-    }
-
-    fn places(&self, path: &Path, trans_id: &str) -> LocalFuture<'static, Option<Places>> {
-        self.next.places(path, trans_id)
+    fn knower(&self) -> Option<&dyn Application> {
+        Some(&*self.next)
     }
 }
 

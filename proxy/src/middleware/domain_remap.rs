@@ -80,16 +80,10 @@ fn plain(path: &str) -> String {
 impl Rewritten {
     /// Writes redirects as the client knows the path.
     pub fn finish(&self, response: &mut Response) {
-        for name in ["Location", "Content-Location"] {
-            let Some(value) = response.head.headers.get_str(name) else { continue };
-            let Some((scheme, rest)) = value.split_once("://") else { continue };
-            let at = rest.find('/').unwrap_or(rest.len());
-            let (host, path) = rest.split_at(at);
-            if let Some(more) = path.strip_prefix(self.path.as_str()) {
-                let back = format!("{scheme}://{host}{}{more}", self.requested);
-                response.head.headers.set(name, back);
-            }
-        }
+        respond::rewrite_places(&mut response.head.headers, |site, path| {
+            let more = path.strip_prefix(self.path.as_str()).filter(|_| !site.is_empty())?;
+            Some(format!("{site}{}{more}", self.requested))
+        });
     }
 }
 

@@ -5,12 +5,10 @@
 
 use super::statsd::Statsd;
 use super::{Entry, Settings};
-use crate::middleware::list_endpoints::Places;
-use crate::pipeline::{Application, Fields};
+use crate::pipeline::Application;
 use crate::request::ClientRequest;
 use base::http::server::{BodyError, BodySource, Finished, LocalFuture, RequestBody, Response, ResponseBody};
 use base::io::{self, Job};
-use base::names::Path;
 use bytes::Bytes;
 use std::cell::Cell;
 use std::io::{Error, ErrorKind};
@@ -45,20 +43,8 @@ impl Application for Subrequests {
         Job::new(async move { follow(entry, received, answer.await) })
     }
 
-    fn account_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
-        self.next.account_headers(request)
-    }
-
-    fn container_headers(&self, request: &ClientRequest) -> LocalFuture<'static, Fields> {
-        self.next.container_headers(request)
-    }
-
-    fn known_container(&self, request: &ClientRequest) -> Option<Fields> {
-        self.next.known_container(request)
-    }
-
-    fn places(&self, path: &Path, trans_id: &str) -> LocalFuture<'static, Option<Places>> {
-        self.next.places(path, trans_id)
+    fn knower(&self) -> Option<&dyn Application> {
+        Some(&*self.next)
     }
 }
 
