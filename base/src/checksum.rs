@@ -1,5 +1,7 @@
 //! Core: MD5 (ETags, hash paths) and crc32c (bytes at rest).
 
+#[cfg(target_arch = "x86_64")]
+mod crc32c_folds;
 pub mod md5_lanes;
 
 use md5::{Digest, Md5};
@@ -46,13 +48,17 @@ pub fn hex(bytes: &[u8]) -> String {
     }
     text
 }
-/// From here on the wide kernels of `crc-fast` (AVX-512 where there is) are worth their start; below, the CRC instruction alone is quicker.
+/// From here on wide registers are worth their start (those of `crc-fast` with AVX-512); below, the CRC instruction alone is quicker.
 const LONG: usize = 1024;
 
 /// Goes on from the crc32c of the bytes before.
 pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     if bytes.len() < LONG {
         return crc32c::crc32c_append(crc, bytes);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sum) = crc32c_folds::append(crc, bytes) {
+        return sum;
     }
     let mut digest = crc_fast::Digest::new_with_init_state(crc_fast::CrcAlgorithm::Crc32Iscsi, u64::from(!crc));
     digest.update(bytes);
