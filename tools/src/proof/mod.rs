@@ -76,6 +76,9 @@ pub enum Options {
         /// What is lost and torn
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Bytes that the disk writes wholly or not at all
+        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u16).range(512..=4096))]
+        tear: u16,
     },
 }
 
@@ -112,9 +115,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             println!("{} {}", log.entries(), log.flushes());
             Ok(())
         }
-        Options::Rebuild { log, base, image, point, seed } => {
+        Options::Rebuild { log, base, image, point, seed, tear } => {
             let log = write_log::WriteLog::open(log).map_err(fail)?;
-            let cut = log.rebuild(base, image, *point, *seed).map_err(fail)?;
+            let plan = write_log::Plan { point: *point, seed: *seed, tear: usize::from(*tear) };
+            let cut = log.rebuild(base, image, plan).map_err(fail)?;
             println!("{cut}");
             Ok(())
         }

@@ -24,8 +24,16 @@ const MAGIC: u64 = 0x006a_7366_7773_6872;
 const SUPER_BYTES: u64 = 512;
 const FLUSH: u64 = 1;
 const DISCARD: u64 = 4;
-/// What a disk tears at.
-const TEAR_BYTES: usize = 512;
+/// What a disk is cut from, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Entries before the power cut.
+    pub point: u64,
+    /// What is lost and torn.
+    pub seed: u64,
+    /// Bytes that the disk writes wholly or not at all.
+    pub tear: usize,
+}
 
 /// Tells how many entries a growing log has.
 pub struct Counter(File);
@@ -104,7 +112,8 @@ impl WriteLog {
     }
 
     /// Brings `base` up to the last flush before `point` and makes `image` from it. How far `base` is stands in a file beside it.
-    pub fn rebuild(&self, base: &Path, image: &Path, point: u64, seed: u64) -> io::Result<Cut> {
+    pub fn rebuild(&self, base: &Path, image: &Path, plan: Plan) -> io::Result<Cut> {
+        let Plan { point, seed, tear } = plan;
         let before = self.entries.get(..usize::try_from(point).unwrap_or(usize::MAX).min(self.entries.len()));
         let before = before.unwrap_or_default();
         let flushed = before.iter().rposition(|entry| entry.flags & FLUSH != 0).map_or(0, |last| last + 1);
@@ -125,7 +134,7 @@ impl WriteLog {
         for entry in before.get(flushed..).unwrap_or_default() {
             let kept = match random.below(4) {
                 0 => 0,
-                1 => random.index(entry.length / TEAR_BYTES + 1) * TEAR_BYTES,
+                1 => random.index(entry.length / tear + 1) * tear,
                 _ => entry.length,
             };
             cut.dropped += usize::from(kept == 0 && entry.length > 0);
@@ -197,12 +206,15 @@ mod tests {
         assert_eq!((log.entries(), log.flushes()), (3, 1));
         let mut kept = Vec::new();
         for seed in 0..40 {
-            log.rebuild(&base, &image, 3, seed).unwrap();
+            log.rebuild(&base, &image, Plan { point: 3, seed, tear: 512 }).unwrap();
             let found = std::fs::read(&image).unwrap();
             assert!(found[..4096].iter().all(|&byte| byte == 1), "it was flushed");
             kept.push(found[4096..].iter().filter(|&&byte| byte == 2).count());
         }
         assert!(kept.contains(&0) && kept.contains(&4096) && kept.iter().any(|&kept| kept % 4096 != 0), "{kept:?}");
-        assert!(log.rebuild(&base, &image, 1, 0).is_err(), "the base has the flush already");
+        assert!(
+            log.rebuild(&base, &image, Plan { point: 1, seed: 0, tear: 512 }).is_err(),
+            "the base has the flush already"
+        );
     }
 }
