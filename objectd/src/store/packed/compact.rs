@@ -15,6 +15,7 @@
 //! - A record that lives and cannot be read is read once more by itself, and quarantined if it is damaged: the replicas have it.
 
 use super::entry::{At, Entry, Held, Key};
+use super::index::Step;
 use super::log::{Append, Effect};
 use super::pace::Pace;
 use super::quarantine;
@@ -57,7 +58,7 @@ pub struct Compacted {
 
 /// The turns that background work takes, with rests between them.
 pub struct Turns<'a> {
-    store: &'a Store,
+    store: &'a Rc<Store>,
     pace: Pace,
     is_urgent: bool,
     is_ending: &'a dyn Fn() -> bool,
@@ -68,7 +69,7 @@ pub struct Turns<'a> {
 
 impl<'a> Turns<'a> {
     /// Work on this store that ends early when `is_ending` says so.
-    pub fn new(store: &'a Store, is_urgent: bool, is_ending: &'a dyn Fn() -> bool) -> Self {
+    pub fn new(store: &'a Rc<Store>, is_urgent: bool, is_ending: &'a dyn Fn() -> bool) -> Self {
         Turns { store, pace: Pace::gentle(), is_urgent, is_ending, counted: Duration::ZERO, begun: io::monotonic() }
     }
 
@@ -89,6 +90,22 @@ impl<'a> Turns<'a> {
         Ok(())
     }
 
+    /// Brings all moves so far into the index.
+    async fn checkpoint(&self) -> std::io::Result<()> {
+        match self.is_urgent {
+            true => self.store.checkpoint_at_once().await,
+            false => self.store.checkpoint().await,
+        }
+    }
+
+    /// How much of the index a turn may change.
+    fn step(&self) -> Step {
+        match self.is_urgent || !self.store.foreground().is_present(io::monotonic().as_nanos()) {
+            true => Step::Full,
+            false => Step::Gentle,
+        }
+    }
+
     /// What this turn did so far was to wait for threads that give way by themselves: most of the time they stood still.
     fn was_behind(&mut self) {
         let now = io::monotonic();
@@ -104,7 +121,7 @@ pub async fn compact(
     volume: u32,
     turns: &mut Turns<'_>,
 ) -> std::io::Result<Compacted> {
-    store.checkpoint().await?;
+    turns.checkpoint().await?;
     if volume >= store.memory.borrow().end().volume {
         return Err(Error::new(ErrorKind::InvalidInput, "the volume is still in use"));
     }
@@ -112,11 +129,11 @@ pub async fn compact(
     let has_living = usage(store, volume).await? > 0;
     let dead = sweep(store, reader, volume, has_living.then_some(&mut compacted), turns).await?;
     if has_living {
-        store.checkpoint().await?;
+        turns.checkpoint().await?;
         turns.next().await?;
         if usage(store, volume).await? > 0 {
             rescue(store, volume, &mut compacted).await?;
-            store.checkpoint().await?;
+            turns.checkpoint().await?;
         }
     }
     drop_volume(store, volume, dead, turns).await?;
@@ -155,7 +172,7 @@ async fn drop_volume(
 ) -> std::io::Result<()> {
     let dead = Arc::new(dead);
     // Ends: every turn takes objects out of `dead`, or was the last.
-    while !store.index.lower_some(volume, dead.clone()).await? {
+    while !store.index.lower_some(volume, dead.clone(), turns.step()).await? {
         turns.next().await?;
     }
     match store.log.unlink(volume).await {

@@ -47,9 +47,11 @@ const STATE: Table = Table(3);
 /// 1 had one pair for each object, 2 buckets of an eighth of a page, so that readers of it refuse larger ones.
 const FORMAT: u32 = 4;
 
-/// Objects in one transaction of a checkpoint: its changed pages are held in memory, some four KiB each. An object changes its bucket, at times
-/// its neighbours, and what leads there.
+/// Objects in one transaction: its changed pages are held in memory, some four KiB each. An object changes its bucket, at times its neighbours, and
+/// what leads there.
 const OBJECTS_AT_ONCE: usize = 512;
+/// The same beside a foreground: all pages of a transaction go to the disk at once, and whoever reads meanwhile waits for processors and disk.
+const OBJECTS_AT_ONCE_GENTLY: usize = 32;
 /// The same while nobody else waits for disk or memory.
 const OBJECTS_AT_ONCE_FILLING: usize = 64 * 1024;
 /// Kept free for the largest transaction, so that deletions go on when the disk is full.
@@ -68,6 +70,15 @@ pub(super) struct Index {
     objects_at_once: usize,
     /// Nothing was ever written into it: what comes first in the order of keys is appended.
     is_empty: Cell<bool>,
+}
+
+/// How many objects a transaction takes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// So few that others notice little of it; the caller rests between two.
+    Gentle,
+    /// As many as memory and the reserve of the disk allow.
+    Full,
 }
 
 /// A checkpoint that is under way.
@@ -170,19 +181,30 @@ impl Index {
         self.kv.look_up(move |txn| buckets::find(txn, &key)).await
     }
 
-    /// Brings a stretch of the log into the index; durable when it answers `Ok`. Object by object in the order of their keys, so many to a
-    /// transaction that its pages stay few; after a failure or a crash it goes on where it was.
+    /// Brings a stretch of the log into the index; durable when it answers `Ok`.
     pub(super) async fn checkpoint(&self, changes: Arc<Changes>) -> std::io::Result<()> {
-        let mut done = self.partial.get().filter(|partial| partial.end == changes.end).map(|partial| partial.key);
         // Ends: every turn takes objects, or was the last.
-        loop {
-            let (list, many, is_empty) = (changes.clone(), self.objects_at_once, self.is_empty.get());
-            done = self.kv.write(move |txn| checkpoint_some(txn, &list, done, many, is_empty)).await?;
-            self.partial.set(done.map(|key| Partial { end: changes.end, key }));
-            if done.is_none() {
-                self.is_empty.set(false);
-                return Ok(());
-            }
+        while !self.checkpoint_some(&changes, Step::Full).await? {}
+        Ok(())
+    }
+
+    /// A step of it; whether it was the last. Object by object in the order of their keys, so many to a transaction that its pages stay few; after
+    /// a failure or a crash it goes on where it was.
+    pub(super) async fn checkpoint_some(&self, changes: &Arc<Changes>, step: Step) -> std::io::Result<bool> {
+        let done = self.partial.get().filter(|partial| partial.end == changes.end).map(|partial| partial.key);
+        let (list, many, is_empty) = (changes.clone(), self.objects_in(step), self.is_empty.get());
+        let done = self.kv.write(move |txn| checkpoint_some(txn, &list, done, many, is_empty)).await?;
+        self.partial.set(done.map(|key| Partial { end: changes.end, key }));
+        if done.is_none() {
+            self.is_empty.set(false);
+        }
+        Ok(done.is_none())
+    }
+
+    fn objects_in(&self, step: Step) -> usize {
+        match step {
+            Step::Gentle => OBJECTS_AT_ONCE_GENTLY,
+            Step::Full => self.objects_at_once,
         }
     }
 

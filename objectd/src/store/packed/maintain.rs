@@ -57,7 +57,7 @@ pub async fn run(node: Rc<Node>, drain: Drain) {
 pub async fn finish(node: &Node) {
     for store in node.devices().iter().filter_map(|device| device.packed.clone()) {
         if store.failed().is_none()
-            && let Err(error) = store.checkpoint().await
+            && let Err(error) = store.checkpoint_at_once().await
         {
             tracing::warn!(root = %store.root.display(), %error, "no last checkpoint: the next start replays what it lacks");
         }

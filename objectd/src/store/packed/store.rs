@@ -8,11 +8,11 @@
 
 use super::entry::{At, Change, Entry, Held, Key, Place};
 use super::hot::Hot;
-use super::index::{Index, Removal, Usage};
+use super::index::{Index, Removal, Step, Usage};
 use super::info::Counts;
 use super::log::{Append, Effect, Log};
-use super::memory::Memory;
-use super::pace::Foreground;
+use super::memory::{Memory, Table};
+use super::pace::{Foreground, Pace};
 use super::reader::Whole;
 use super::recover;
 use crate::config::Config;
@@ -25,12 +25,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Directory of volumes and index below the device's.
 pub(super) const DIRECTORY: &str = "martlet-store";
 /// Changes after which a checkpoint starts: some megabytes of memory, and half a second of replay after a crash.
 const CHECKPOINT_CHANGES: usize = 32 * 1024;
+/// Changes that wait behind a checkpoint up to which it gives way to the foreground: with more it would not keep up with them.
+const GENTLE_CHANGES_MAX: usize = CHECKPOINT_CHANGES / 4;
 /// Changes at which writers wait for the checkpoint to end.
 const CHANGES_MAX: usize = 4 * CHECKPOINT_CHANGES;
 /// Stock files unlinked in one go.
@@ -52,6 +55,8 @@ pub struct Store {
     /// Stock files may be there that the index does not know yet: look-ups ask the directory too.
     pub(super) is_adopting: Cell<bool>,
     is_checkpointing: Cell<bool>,
+    /// Somebody waits for the checkpoint who may not wait for the foreground.
+    is_hurried: Cell<bool>,
     /// Bits of the partition in which the last stock file was found.
     partition_power: Cell<u32>,
     /// Large objects between their record and their place in the memory table.
@@ -84,6 +89,7 @@ impl Store {
             pack_limit: config.pack_limit,
             is_adopting: Cell::new(recovered.is_adopting),
             is_checkpointing: Cell::new(false),
+            is_hurried: Cell::new(false),
             publishing: RefCell::default(),
             unlinking: RefCell::default(),
             quarantining: RefCell::default(),
@@ -246,7 +252,7 @@ impl Store {
             self.memory.borrow_mut().freeze()
         };
         if let Some(table) = table {
-            match self.index.checkpoint(table).await {
+            match self.bring_into_index(&table).await {
                 Ok(()) => {
                     self.memory.borrow_mut().thaw();
                     self.is_index_full.set(false);
@@ -263,6 +269,31 @@ impl Store {
             }
         }
         self.unlink_removed().await
+    }
+
+    /// In small steps with rests beside a foreground, as long as few changes wait behind these; else as fast as it goes.
+    async fn bring_into_index(&self, table: &Arc<Table>) -> std::io::Result<()> {
+        let mut pace = Pace::gentle();
+        // Ends: every turn takes objects out of the table, or was the last.
+        loop {
+            let begun = io::monotonic();
+            let has_time = !self.is_hurried.get() && self.memory.borrow().waiting() <= GENTLE_CHANGES_MAX;
+            let is_gentle = has_time && self.foreground().is_present(begun.as_nanos());
+            if self.index.checkpoint_some(table, if is_gentle { Step::Gentle } else { Step::Full }).await? {
+                return Ok(());
+            }
+            if is_gentle {
+                let now = io::monotonic();
+                io::sleep(pace.rest(&self.foreground(), now.as_nanos(), now.since(begun), false)).await;
+            }
+        }
+    }
+
+    /// The same without rests, whoever reads meanwhile; so goes the one under way, too.
+    pub(super) async fn checkpoint_at_once(self: &Rc<Self>) -> std::io::Result<()> {
+        self.is_hurried.set(true);
+        let _hurried = Reset(&self.is_hurried);
+        self.checkpoint().await
     }
 
     async fn unlink_removed(self: &Rc<Self>) -> std::io::Result<()> {
@@ -409,3 +440,6 @@ pub(super) fn judge(device: &Device, store: &Store, error: Error) -> Error {
     }
     error
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,8 @@
 //! While a counter may be lower than what lies in the volumes, nothing may be forgotten: `forget` refuses as long as there is such a row.
 
 use super::{
-    Editor, Index, KEY_BYTES, REMOVALS, STATE, VOLUMES, add_usages, buckets, count, damaged, decode_usage, removal_key,
-    seal, sealed, unseal,
+    Editor, Index, KEY_BYTES, REMOVALS, STATE, Step, VOLUMES, add_usages, buckets, count, damaged, decode_usage,
+    removal_key, seal, sealed, unseal,
 };
 use crate::store::packed::entry::{Change, Entry, Key};
 use crate::store::packed::reclaim::is_forgettable;
@@ -22,9 +22,6 @@ use std::io::Error;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// Objects in one transaction: each may change a page of its own, which is held in memory. It takes a few milliseconds of a processor that others
-/// may want.
-const OBJECTS_AT_ONCE: usize = 512;
 /// Begins the keys of volumes that are being dropped.
 const DROP: &[u8] = b"drop";
 
@@ -81,7 +78,7 @@ impl Index {
         dead: Arc<BTreeMap<Key, u32>>,
     ) -> std::io::Result<()> {
         // Ends: every turn takes objects out of `dead`, or was the last.
-        while !self.lower_some(volume, dead.clone()).await? {}
+        while !self.lower_some(volume, dead.clone(), Step::Full).await? {}
         Ok(())
     }
 
@@ -90,8 +87,10 @@ impl Index {
         &self,
         volume: u32,
         dead: Arc<BTreeMap<Key, u32>>,
+        step: Step,
     ) -> std::io::Result<bool> {
-        Ok(self.kv.write(move |txn| lower_some(txn, volume, &dead)).await? == Stage::Lowered)
+        let many = self.objects_in(step);
+        Ok(self.kv.write(move |txn| lower_some(txn, volume, &dead, many)).await? == Stage::Lowered)
     }
 
     /// Volumes that are being dropped.
@@ -164,7 +163,7 @@ impl Index {
 }
 
 /// Begins a drop or takes it further.
-fn lower_some(txn: &mut WriteTxn<'_>, volume: u32, dead: &BTreeMap<Key, u32>) -> std::io::Result<Stage> {
+fn lower_some(txn: &mut WriteTxn<'_>, volume: u32, dead: &BTreeMap<Key, u32>, many: usize) -> std::io::Result<Stage> {
     let stage = sealed(txn, &drop_key(volume))?.map(Stage::decode).transpose()?;
     let done = match stage {
         Some(Stage::Lowered) => return Ok(Stage::Lowered),
@@ -183,7 +182,7 @@ fn lower_some(txn: &mut WriteTxn<'_>, volume: u32, dead: &BTreeMap<Key, u32>) ->
     let mut rest = dead.range((from, Bound::Unbounded));
     let mut last = None;
     let mut editor = Editor::new();
-    for (key, count) in rest.by_ref().take(OBJECTS_AT_ONCE) {
+    for (key, count) in rest.by_ref().take(many) {
         let mut entry = editor.get(txn, key)?;
         if entry.dead < *count {
             tracing::error!(volume, dead = entry.dead, count, "more dead records in a volume than the index knows of");

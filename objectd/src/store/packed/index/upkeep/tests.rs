@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::diskfile::Version;
 use crate::store::packed::entry::{At, Held, Place};
+use crate::store::packed::index::OBJECTS_AT_ONCE;
 use crate::store::packed::memory::{Position, Table as Changes};
 use base::hash_path::NameHash;
 use base::io::sim::{Planned, Sim, SimOptions};
