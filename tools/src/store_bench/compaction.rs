@@ -8,13 +8,15 @@ use rustix::process::{getpriority_process, setpriority_process};
 use std::time::Duration;
 
 const BYTES: usize = 4096;
-/// Load between two looks at what compaction did.
+/// A turn's load on each of the two nodes.
 const SLICE: Duration = Duration::from_secs(2);
-/// Slices without a volume gone that end the measurement: compaction looks for work every few seconds.
-const IDLE_SLICES: u32 = 6;
-const SLICES_MAX: u32 = 120;
+/// Load in front of it.
+const SETTLING: Duration = Duration::from_millis(500);
+/// Turns without a volume gone that end the measurement.
+const IDLE_TURNS: u32 = 8;
+const TURNS_MAX: u32 = 25;
 
-/// Nodes measured one after the other; the median counts.
+/// Pairs of nodes measured one after the other; the median counts.
 const ROUNDS: u32 = 2;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
@@ -75,76 +77,101 @@ struct Round {
     seconds: f64,
 }
 
+/// Two nodes alike, of which one loses most of its objects and so has something to compact. The loads on them take turns, so that what else
+/// the machine does meets both; the one that compacts stands still while the other is asked.
 fn one_round(bench: &Bench, has_executor: bool) -> Result<Round, String> {
     let executor = if has_executor { "maintenance_executor = yes" } else { "maintenance_executor = no" };
-    let node = Node::create(&bench.dir.join("compaction"), &["volume_size = 16777216", executor])?;
+    let create = |name| Node::create(&bench.dir.join(name), &["volume_size = 16777216", executor]);
+    let (quiet, busy) = (create("quiet")?, create("compaction")?);
     let all = Objects::new(0, bench.amount(200_000, 6000));
-    node.fill(BYTES, all)?;
+    for node in [&quiet, &busy] {
+        node.fill(BYTES, all)?;
+    }
     let _foremost = Foremost::begin();
     // Every fourth lives, so every volume loses most of what it has, and something of it lives.
     let living = all.sparse(4);
-    let get = |until, rate| Load { rate, ..node.load(Verb::Get, BYTES, living, until) };
-    node.measure(get(Until::Requests(living.count), None))?.without_failures()?;
-    let saturated = node.measure(get(Until::Elapsed(2 * SLICE), None))?.without_failures()?;
-    let half = saturated.seen.rate() / 2.0;
-    let slice = || Ok(node.measure(get(Until::Elapsed(SLICE), Some(half)))?.without_failures()?.seen);
-    let mut quiet = Seen::default();
-    for _ in 0..5 {
-        quiet.add(&slice()?);
+    for node in [&quiet, &busy] {
+        get(node, living, Until::Requests(living.count), None)?;
     }
     for rest in 1..4 {
         let dead = Objects { first: rest, ..living };
-        node.measure(node.load(Verb::Delete, BYTES, dead, Until::Requests(dead.count)))?.without_failures()?;
+        busy.measure(busy.load(Verb::Delete, BYTES, dead, Until::Requests(dead.count)))?.without_failures()?;
     }
-    let busy = while_compacting(&node, slice)?;
-    Ok(Round {
-        rate: half,
-        quiet: percentiles(&quiet),
-        busy: percentiles(&busy.seen),
-        compacted: busy.compacted,
-        seconds: busy.seconds,
-    })
+    // It begins when all that was deleted is in the index; with nobody there that is soon.
+    busy.wait_until_a_volume_goes()?;
+    in_turn(&quiet, &busy, living)
 }
 
-/// What was seen while volumes went.
-struct Busy {
-    seen: Seen,
-    compacted: u32,
-    seconds: f64,
+fn get(node: &Node, living: Objects, until: Until, rate: Option<f64>) -> Result<Seen, String> {
+    let load = Load { rate, ..node.load(Verb::Get, BYTES, living, until) };
+    Ok(node.measure(load)?.without_failures()?.seen)
 }
 
-/// Load in slices until no volume goes any more; slices in front of the first and behind the last volume that went do not count.
-fn while_compacting(node: &Node, mut slice: impl FnMut() -> Result<Seen, String>) -> Result<Busy, String> {
-    let mut busy = Busy { seen: Seen::default(), compacted: 0, seconds: 0.0 };
-    let mut since_last: Vec<Seen> = Vec::new();
-    let mut before = node.volumes()?;
-    let mut idle = 0;
-    for _ in 0..SLICES_MAX {
-        since_last.push(slice()?);
-        let now = node.volumes()?;
+/// What was seen of both nodes in some turns, and at which rates.
+#[derive(Default)]
+struct Turns {
+    count: u32,
+    rates: f64,
+    quiet: Seen,
+    busy: Seen,
+}
+
+impl Turns {
+    fn add(&mut self, other: &Turns) {
+        self.count += other.count;
+        self.rates += other.rates;
+        self.quiet.add(&other.quiet);
+        self.busy.add(&other.busy);
+    }
+}
+
+/// Turns until no volume goes any more, or there were enough; those behind the last volume that went do not count.
+fn in_turn(quiet: &Node, busy: &Node, living: Objects) -> Result<Round, String> {
+    let (mut turns, mut since_last) = (Turns::default(), Turns::default());
+    let mut before = busy.volumes()?;
+    let (mut compacted, mut idle) = (0, 0);
+    for _ in 0..TURNS_MAX {
+        let turn = one_turn(quiet, busy, living)?;
+        let now = busy.volumes()?;
         let gone = before.iter().filter(|volume| !now.contains(volume)).count();
         before = now;
-        if gone > 0 {
-            // The first to go had its compaction begin at most a slice before; what lies further back saw none.
-            let from = if busy.compacted == 0 { since_last.len() - 1 } else { 0 };
-            let counted = since_last.drain(..).skip(from);
-            for seen in counted {
-                busy.seen.add(&seen);
-                busy.seconds += SLICE.as_secs_f64();
-            }
-            busy.compacted += u32::try_from(gone).unwrap_or(u32::MAX);
-            idle = 0;
-        } else {
+        if gone == 0 {
+            since_last.add(&turn);
             idle += 1;
-            if idle >= IDLE_SLICES {
-                break;
-            }
+        } else {
+            turns.add(&std::mem::take(&mut since_last));
+            turns.add(&turn);
+            compacted += u32::try_from(gone).unwrap_or(u32::MAX);
+            idle = 0;
+        }
+        if idle >= IDLE_TURNS {
+            break;
         }
     }
-    match busy.compacted {
+    match compacted {
         0 => Err("no volume was compacted".to_owned()),
-        _ => Ok(busy),
+        _ => Ok(Round {
+            rate: turns.rates / f64::from(turns.count),
+            quiet: percentiles(&turns.quiet),
+            busy: percentiles(&turns.busy),
+            compacted,
+            seconds: SLICE.as_secs_f64() * f64::from(turns.count),
+        }),
     }
+}
+
+/// Half of what the node can do at this time of the machine, first from the one and then from the other, each after a moment that does not count: one
+/// stood still before.
+fn one_turn(quiet: &Node, busy: &Node, living: Objects) -> Result<Turns, String> {
+    let (rate, seen) = {
+        let _still = busy.stand_still();
+        let rate = get(quiet, living, Until::Elapsed(SLICE / 2), None)?.rate() / 2.0;
+        get(quiet, living, Until::Elapsed(SETTLING), Some(rate))?;
+        (rate, get(quiet, living, Until::Elapsed(SLICE), Some(rate))?)
+    };
+    get(busy, living, Until::Elapsed(SETTLING), Some(rate))?;
+    let beside = get(busy, living, Until::Elapsed(SLICE), Some(rate))?;
+    Ok(Turns { count: 1, rates: rate, quiet: seen, busy: beside })
 }
 
 fn percentiles(seen: &Seen) -> [f64; 2] {

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for the first answer.
 const READY: Duration = Duration::from_secs(60);
+/// Longest wait for a volume to be compacted.
+const COMPACTED: Duration = Duration::from_secs(60);
 /// Name of the one device.
 pub(crate) const DEVICE: &str = "d1";
 
@@ -123,13 +125,36 @@ impl Node {
         Ok(volumes)
     }
 
+    /// Waits until a volume that is there now was compacted.
+    pub(crate) fn wait_until_a_volume_goes(&self) -> Result<(), String> {
+        let (before, begun) = (self.volumes()?, Instant::now());
+        while begun.elapsed() < COMPACTED {
+            let now = self.volumes()?;
+            if before.iter().any(|volume| !now.contains(volume)) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err("no volume was compacted".to_owned())
+    }
+
+    /// Stops the process, all its threads with it, until what is returned is dropped.
+    pub(crate) fn stand_still(&self) -> Still<'_> {
+        self.signal(Signal::STOP);
+        Still(self)
+    }
+
     /// Ends the process and waits for it.
     pub(crate) fn end(&mut self, signal: Signal) {
+        self.signal(signal);
+        let _ = self.child.wait();
+    }
+
+    fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended by itself.
             let _ = kill_process(pid, signal);
         }
-        let _ = self.child.wait();
     }
 
     fn wait_for(&self, path: &str) -> Result<(), String> {
@@ -141,6 +166,15 @@ impl Node {
             std::thread::sleep(Duration::from_millis(1));
         }
         Err(format!("the node below {} does not answer; see its log there", self.dir.display()))
+    }
+}
+
+/// A node that stands still meanwhile.
+pub(crate) struct Still<'a>(&'a Node);
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        self.0.signal(Signal::CONT);
     }
 }
 
