@@ -51,6 +51,7 @@ fn a_checkpoint_gives_way_to_a_foreground_as_long_as_it_keeps_up_with_it() {
             }
         };
         assert!(steps(&bed, many).await <= 1, "all that is left at once, as others wait");
+        bed.store().checkpoint_at_once().await.unwrap();
         fill(&bed, 13).await;
         let hurry = |store: &Rc<Store>| {
             let store = store.clone();
