@@ -5,6 +5,7 @@ use super::node::Node;
 use bench::bars::{self, Bar, Row, median};
 use bench::load::{Load, Objects, Seen, Until, Verb};
 use rustix::process::{getpriority_process, setpriority_process};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const BYTES: usize = 4096;
@@ -98,8 +99,8 @@ fn one_round(bench: &Bench, has_executor: bool) -> Result<Round, String> {
         busy.measure(busy.load(Verb::Delete, BYTES, dead, Until::Requests(dead.count)))?.without_failures()?;
     }
     // It begins when all that was deleted is in the index; with nobody there that is soon.
-    busy.wait_until_a_volume_goes()?;
-    in_turn(&quiet, &busy, living)
+    let before = busy.wait_until_a_volume_goes()?;
+    in_turn(&quiet, &busy, living, before)
 }
 
 fn get(node: &Node, living: Objects, until: Until, rate: Option<f64>) -> Result<Seen, String> {
@@ -126,25 +127,19 @@ impl Turns {
 }
 
 /// Turns until no volume goes any more, or there were enough; those behind the last volume that went do not count.
-fn in_turn(quiet: &Node, busy: &Node, living: Objects) -> Result<Round, String> {
+/// `before` are those that were there before the first went.
+fn in_turn(quiet: &Node, busy: &Node, living: Objects, mut before: Vec<PathBuf>) -> Result<Round, String> {
     let (mut turns, mut since_last) = (Turns::default(), Turns::default());
-    let mut before = busy.volumes()?;
-    let (mut compacted, mut idle) = (0, 0);
+    let mut compacted = 0;
     for _ in 0..TURNS_MAX {
-        let turn = one_turn(quiet, busy, living)?;
+        since_last.add(&one_turn(quiet, busy, living)?);
         let now = busy.volumes()?;
         let gone = before.iter().filter(|volume| !now.contains(volume)).count();
         before = now;
-        if gone == 0 {
-            since_last.add(&turn);
-            idle += 1;
-        } else {
+        if gone > 0 {
             turns.add(&std::mem::take(&mut since_last));
-            turns.add(&turn);
             compacted += u32::try_from(gone).unwrap_or(u32::MAX);
-            idle = 0;
-        }
-        if idle >= IDLE_TURNS {
+        } else if since_last.count >= IDLE_TURNS {
             break;
         }
     }

@@ -125,13 +125,13 @@ impl Node {
         Ok(volumes)
     }
 
-    /// Waits until a volume that is there now was compacted.
-    pub(crate) fn wait_until_a_volume_goes(&self) -> Result<(), String> {
+    /// Waits until a volume that is there now was compacted; the volumes that are there now.
+    pub(crate) fn wait_until_a_volume_goes(&self) -> Result<Vec<PathBuf>, String> {
         let (before, begun) = (self.volumes()?, Instant::now());
         while begun.elapsed() < COMPACTED {
             let now = self.volumes()?;
             if before.iter().any(|volume| !now.contains(volume)) {
-                return Ok(());
+                return Ok(before);
             }
             std::thread::sleep(Duration::from_millis(10));
         }

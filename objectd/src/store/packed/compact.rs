@@ -15,7 +15,6 @@
 //! - A record that lives and cannot be read is read once more by itself, and quarantined if it is damaged: the replicas have it.
 
 use super::entry::{At, Entry, Held, Key};
-use super::index::Step;
 use super::log::{Append, Effect};
 use super::pace::Pace;
 use super::quarantine;
@@ -98,14 +97,6 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// How much of the index a turn may change.
-    fn step(&self) -> Step {
-        match self.is_urgent || !self.store.foreground().is_present(io::monotonic().as_nanos()) {
-            true => Step::Full,
-            false => Step::Gentle,
-        }
-    }
-
     /// What this turn did so far was to wait for threads that give way by themselves: most of the time they stood still.
     fn was_behind(&mut self) {
         let now = io::monotonic();
@@ -172,7 +163,7 @@ async fn drop_volume(
 ) -> std::io::Result<()> {
     let dead = Arc::new(dead);
     // Ends: every turn takes objects out of `dead`, or was the last.
-    while !store.index.lower_some(volume, dead.clone(), turns.step()).await? {
+    while !store.index.lower_some(volume, dead.clone(), turns.store.step(turns.is_urgent)).await? {
         turns.next().await?;
     }
     match store.log.unlink(volume).await {

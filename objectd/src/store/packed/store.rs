@@ -277,15 +277,23 @@ impl Store {
         // Ends: every turn takes objects out of the table, or was the last.
         loop {
             let begun = io::monotonic();
-            let has_time = !self.is_hurried.get() && self.memory.borrow().waiting() <= GENTLE_CHANGES_MAX;
-            let is_gentle = has_time && self.foreground().is_present(begun.as_nanos());
-            if self.index.checkpoint_some(table, if is_gentle { Step::Gentle } else { Step::Full }).await? {
+            let is_urgent = self.is_hurried.get() || self.memory.borrow().waiting() > GENTLE_CHANGES_MAX;
+            let step = self.step(is_urgent);
+            if self.index.checkpoint_some(table, step).await? {
                 return Ok(());
             }
-            if is_gentle {
+            if step == Step::Gentle {
                 let now = io::monotonic();
                 io::sleep(pace.rest(&self.foreground(), now.as_nanos(), now.since(begun), false)).await;
             }
+        }
+    }
+
+    /// How much of the index background work may change at once now.
+    pub(super) fn step(&self, is_urgent: bool) -> Step {
+        match is_urgent || !self.foreground().is_present(io::monotonic().as_nanos()) {
+            true => Step::Full,
+            false => Step::Gentle,
         }
     }
 
